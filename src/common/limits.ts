@@ -1,0 +1,117 @@
+/**
+ * Every limit of the engine, with its unit in the name and its reason beside it. No default is Infinity. A default that
+ * an option overrides says which; what has no option is a property of the layout or of a loop's turn.
+ * The relations between them are asserted below, once, when this file is loaded.
+ */
+import { assert } from "./assert.js";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+
+// ── Rings ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** An Inbox (`inboxBytes`, a power of two): about 3,000 small messages, small enough to stay in a core's L2 cache. */
+export const INBOX_BYTES_DEFAULT = 256 * KIB;
+/** One page: below it a single inline record would be smaller than 512 bytes. */
+export const INBOX_BYTES_MIN = 4 * KIB;
+/** A quarter of a segment: larger bursts belong into the spill, which grows only when it is needed. */
+export const INBOX_BYTES_MAX = 16 * MIB;
+/** A loop's mailbox and its outbound ring: they carry what all of its endpoints are told and answer. */
+export const LOOP_RING_BYTES = 1 * MIB;
+/** A record larger than 1/8 of its ring goes by pull ticket: eight large messages must fit, or the ring runs in steps. */
+export const INLINE_FRACTION_DIVISOR = 8;
+/** A producer that finds its ring empty beyond this offset starts again at 0: a quiet ring keeps two pages in use. */
+export const REWIND_OFFSET_BYTES = 8 * KIB;
+/** One allocation from which all rings are carved: always fresh, lazily committed pages. */
+export const SEGMENT_BYTES = 64 * MIB;
+
+// ── Queues behind full rings ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** Messages that wait behind one full Inbox. */
+export const SPILL_MESSAGES_PER_ENDPOINT_MAX = 100_000;
+/** Bytes that wait behind one full Inbox, large bodies not yet pulled included. */
+export const SPILL_BYTES_PER_ENDPOINT_MAX = 256 * MIB;
+/** Bytes that wait behind all full rings of an environment: what a process can lose to queues before its heap suffers. */
+export const SPILL_BYTES_PER_ENV_MAX = 1 * GIB;
+/** Replies a loop keeps while its outbound ring is full; it takes no new message meanwhile. */
+export const OVERFLOW_LIST_BYTES_MAX = 64 * MIB;
+
+// ── Tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Messages a loop may have taken and not answered: running, suspended on a promise, deferred. */
+export const IN_FLIGHT_ENTRIES_PER_LOOP = 16_384;
+/** Asks outstanding in one environment; each holds a slot of a few words. */
+export const ASKS_OUTSTANDING_MAX = 1_048_576;
+/** Endpoints of one environment: members of a ready set; id 0 stands for a loop's mailbox. */
+export const ENDPOINTS_MAX = 16_383;
+/** Loops of an environment, loop 0 included: loop ids are one byte in every record. */
+export const LOOPS_MAX = 256;
+
+// ── A loop's turn ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Messages a worker loop takes before it lets timers, sockets and its control port run (`throughput`). */
+export const TURN_MESSAGES_DEFAULT = 64;
+/** ... or the time it takes them in, whichever is first: 64 handlers of 2 ms would delay a timer by 128 ms. */
+export const TURN_MS = 1;
+/** Replies loop 0 settles in a turn: it serves sockets and user code of the main thread besides. */
+export const LOOP0_TURN_REPLIES = 128;
+/** ... or the time it settles them in. */
+export const LOOP0_TURN_MS = 1;
+/** Async handlers in flight per replica of a concurrent endpoint (`concurrency`). */
+export const CONCURRENCY_DEFAULT = 64;
+/** Looks at its rings before a worker goes to sleep: about 4 µs, and 1.7 times the rate of single asks. */
+export const WORKER_SPIN_ITERATIONS = 100;
+/** Empty turns loop 0 polls while asks are outstanding: 3 to 8 are equally fast, 20 burn a third of a core. */
+export const LOOP0_EMPTY_POLLS = 5;
+/** Between two sweeps over ask deadlines and unanswered bells; also how late a timeout may be noticed. */
+export const SWEEP_PERIOD_MS = 50;
+/** After this, loop 0 looks whether a bell it rang for a shared Inbox was heard. */
+export const RERING_MS = 1;
+
+// ── Messages ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** One encoded message: Spark's spark.rpc.message.maxSize. */
+export const MESSAGE_BYTES_MAX = 128 * MIB;
+/** Nested containers in a message; a decoder without this limit is a stack overflow waiting for its sender. */
+export const DECODE_DEPTH_MAX = 64;
+/** Causes of causes that travel with an error. */
+export const ERROR_CAUSE_DEPTH_MAX = 8;
+/** UTF-8 bytes of an endpoint's name: its length is one byte on the wire. */
+export const ENDPOINT_NAME_BYTES_MAX = 255;
+
+// ── Times ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** An ask without `timeoutMs`: Spark's spark.rpc.askTimeout. */
+export const ASK_TIMEOUT_MS_DEFAULT = 120_000;
+/** Import, construction and onStart of an endpoint on all of its loops. */
+export const ENDPOINT_START_TIMEOUT_MS = 30_000;
+/** Longest finite timeout, 12.4 days: deadlines are 32-bit milliseconds compared by wrapped difference. */
+export const TIMEOUT_MS_MAX = 2 ** 30 - 1;
+/** `env.shutdown()` and `env.stop()` without `timeoutMs`. */
+export const SHUTDOWN_TIMEOUT_MS_DEFAULT = 10_000;
+
+// ── How they hang together ───────────────────────────────────────────────────────────────────────────────────────────
+
+/** True for 1, 2, 4, … 2³⁰. */
+export function isPowerOfTwo(value: number): boolean {
+  return Number.isInteger(value) && value > 0 && value <= 2 ** 30 && (value & (value - 1)) === 0;
+}
+
+for (const bytes of [INBOX_BYTES_DEFAULT, INBOX_BYTES_MIN, INBOX_BYTES_MAX, LOOP_RING_BYTES, SEGMENT_BYTES]) {
+  assert(isPowerOfTwo(bytes), `ring and segment sizes are powers of two: bytes=${bytes}`);
+}
+assert(INBOX_BYTES_MIN <= INBOX_BYTES_DEFAULT && INBOX_BYTES_DEFAULT <= INBOX_BYTES_MAX, "min <= default <= max");
+assert(isPowerOfTwo(INLINE_FRACTION_DIVISOR), "the inline bound is a shift of the ring's capacity");
+assert(INBOX_BYTES_MIN / INLINE_FRACTION_DIVISOR >= 512, "the smallest Inbox takes a record of 512 bytes inline");
+assert(INBOX_BYTES_MAX + INBOX_BYTES_MAX / INLINE_FRACTION_DIVISOR <= SEGMENT_BYTES, "ring and slack fit a segment");
+assert(MESSAGE_BYTES_MAX <= SPILL_BYTES_PER_ENDPOINT_MAX, "the largest message can wait");
+assert(SPILL_BYTES_PER_ENDPOINT_MAX <= SPILL_BYTES_PER_ENV_MAX, "one endpoint's spill is part of the environment's");
+assert(isPowerOfTwo(IN_FLIGHT_ENTRIES_PER_LOOP) && isPowerOfTwo(ASKS_OUTSTANDING_MAX), "slots are found by masking");
+assert(IN_FLIGHT_ENTRIES_PER_LOOP <= ASKS_OUTSTANDING_MAX, "a full loop does not exhaust the ask table");
+assert(LOOPS_MAX <= 256, "a loop id is one byte");
+assert(CONCURRENCY_DEFAULT <= IN_FLIGHT_ENTRIES_PER_LOOP, "a replica's handlers fit its loop's table");
+assert(RERING_MS < SWEEP_PERIOD_MS, "the sweep is the net under the re-ring");
+assert(SWEEP_PERIOD_MS < ENDPOINT_START_TIMEOUT_MS, "timeouts are noticed by the sweep");
+assert(ERROR_CAUSE_DEPTH_MAX < DECODE_DEPTH_MAX, "a chain of causes fits the decode depth");
+assert(ENDPOINT_NAME_BYTES_MAX <= 255, "the length of a name is one byte");

@@ -1,0 +1,123 @@
+/**
+ * The in-flight table of a loop: what it has taken and not yet answered, readable by loop 0 at any time, also when the
+ * loop is stuck or dead. Step 5 of the data flow.
+ *
+ * Who may touch what, when:
+ *  1. A taker fills a free entry and publishes it as TAKING, then stores HEAD, then stores TAKEN.
+ *  2. An entry is void only while it is TAKING and HEAD still equals its position (and, of a shared Inbox, its loop
+ *     holds the take lock): that message is still in the Inbox. Every other entry of a dead loop was taken. TAKEN is
+ *     needed because positions come round: after 2^31 units HEAD alone could not tell.
+ *  3. An entry is freed only after the TAIL store that published its reply.
+ */
+import { load, store } from "./atomics.js";
+import {
+  ENTRY_ASK_GENERATION,
+  ENTRY_ASK_SLOT,
+  ENTRY_KIND,
+  ENTRY_POSITION,
+  ENTRY_STARTED_AT,
+  ENTRY_STATE,
+  ENTRY_STATE_BITS,
+  ENTRY_STATE_MASK,
+  ENTRY_WORDS,
+  EntryState,
+  LOOP_ENTRIES,
+} from "./layout.js";
+import type { TakenRecord } from "./record.js";
+
+/** The loop's own side. */
+export class InFlightTable {
+  readonly #words: Int32Array;
+  readonly #base: number;
+  readonly #control: number;
+  readonly #capacity: number;
+  /** Last freed, first reused: few entries stay in the cache, and the scan of loop 0 stays short. */
+  readonly #free: number[] = [];
+  #entryCount = 0;
+
+  /** @param control the loop's control line, which tells loop 0 how many entries to look at. */
+  constructor(words: Int32Array, base: number, control: number, capacity: number) {
+    this.#words = words;
+    this.#base = base;
+    this.#control = control;
+    this.#capacity = capacity;
+  }
+
+  /** Entries in use. */
+  get count(): number {
+    return this.#entryCount - this.#free.length;
+  }
+
+  /** Index of a free entry, or -1. Private until `publishTaking`. */
+  claim(): number {
+    const free = this.#free.pop();
+    if (free !== undefined) return free;
+    if (this.#entryCount === this.#capacity) return -1;
+    const entry = this.#entryCount++;
+    store(this.#words, this.#control + LOOP_ENTRIES, this.#entryCount);
+    return entry;
+  }
+
+  /** Rule 1, before the HEAD store. */
+  publishTaking(entry: number, endpoint: number, record: TakenRecord, startedAt: number): void {
+    const index = this.#base + entry * ENTRY_WORDS;
+    const words = this.#words;
+    words[index + ENTRY_POSITION] = record.position;
+    words[index + ENTRY_ASK_SLOT] = record.askSlot;
+    words[index + ENTRY_ASK_GENERATION] = record.askGeneration;
+    words[index + ENTRY_STARTED_AT] = startedAt;
+    words[index + ENTRY_KIND] = record.kind;
+    store(words, index + ENTRY_STATE, (endpoint << ENTRY_STATE_BITS) | EntryState.TAKING);
+  }
+
+  /** Rule 1, after the HEAD store. */
+  publishTaken(entry: number, endpoint: number): void {
+    store(this.#words, this.#base + entry * ENTRY_WORDS + ENTRY_STATE, (endpoint << ENTRY_STATE_BITS) | EntryState.TAKEN);
+  }
+
+  /** Gives back an entry that was claimed and never published. */
+  putBack(entry: number): void {
+    this.#free.push(entry);
+  }
+
+  /** Rule 3. */
+  free(entry: number): void {
+    store(this.#words, this.#base + entry * ENTRY_WORDS + ENTRY_STATE, EntryState.FREE);
+    this.#free.push(entry);
+  }
+}
+
+/** An entry as loop 0 sees it. */
+export interface InFlightEntry {
+  readonly index: number;
+  readonly state: number;
+  readonly endpoint: number;
+  readonly position: number;
+  readonly askSlot: number;
+  readonly askGeneration: number;
+  readonly startedAt: number;
+  readonly kind: number;
+}
+
+/** Loop 0's look at the table of loop `control`: all entries that are not free. */
+export function readInFlightEntries(words: Int32Array, base: number, control: number): InFlightEntry[] {
+  const entries: InFlightEntry[] = [];
+  const count = load(words, control + LOOP_ENTRIES);
+  for (let index = 0; index < count; index++) {
+    const at = base + index * ENTRY_WORDS;
+    const word = load(words, at + ENTRY_STATE);
+    const state = word & ENTRY_STATE_MASK;
+    if (state === EntryState.FREE) continue;
+    entries.push({
+      index,
+      state,
+      endpoint: word >>> ENTRY_STATE_BITS,
+      position: words[at + ENTRY_POSITION] as number,
+      askSlot: words[at + ENTRY_ASK_SLOT] as number,
+      askGeneration: words[at + ENTRY_ASK_GENERATION] as number,
+      startedAt: words[at + ENTRY_STARTED_AT] as number,
+      kind: words[at + ENTRY_KIND] as number,
+    });
+  }
+  return entries;
+}

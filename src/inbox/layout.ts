@@ -1,0 +1,157 @@
+/**
+ * The layout of everything in shared memory. No other file writes a number for an offset.
+ *
+ * Offsets are in 32-bit words unless a name says otherwise. Words that different threads write often lie a LINE apart:
+ * 128 bytes, two cache lines, because processors fetch lines in pairs (Agrona, crossbeam).
+ *
+ * Positions (TAIL, HEAD) count units of 8 bytes, run free through all int32 values and are compared as `(a - b) | 0`.
+ */
+
+export const UNIT_BYTES = 8;
+export const UNIT_WORDS = 2;
+export const LINE_WORDS = 32;
+
+/**
+ * A ring region: an Inbox, a loop's mailbox, or a loop's outbound ring.
+ *
+ * | offset | words | name     | writer                          | readers            | published by / woken by                  |
+ * |-------:|------:|----------|---------------------------------|--------------------|------------------------------------------|
+ * |      0 |     1 | TAIL     | the producer                    | consumers          | itself; then ready bit, then bell        |
+ * |     32 |     1 | HEAD     | who may consume (lock holder)   | producer, recovery | itself                                   |
+ * |     64 |     1 | WANT     | producer sets, consumer clears  | consumer           | itself; consumer then rings the producer |
+ * |     96 |     1 | LOCK     | CAS by any consumer             | consumers, recovery| itself                                   |
+ * |    128 |     8 | OPEN     | each loop its own bit           | who rings          | itself                                   |
+ * |    160 |     1 | STATE    | loop 0                          | consumers          | itself                                   |
+ * |    192 |     – | DATA     | the producer                    | who may consume    | TAIL                                     |
+ *
+ * DATA holds `capacity` bytes, a power of two, and a slack behind it: a record that begins before the end runs on
+ * into the slack, so no record is ever split and none needs padding. Only a record that crosses a multiple of the
+ * capacity uses the slack, and the next to do so can be claimed only after the one before it was released.
+ */
+export const RING_TAIL = 0;
+export const RING_HEAD = 32;
+export const RING_WANT = 64;
+export const RING_LOCK = 96;
+export const RING_OPEN = 128;
+export const RING_STATE = 160;
+export const RING_DATA = 192;
+
+/** STATE of an Inbox. While FAILED its consumers answer records instead of running them. */
+export const InboxState = { RUNNING: 0, FAILED: 1 } as const;
+
+/** One bit for each loop of an env, loop 0 included. */
+export const LOOP_SET_WORDS = 8;
+
+/**
+ * A record, 8-aligned, header first:
+ *
+ * | word | name                | meaning                                                             |
+ * |-----:|---------------------|---------------------------------------------------------------------|
+ * |    0 | PAYLOAD_BYTES       | length of the payload that follows, without the padding to 8        |
+ * |    1 | META                | kind (bits 0–7), codec (8–15), flags (16–31)                        |
+ * |    2 | ASK_SLOT            | slot of the ask word, or -1 when nobody waits                       |
+ * |    3 | ASK_GENERATION      | generation of the ask word                                          |
+ * |    4 | DEADLINE            | env clock, ms, int32; 0 = none                                      |
+ * |    5 | ENQUEUED_AT         | env clock, µs, int32 wrapped; stamped once per tick                 |
+ * |    6 | SENDER              | index of the sender                                                 |
+ * |    7 | ENDPOINT_GENERATION | raised each time the endpoint's id is given to a new endpoint       |
+ *
+ * Frozen from the first version; every word is written even where nobody reads it yet.
+ */
+export const RECORD_PAYLOAD_BYTES = 0;
+export const RECORD_META = 1;
+export const RECORD_ASK_SLOT = 2;
+export const RECORD_ASK_GENERATION = 3;
+export const RECORD_DEADLINE = 4;
+export const RECORD_ENQUEUED_AT = 5;
+export const RECORD_SENDER = 6;
+export const RECORD_ENDPOINT_GENERATION = 7;
+export const RECORD_HEADER_WORDS = 8;
+export const RECORD_HEADER_BYTES = RECORD_HEADER_WORDS * 4;
+export const RECORD_HEADER_UNITS = RECORD_HEADER_BYTES / UNIT_BYTES;
+
+/**
+ * An in-flight entry: what a loop has taken and not yet answered. Written by its loop only; read by loop 0.
+ *
+ * | word | name           | meaning                                                          |
+ * |-----:|----------------|------------------------------------------------------------------|
+ * |    0 | STATE          | FREE, TAKING, TAKEN in bits 0–1, endpoint id above; publishes 1–7 |
+ * |    1 | POSITION       | the record's position in its ring                                |
+ * |    2 | ASK_SLOT       | as in the record                                                 |
+ * |    3 | ASK_GENERATION | as in the record                                                 |
+ * |    4 | STARTED_AT     | env clock, ms, int32                                             |
+ * |    5 | COUNT          | reserved: the value the endpoint's counter will have             |
+ * |    6 | KIND           | kind of the record                                               |
+ * |    7 | –              | reserved, 0                                                      |
+ */
+export const ENTRY_STATE = 0;
+export const ENTRY_POSITION = 1;
+export const ENTRY_ASK_SLOT = 2;
+export const ENTRY_ASK_GENERATION = 3;
+export const ENTRY_STARTED_AT = 4;
+export const ENTRY_COUNT = 5;
+export const ENTRY_KIND = 6;
+export const ENTRY_WORDS = 8;
+export const ENTRY_STATE_BITS = 2;
+export const ENTRY_STATE_MASK = 3;
+
+export const EntryState = { FREE: 0, TAKING: 1, TAKEN: 2 } as const;
+
+/**
+ * A ready set: leaf words with a bit for each member, and summary words with a bit for each leaf word.
+ * 32 leaf words belong to a summary word; capacity is therefore a multiple of 1,024.
+ *
+ * | offset           | words         | name    | writer                                | readers         |
+ * |-----------------:|--------------:|---------|---------------------------------------|-----------------|
+ * |                0 | summaryCount  | SUMMARY | producers set after the leaf; consumers clear | consumers |
+ * | LINE-aligned     | 32 × the same | LEAF    | producers set; consumers clear        | both            |
+ */
+export const READY_MEMBERS_PER_SUMMARY = 1_024;
+
+/**
+ * The env region: one per env, in its first segment.
+ *
+ * | offset | words    | name   | writer                                     | readers                    |
+ * |-------:|---------:|--------|--------------------------------------------|----------------------------|
+ * |      0 |        8 | PARKED | a loop sets its bit; who unparks it clears | producers                  |
+ * |     32 | 32 × 256 | BELL   | nobody: always 0                           | waitAsync / notify address |
+ */
+export const ENV_PARKED = 0;
+export const ENV_BELL = 32;
+
+/**
+ * The control line of a message loop.
+ *
+ * | offset | words | name     | writer   | readers | meaning                                               |
+ * |-------:|------:|----------|----------|---------|-------------------------------------------------------|
+ * |      0 |     1 | STOP     | loop 0   | loop    | 1: end when nothing is left                           |
+ * |     32 |     1 | STATUS   | the loop | loop 0  | LoopStatus                                            |
+ * |     33 |     1 | ENDPOINT | the loop | loop 0  | id of the endpoint whose handler runs, or 0           |
+ * |     34 |     1 | BUSY_MS  | the loop | loop 0  | ms spent in turns that did work                       |
+ * |     35 |     1 | ENTRIES  | the loop | loop 0  | in-flight entries ever used at once: bound of a scan  |
+ * |     36 |     1 | DROPPED  | the loop | loop 0  | messages taken after their ask had ended              |
+ */
+export const LOOP_STOP = 0;
+export const LOOP_STATUS = 32;
+export const LOOP_ENDPOINT = 33;
+export const LOOP_BUSY_MS = 34;
+export const LOOP_ENTRIES = 35;
+export const LOOP_DROPPED = 36;
+export const LOOP_CONTROL_WORDS = 64;
+
+export const LoopStatus = { STARTING: 0, BUSY: 1, SPINNING: 2, PARKED: 3, STOPPED: 4 } as const;
+
+/**
+ * Counters of one endpoint on one loop, a line each; written plainly by that loop, read by loop 0 for statistics only.
+ */
+export const COUNTER_PROCESSED = 0;
+export const COUNTER_FAILED = 1;
+export const COUNTER_WORDS = LINE_WORDS;
+
+function checkLayout(holds: boolean, rule: string): void {
+  if (!holds) throw new Error(`shared memory layout is broken: ${rule}`);
+}
+checkLayout(RECORD_HEADER_BYTES % UNIT_BYTES === 0, "a record header is a whole number of units");
+checkLayout((RING_DATA * 4) % 128 === 0, "ring data starts on a line");
+checkLayout(RING_OPEN + LOOP_SET_WORDS <= RING_STATE, "OPEN and STATE do not overlap");
+checkLayout(ENV_PARKED + LOOP_SET_WORDS <= ENV_BELL, "PARKED and BELL do not overlap");

@@ -1,0 +1,120 @@
+/**
+ * Everything one message loop takes from: its mailbox, the Inboxes pinned to it and the Inboxes it shares with other
+ * loops. Decides what may be served next and when the loop may sleep. Step 5 of the data flow; one thread only.
+ */
+import { and, load, or } from "./atomics.js";
+import { LOOP_STOP, RING_OPEN } from "./layout.js";
+import type { Parker, Parking } from "./parking.js";
+import type { CollectedReadySet, SharedReadySet } from "./ready-set.js";
+
+/** Member of every loop's own ready set that stands for its mailbox; endpoint ids start at 1. */
+export const MAILBOX_MEMBER = 0;
+
+interface OpenSet {
+  readonly words: Int32Array;
+  readonly open: number;
+}
+
+export interface LoopQueuesOptions {
+  readonly loop: number;
+  readonly controlWords: Int32Array;
+  readonly control: number;
+  readonly own: CollectedReadySet;
+  readonly shared: SharedReadySet;
+  readonly parking: Parking;
+  readonly parker: Parker;
+}
+
+export class LoopQueues {
+  readonly own: CollectedReadySet;
+  readonly shared: SharedReadySet;
+  readonly #controlWords: Int32Array;
+  readonly #control: number;
+  readonly #parking: Parking;
+  readonly #parker: Parker;
+  readonly #loopWord: number;
+  readonly #loopBit: number;
+  /** OPEN sets of the shared Inboxes that this loop serves, by endpoint. */
+  readonly #openSets = new Map<number, OpenSet>();
+
+  constructor(options: LoopQueuesOptions) {
+    this.own = options.own;
+    this.shared = options.shared;
+    this.#controlWords = options.controlWords;
+    this.#control = options.control;
+    this.#parking = options.parking;
+    this.#parker = options.parker;
+    this.#loopWord = options.loop >> 5;
+    this.#loopBit = 1 << (options.loop & 31);
+    this.own.include(MAILBOX_MEMBER);
+  }
+
+  /** Serves a shared Inbox from now on. `ringBase` lies in `words`. */
+  joinShared(endpoint: number, words: Int32Array, ringBase: number): void {
+    this.#openSets.set(endpoint, { words, open: ringBase + RING_OPEN });
+    this.shared.include(endpoint);
+    or(words, ringBase + RING_OPEN + this.#loopWord, this.#loopBit);
+  }
+
+  leaveShared(endpoint: number): void {
+    this.saturate(endpoint);
+    this.#openSets.delete(endpoint);
+  }
+
+  /** This loop's replica can take no more: bells for its Inbox go to others. */
+  saturate(endpoint: number): void {
+    const set = this.#openSets.get(endpoint);
+    if (set === undefined) return;
+    this.shared.mask(endpoint);
+    and(set.words, set.open + this.#loopWord, ~this.#loopBit);
+  }
+
+  /** There is room again. The caller looks at the Inbox before it parks. */
+  reopen(endpoint: number): void {
+    const set = this.#openSets.get(endpoint);
+    if (set === undefined) return;
+    this.shared.unmask(endpoint);
+    or(set.words, set.open + this.#loopWord, this.#loopBit);
+  }
+
+  /**
+   * Before a handler runs, and before this loop parks beside something it cannot serve: wakes one loop that can serve
+   * what waits. Without it a bell is eaten by a loop that serves its own endpoint first.
+   */
+  ringSibling(): void {
+    if (!this.#parking.anyParked()) return;
+    let endpoint = this.shared.nextMarkedFrom(0);
+    while (endpoint !== -1) {
+      const set = this.#openSets.get(endpoint);
+      if (set !== undefined && this.#parking.unparkOne(set.words, set.open)) return;
+      endpoint = this.shared.nextMarkedFrom(endpoint + 1);
+    }
+  }
+
+  /** True if there is something that this loop can do now. Looks at shared memory. */
+  hasWork(): boolean {
+    this.own.collect();
+    return this.own.hasPending() || this.shared.nextFrom(0, this.shared.memberCount) !== -1 || this.stopRequested();
+  }
+
+  stopRequested(): boolean {
+    return load(this.#controlWords, this.#control + LOOP_STOP) !== 0;
+  }
+
+  /** Announces sleep and looks once more. True: the loop may go back to its event loop until it is rung. */
+  park(): boolean {
+    this.shared.tidy();
+    this.#parker.announce();
+    if (this.hasWork()) {
+      this.#parker.retract();
+      return false;
+    }
+    this.ringSibling();
+    return true;
+  }
+
+  /** The loop runs again, whatever woke it. */
+  unpark(): void {
+    this.#parker.retract();
+  }
+}
