@@ -54,6 +54,9 @@ export const LOOPS_MAX = 256;
 export const TURN_MESSAGES_DEFAULT = 64;
 /** ... or the time it takes them in, whichever is first: 64 handlers of 2 ms would delay a timer by 128 ms. */
 export const TURN_MS = 1;
+/** The part of a turn that belongs to shared Inboxes when one of them waits: busy pinned endpoints cannot starve them. */
+export const SHARED_TURN_MESSAGES_RESERVED = 16;
+export const SHARED_TURN_MS_RESERVED = 0.25;
 /** Replies loop 0 settles in a turn: it serves sockets and user code of the main thread besides. */
 export const LOOP0_TURN_REPLIES = 128;
 /** ... or the time it settles them in. */

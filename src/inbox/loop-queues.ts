@@ -94,7 +94,20 @@ export class LoopQueues {
   /** True if there is something that this loop can do now. Looks at shared memory. */
   hasWork(): boolean {
     this.own.collect();
-    return this.own.hasPending() || this.shared.nextFrom(0, this.shared.memberCount) !== -1 || this.stopRequested();
+    return this.own.hasPending() || this.sharedWaits() || this.stopRequested();
+  }
+
+  /** True if a shared Inbox waits that this loop can serve. */
+  sharedWaits(): boolean {
+    return this.shared.nextFrom(0, this.shared.memberCount) !== -1;
+  }
+
+  /** Looks `iterations` times whether something has come, without giving up the processor. */
+  spin(iterations: number): boolean {
+    for (let i = 0; i < iterations; i++) {
+      if (this.own.anyMarked() || this.sharedWaits()) return true;
+    }
+    return false;
   }
 
   stopRequested(): boolean {

@@ -93,6 +93,15 @@ export class CollectedReadySet extends ReadySet {
     }
   }
 
+  /** True if a producer has marked something since the last `collect`. */
+  anyMarked(): boolean {
+    const summaryEnd = this.summary + ((this.#memberCount + READY_MEMBERS_PER_SUMMARY - 1) >> 10);
+    for (let summary = this.summary; summary < summaryEnd; summary++) {
+      if (load(this.words, summary) !== 0) return true;
+    }
+    return false;
+  }
+
   /** Next pending member that can be served, each in its turn, or -1. Private memory only. */
   next(): number {
     const leafCount = (this.#memberCount + 31) >> 5;

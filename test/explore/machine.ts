@@ -22,7 +22,7 @@ export const OpKind = {
   ADD: 7,
   NOTIFY: 8,
   WAIT_ASYNC: 9,
-  /** Sleeps until the waiter was notified; not at all if it was already. */
+  /** Sleeps until the waiter, or any of this thread's, was notified; not at all if it was already. */
   SLEEP: 10,
   /** "I retry later": not runnable until another thread has changed a word since this thread last spun. */
   SPIN: 11,
@@ -32,12 +32,32 @@ export const OpKind = {
   IDLE: 13,
 } as const;
 
-/** What `waitAsync` gives in the explorer. It stands for the promise; sleep on it, never `then` it. */
-export interface Waiter {
+/**
+ * What `waitAsync` gives in the explorer. It stands for the promise: its callbacks run when the thread that armed it
+ * next sleeps or ends its turn after the notify, as microtasks would.
+ */
+export class Waiter {
   readonly thread: number;
   readonly words: Int32Array;
   readonly index: number;
-  notified: boolean;
+  notified = false;
+  #callbacks: (() => unknown)[] | null = null;
+
+  constructor(thread: number, words: Int32Array, index: number) {
+    this.thread = thread;
+    this.words = words;
+    this.index = index;
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: it plays the promise that the shipped code calls then on
+  then(callback: () => unknown): void {
+    if (this.#callbacks === null) this.#callbacks = [callback];
+    else this.#callbacks.push(callback);
+  }
+
+  deliver(): void {
+    for (const callback of this.#callbacks ?? []) callback();
+  }
 }
 
 export interface Cpu {
@@ -52,6 +72,8 @@ export interface Cpu {
   /** Two lanes of the hash of all that the running thread has read. */
   h1: number;
   h2: number;
+  /** For double.js, which cannot import this module. */
+  readonly Waiter: typeof Waiter;
 }
 
 export const NO_WORDS = new Int32Array(new SharedArrayBuffer(0));
@@ -66,6 +88,7 @@ export const cpu: Cpu = {
   touched: false,
   h1: 0,
   h2: 0,
+  Waiter,
 };
 
 /** Where the double of the seam (double.js of a variant) finds `cpu`. */
@@ -77,7 +100,11 @@ export type Thread<R = void> = Generator<undefined, R, unknown>;
 
 /** The type of an inbox class or module after the transform: its coloured members K are generators. */
 export type Explored<T, K extends keyof T> = {
-  [P in keyof T]: P extends K ? (T[P] extends (...args: infer A) => infer R ? (...args: A) => Thread<Awaited<R>> : never) : T[P];
+  [P in keyof T]: P extends K
+    ? T[P] extends (...args: infer A) => infer R
+      ? (...args: A) => Thread<Awaited<R>>
+      : never
+    : T[P];
 };
 
 /** Takes `value` into the running thread's hash. Call it for all a thread learns other than by operations. */
@@ -144,11 +171,15 @@ export function write(words: Int32Array, index: number, value: number): void {
   words[index] = value;
 }
 
-/** Sleeps until `waiter` is notified. Takes `unknown`, because the shipped types say Promise where we hand a Waiter. */
-export function* sleep(waiter: unknown): Thread {
+/**
+ * Sleeps until `waiter` is notified; without one, until any waiter of this thread is, as an idle event loop does.
+ * Takes `unknown`, because the shipped types say Promise where the explorer hands out a Waiter.
+ */
+export function* sleep(waiter: unknown = null): Thread {
+  if (waiter !== null && !(waiter instanceof Waiter)) throw new TypeError("sleep takes what waitAsync returned");
   cpu.kind = OpKind.SLEEP;
   cpu.words = NO_WORDS;
-  cpu.waiter = waiter as Waiter;
+  cpu.waiter = waiter;
   yield;
 }
 
@@ -175,6 +206,8 @@ function* pause(kind: number): Thread {
 export class Memory {
   readonly regions: Int32Array[] = [];
   readonly names: string[] = [];
+  h1 = 0;
+  h2 = 0;
   #next = 0;
 
   /** A region of `wordCount` int32 words. Every view of its buffer is seen by the search. */
@@ -187,7 +220,8 @@ export class Memory {
       this.names.push(name);
       return fresh;
     }
-    if (this.names[position] !== name) throw new Error(`setup asked for region "${name}" where it had asked for "${this.names[position]}"`);
+    if (this.names[position] !== name)
+      throw new Error(`setup asked for region "${name}" where it had asked for "${this.names[position]}"`);
     return known;
   }
 
@@ -202,20 +236,24 @@ export class Memory {
     return region < 0 ? null : { region, word: words.byteOffset / 4 + index };
   }
 
-  /** One lane of a hash over all words; the sum does not depend on the order, and zeros cost nothing. */
-  hash(lane: number): number {
-    let sum = 0;
+  /** Two lanes of a hash over all words, left in `h1` and `h2`; the sum does not depend on the order of words. */
+  hash(): void {
+    let h1 = 0;
+    let h2 = 0;
     for (let r = 0; r < this.regions.length; r++) {
       const region = this.regions[r] as Int32Array;
-      const salt = Math.imul(r + 1, lane);
       for (let i = 0; i < region.length; i++) {
         const value = region[i] as number;
         if (value === 0) continue;
-        let h = Math.imul(value ^ salt, 0x7feb352d) ^ Math.imul(i + 1, lane);
+        let h = Math.imul(value, 0x7feb352d) ^ Math.imul(i + (r << 20) + 1, 0x9e3779b1);
         h = Math.imul(h ^ (h >>> 15), 0x846ca68b);
-        sum = (sum + (h ^ (h >>> 16))) | 0;
+        h1 = (h1 + (h ^ (h >>> 16))) | 0;
+        let g = Math.imul(value, 0x68e31da5) ^ Math.imul(i + (r << 20) + 1, 0xb5297a4d);
+        g = Math.imul(g ^ (g >>> 13), 0x1b56c4e9);
+        h2 = (h2 + (g ^ (g >>> 16))) | 0;
       }
     }
-    return sum;
+    this.h1 = h1;
+    this.h2 = h2;
   }
 }

@@ -1,0 +1,118 @@
+/**
+ * The context of one message: whether anybody still waits, until when, and the answer. Step 6 of the data flow.
+ *
+ * States: OPEN → DEFERRED (the handler returned `defer()`) → ANSWERED; OPEN → ANSWERED. Nothing leaves ANSWERED.
+ */
+import { RpcError } from "../common/errors.js";
+import type { RpcAddress } from "../rpc/rpc-address.js";
+import type { RpcCallContext, RpcDeferred } from "../rpc/rpc-context.js";
+import type { AttachedEndpoint } from "./attached-endpoint.js";
+
+/** What a context needs of its loop. */
+export interface ContextHost {
+  isWaiting(slot: number, generation: number): boolean;
+  nowMs(): number;
+  answer(context: CallContext, value: unknown): void;
+  answerFailure(context: CallContext, error: unknown): void;
+}
+
+export const ContextState = { OPEN: 0, DEFERRED: 1, ANSWERED: 2 } as const;
+
+/** Returned by `defer`; a handler that returns it answers later. */
+export const DEFERRED = Object.freeze({}) as RpcDeferred;
+
+export class CallContext implements RpcCallContext<unknown> {
+  readonly endpoint: AttachedEndpoint;
+  readonly entry: number;
+  readonly askSlot: number;
+  readonly askGeneration: number;
+  readonly #host: ContextHost;
+  readonly #deadline: number;
+  #abort: AbortController | null = null;
+  #cancelled = false;
+  /** Owned by the loop, which drives the transitions. */
+  state: number = ContextState.OPEN;
+  /** The handler returned a promise or deferred: its entry outlives the turn. */
+  detached = false;
+
+  constructor(
+    host: ContextHost,
+    endpoint: AttachedEndpoint,
+    entry: number,
+    askSlot: number,
+    askGeneration: number,
+    deadline: number,
+  ) {
+    this.#host = host;
+    this.endpoint = endpoint;
+    this.entry = entry;
+    this.askSlot = askSlot;
+    this.askGeneration = askGeneration;
+    this.#deadline = deadline;
+  }
+
+  // One class serves both directions; RpcSendContext differs from RpcCallContext in its type only.
+  get oneWay(): false {
+    return (this.askSlot === -1) as false;
+  }
+
+  get senderAddress(): RpcAddress | null {
+    return null;
+  }
+
+  get cancelled(): boolean {
+    if (this.#cancelled) return true;
+    if (this.askSlot === -1) return false;
+    return !this.#host.isWaiting(this.askSlot, this.askGeneration);
+  }
+
+  get remainingMs(): number {
+    if (this.#deadline === 0) return Infinity;
+    return Math.max(0, this.#deadline - this.#host.nowMs());
+  }
+
+  get signal(): AbortSignal {
+    if (this.#abort === null) {
+      this.#abort = new AbortController();
+      if (this.cancelled) this.#abort.abort(cancelReason(this.endpoint.name));
+    }
+    return this.#abort.signal;
+  }
+
+  reply(value: unknown): void {
+    this.#answerOnce();
+    this.#host.answer(this, value);
+  }
+
+  sendFailure(error: unknown): void {
+    this.#answerOnce();
+    this.#host.answerFailure(this, error);
+  }
+
+  defer(): RpcDeferred {
+    if (this.askSlot === -1) {
+      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `a one-way message to "${this.endpoint.name}" has no reply to defer`);
+    }
+    return DEFERRED;
+  }
+
+  /** The ask has ended: its signal fires. Called by the loop. */
+  cancel(): void {
+    this.#cancelled = true;
+    this.#abort?.abort(cancelReason(this.endpoint.name));
+  }
+
+  #answerOnce(): void {
+    const endpoint = this.endpoint.name;
+    if (this.askSlot === -1) {
+      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `a one-way message to "${endpoint}" cannot be answered`, { endpoint });
+    }
+    if (this.state === ContextState.ANSWERED) {
+      throw new RpcError("ERR_RPC_ALREADY_REPLIED", `the ask of "${endpoint}" was answered before`, { endpoint });
+    }
+  }
+}
+
+function cancelReason(endpoint: string): DOMException {
+  return new DOMException(`the ask of "${endpoint}" was aborted, timed out, or lost its asker`, "AbortError");
+}

@@ -1,0 +1,66 @@
+/**
+ * Failures on their way to the asker: [code, text, cause], encoded like any message. Steps 7 and 8 of the data flow.
+ */
+import { isRpcError, isRpcErrorCode, RpcError, type RpcErrorCode, type RpcRemoteError } from "../common/errors.js";
+import type { MessageCodec } from "../rpc/codec.js";
+
+/** Codes that a handler throws on purpose to tell its caller; any other error is the handler's own. */
+const PASSED_THROUGH: readonly RpcErrorCode[] = [
+  "ERR_RPC_UNSUPPORTED_MESSAGE",
+  "ERR_RPC_NO_SUCH_METHOD",
+  "ERR_RPC_NO_REPLY",
+  "ERR_RPC_ENDPOINT_START",
+];
+
+export type Failure = readonly [code: RpcErrorCode, text: string, cause: unknown];
+
+/** What the asker is told of `error`, which a handler of `endpoint` threw. */
+export function handlerFailure(endpoint: string, error: unknown): Failure {
+  if (isRpcError(error, ...PASSED_THROUGH)) return [error.code, error.message, error.cause];
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return ["ERR_RPC_HANDLER", `handler of "${endpoint}" failed: ${text}`, error];
+}
+
+/** Encodes a failure into the codec's scratch; a cause that cannot travel is replaced by what can be said of it. */
+export function encodeFailure(codec: MessageCodec, failure: Failure): void {
+  try {
+    codec.encode(failure);
+  } catch {
+    const [code, text, cause] = failure;
+    codec.encode([code, text, cause instanceof Error ? plainError(cause) : String(cause)]);
+  }
+}
+
+function plainError(error: Error): Error {
+  const plain = new Error(String(error.message));
+  plain.name = String(error.name);
+  if (typeof error.stack === "string") plain.stack = error.stack;
+  return plain;
+}
+
+/** The error that the asker sees. */
+export function failureToError(endpoint: string, decoded: unknown): RpcError {
+  if (!Array.isArray(decoded) || !isRpcErrorCode(decoded[0])) {
+    return new RpcError("ERR_RPC_SERIALIZATION", `the failure of an ask of "${endpoint}" cannot be read`, { endpoint });
+  }
+  const [code, text, cause] = decoded as [RpcErrorCode, string, unknown];
+  const options = { endpoint, ...(cause === undefined || cause === null ? {} : { cause }) };
+  if (code !== "ERR_RPC_HANDLER") return new RpcError(code, text, options);
+  return new RpcError(code, text, { ...options, cause, remote: remoteSummary(cause) });
+}
+
+function remoteSummary(cause: unknown): RpcRemoteError {
+  if (!(cause instanceof Error)) return { name: typeof cause, message: String(cause), fields: {} };
+  const fields: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(cause)) {
+    if (key !== "code") fields[key] = value;
+  }
+  const code = (cause as { code?: unknown }).code;
+  return {
+    name: cause.name,
+    message: cause.message,
+    ...(cause.stack === undefined ? {} : { stack: cause.stack }),
+    ...(typeof code === "string" ? { code } : {}),
+    fields,
+  };
+}

@@ -1,0 +1,252 @@
+/**
+ * Runs handlers on a message loop: decode, call, answer. Step 6 of the data flow.
+ *
+ * The life of a taken message: taken → dropped (its ask has ended, or its deadline has passed) | waiting for its body →
+ * running → answered at once (a plain result) or detached (a promise, or `defer()`) → answered. Its in-flight entry is
+ * freed after the reply was published, at the end of each of these ways.
+ */
+import type { MessagePort } from "node:worker_threads";
+import { receiveMessageOnPort } from "node:worker_threads";
+import { assert } from "../common/assert.js";
+import type { Clock } from "../common/clock.js";
+import { RpcError } from "../common/errors.js";
+import type { AskTableView } from "../inbox/ask-table.js";
+import type { InFlightTable } from "../inbox/in-flight-table.js";
+import { RecordFlag, RecordKind, type TakenRecord } from "../inbox/record.js";
+import type { MessageCodec } from "../rpc/codec.js";
+import type { AttachedEndpoint } from "./attached-endpoint.js";
+import { CallContext, type ContextHost, ContextState, DEFERRED } from "./call-context.js";
+import { handlerFailure } from "./failure.js";
+import type { Body } from "./loop-protocol.js";
+import type { Outbound } from "./outbound.js";
+
+/** A message whose body is on its way. */
+interface Pull {
+  readonly endpoint: AttachedEndpoint;
+  readonly kind: number;
+  readonly codec: number;
+  readonly askSlot: number;
+  readonly askGeneration: number;
+  readonly deadline: number;
+}
+
+export interface HandlerRunnerOptions {
+  readonly codec: MessageCodec;
+  readonly clock: Clock;
+  readonly asks: AskTableView;
+  readonly entries: InFlightTable;
+  readonly outbound: Outbound;
+  readonly bodyPort: MessagePort;
+  /** The endpoint has fewer messages in flight than before, outside of its loop's own call. */
+  readonly onReleased: (endpoint: AttachedEndpoint) => void;
+}
+
+export class HandlerRunner implements ContextHost {
+  readonly #codec: MessageCodec;
+  readonly #clock: Clock;
+  readonly #asks: AskTableView;
+  readonly #entries: InFlightTable;
+  readonly #outbound: Outbound;
+  readonly #bodyPort: MessagePort;
+  readonly #onReleased: (endpoint: AttachedEndpoint) => void;
+  /** Detached contexts by in-flight entry. */
+  readonly #contexts: (CallContext | undefined)[] = [];
+  readonly #pulls = new Map<number, Pull>();
+  /** Messages dropped because nobody waited any more. */
+  droppedCount = 0;
+
+  constructor(options: HandlerRunnerOptions) {
+    this.#codec = options.codec;
+    this.#clock = options.clock;
+    this.#asks = options.asks;
+    this.#entries = options.entries;
+    this.#outbound = options.outbound;
+    this.#bodyPort = options.bodyPort;
+    this.#onReleased = options.onReleased;
+  }
+
+  /** Serves a message just taken. `nowMs`: env clock, int32, not older than the turn. */
+  serve(endpoint: AttachedEndpoint, record: TakenRecord, nowMs: number): void {
+    const { entry, kind, askSlot, askGeneration, deadline } = record;
+    if (askSlot !== -1 && !this.#asks.isWaiting(askSlot, askGeneration)) {
+      this.#drop(record);
+    } else if (deadline !== 0 && ((nowMs - deadline) | 0) >= 0) {
+      this.#outbound.report(RecordKind.EXPIRED, askSlot, askGeneration);
+      this.#drop(record);
+    } else if ((record.flags & RecordFlag.LARGE) !== 0) {
+      this.#pull(endpoint, record);
+    } else {
+      const context = new CallContext(this, endpoint, entry, askSlot, askGeneration, deadline);
+      this.#run(context, kind, record.codec, record.scratch, record.payloadBytes);
+    }
+  }
+
+  /** A body has arrived, or its ask has ended (`gone`). */
+  deliverBody(ticket: number, entry: number, gone: boolean): void {
+    const pull = this.#pulls.get(entry);
+    assert(pull !== undefined, "a body was sent for a message that waits for none");
+    this.#pulls.delete(entry);
+    const endpoint = pull.endpoint;
+    endpoint.inFlight--;
+    if (gone) {
+      this.droppedCount++;
+      this.#entries.free(entry);
+    } else {
+      const body = (receiveMessageOnPort(this.#bodyPort) as { message: Body } | undefined)?.message;
+      assert(body !== undefined && body.ticket === ticket, "bodies arrive in the order of their records");
+      const context = new CallContext(this, endpoint, entry, pull.askSlot, pull.askGeneration, pull.deadline);
+      this.#run(context, pull.kind, pull.codec, body.bytes, body.bytes.length);
+    }
+    this.#onReleased(endpoint);
+  }
+
+  /** An ask has ended while its handler runs. */
+  cancel(entry: number, askSlot: number, askGeneration: number): void {
+    const context = this.#contexts[entry];
+    if (context === undefined || context.askSlot !== askSlot || context.askGeneration !== askGeneration) return;
+    context.cancel();
+  }
+
+  /** The endpoint stops: nobody will answer what it deferred. With `abandon`, what still runs is given up too. */
+  failOpen(endpoint: AttachedEndpoint, abandon: boolean): void {
+    for (const context of this.#contexts) {
+      if (context === undefined || context.endpoint !== endpoint) continue;
+      if (!abandon && context.state !== ContextState.DEFERRED) continue;
+      context.cancel();
+      const text = abandon
+        ? `the handler of "${endpoint.name}" had not finished when its endpoint was stopped`
+        : `"${endpoint.name}" was stopped before it answered an ask that it had deferred`;
+      this.#settleFailure(context, new RpcError("ERR_RPC_NO_REPLY", text));
+    }
+  }
+
+  /** onStop failed: nobody asked, so loop 0 is told as of a one-way message. */
+  reportStopFailure(endpoint: AttachedEndpoint, error: unknown): void {
+    this.#outbound.failure(RecordKind.SEND_FAILED, endpoint.id, 0, handlerFailure(endpoint.name, error));
+  }
+
+  // ── ContextHost ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  isWaiting(slot: number, generation: number): boolean {
+    return this.#asks.isWaiting(slot, generation);
+  }
+
+  nowMs(): number {
+    return this.#clock.now();
+  }
+
+  answer(context: CallContext, value: unknown): void {
+    this.#settleReply(context, value);
+  }
+
+  answerFailure(context: CallContext, error: unknown): void {
+    this.#settleFailure(context, error);
+  }
+
+  // ── One message ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #run(context: CallContext, kind: number, codec: number, source: Uint8Array, length: number): void {
+    let result: unknown;
+    try {
+      result = this.#invoke(context, kind, this.#codec.decode(codec, source, length));
+    } catch (error) {
+      this.#settleFailure(context, error);
+      return;
+    }
+    if (result === DEFERRED) {
+      if (context.state === ContextState.OPEN) {
+        context.state = ContextState.DEFERRED;
+        this.#detach(context);
+      }
+    } else if (isThenable(result)) {
+      this.#detach(context);
+      result.then(
+        (value) => this.#settled(context, value),
+        (error) => this.#settleFailure(context, error),
+      );
+    } else {
+      this.#settleReply(context, result);
+    }
+  }
+
+  /** Small on purpose: V8 would inline a handler into a larger function and compile both worse. */
+  #invoke(context: CallContext, kind: number, message: unknown): unknown {
+    return context.endpoint.behaviour.invoke(kind, message, context);
+  }
+
+  #settled(context: CallContext, value: unknown): void {
+    if (value === DEFERRED) {
+      if (context.state === ContextState.OPEN) context.state = ContextState.DEFERRED;
+    } else {
+      this.#settleReply(context, value);
+    }
+  }
+
+  /** The handler's result, unless the context was answered before. */
+  #settleReply(context: CallContext, value: unknown): void {
+    if (context.state === ContextState.ANSWERED) return;
+    context.state = ContextState.ANSWERED;
+    if (context.askSlot !== -1) {
+      try {
+        this.#outbound.reply(context.askSlot, context.askGeneration, value);
+      } catch (error) {
+        context.endpoint.countFailed();
+        this.#sendFailure(context, error);
+        this.#finish(context);
+        return;
+      }
+    }
+    context.endpoint.countProcessed();
+    this.#finish(context);
+  }
+
+  #settleFailure(context: CallContext, error: unknown): void {
+    if (context.state === ContextState.ANSWERED) return;
+    context.state = ContextState.ANSWERED;
+    context.endpoint.countFailed();
+    this.#sendFailure(context, error);
+    this.#finish(context);
+  }
+
+  #sendFailure(context: CallContext, error: unknown): void {
+    const endpoint = context.endpoint;
+    const engineError = error instanceof RpcError && error.endpoint === undefined && error.code === "ERR_RPC_SERIALIZATION";
+    const failure = engineError
+      ? ([error.code, `"${endpoint.name}": ${error.message}`, null] as const)
+      : handlerFailure(endpoint.name, error);
+    if (context.askSlot === -1) this.#outbound.failure(RecordKind.SEND_FAILED, endpoint.id, 0, failure);
+    else this.#outbound.failure(RecordKind.FAILURE, context.askSlot, context.askGeneration, failure);
+  }
+
+  #finish(context: CallContext): void {
+    this.#entries.free(context.entry);
+    if (!context.detached) return;
+    context.detached = false;
+    this.#contexts[context.entry] = undefined;
+    context.endpoint.inFlight--;
+    this.#onReleased(context.endpoint);
+  }
+
+  #detach(context: CallContext): void {
+    context.detached = true;
+    this.#contexts[context.entry] = context;
+    context.endpoint.inFlight++;
+  }
+
+  #drop(record: TakenRecord): void {
+    this.droppedCount++;
+    if ((record.flags & RecordFlag.LARGE) !== 0) this.#outbound.report(RecordKind.TICKET_DROPPED, record.sender);
+    this.#entries.free(record.entry);
+  }
+
+  #pull(endpoint: AttachedEndpoint, record: TakenRecord): void {
+    const { kind, codec, askSlot, askGeneration, deadline } = record;
+    this.#pulls.set(record.entry, { endpoint, kind, codec, askSlot, askGeneration, deadline });
+    endpoint.inFlight++;
+    this.#outbound.report(RecordKind.PULL, record.sender, 0, record.entry);
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+}

@@ -1,0 +1,130 @@
+/**
+ * The control plane's end on a message loop: imports modules, makes instances, runs onStart. Not in the data flow.
+ * One thread only; called by loop 0 through comlink, one call per endpoint and step.
+ */
+import { pathToFileURL } from "node:url";
+import { threadId } from "node:worker_threads";
+import { RpcError } from "../common/errors.js";
+import { Doorbell, type InboxConsumer, lockOwner, PinnedInboxConsumer, SharedInboxConsumer } from "../inbox/inbox.js";
+import { describeDefinition, type EndpointDescription } from "../rpc/rpc-definition.js";
+import { bindEndpoint, type RpcEndpoint } from "../rpc/rpc-endpoint.js";
+import { isRpcService, serviceInternals } from "../rpc/rpc-service.js";
+import { AttachedEndpoint, ClassBehaviour, type EndpointBehaviour, ServiceBehaviour } from "./attached-endpoint.js";
+import { encodeFailure, type Failure } from "./failure.js";
+import type { AttachRequest, ControlResult, EncodedValue, LoopControl } from "./loop-protocol.js";
+import type { LoopMemory } from "./loop-memory.js";
+import type { MessageLoop } from "./message-loop.js";
+import { MessageCodec } from "../rpc/codec.js";
+
+type Definition = unknown;
+type EndpointClass = new (args: unknown) => RpcEndpoint;
+
+export class LoopEndpoints implements LoopControl {
+  readonly #loop: MessageLoop;
+  readonly #memory: LoopMemory;
+  /** Its own: control calls are rare, and a handler's message may be in the other codec's scratch. */
+  readonly #codec = new MessageCodec();
+
+  constructor(loop: MessageLoop, memory: LoopMemory) {
+    this.#loop = loop;
+    this.#memory = memory;
+  }
+
+  threadId(): number {
+    return threadId;
+  }
+
+  async describe(module: string): Promise<ControlResult<EndpointDescription>> {
+    try {
+      return { ok: true, value: describeDefinition(await importDefault(module)) };
+    } catch (error) {
+      return this.#refuse(["ERR_RPC_ENDPOINT_START", `cannot load ${module}: ${messageOf(error)}`, error]);
+    }
+  }
+
+  async attach(request: AttachRequest): Promise<ControlResult<null>> {
+    try {
+      const definition = await importDefault(request.module);
+      const args = request.args === null ? undefined : this.#decode(request.args);
+      const { behaviour, serial } = await makeBehaviour(definition, request, args);
+      const consumer = this.#consumer(request);
+      const segment = this.#memory.map(request.countersSegment);
+      const endpoint = new AttachedEndpoint({
+        id: request.endpoint,
+        name: request.name,
+        shared: request.shared,
+        serial,
+        concurrency: request.concurrency,
+        behaviour,
+        consumer,
+        counterWords: segment.words,
+        counters: request.counters.word,
+      });
+      const place = this.#memory.place(request.inbox);
+      this.#loop.add(endpoint, (queues) => {
+        if (request.shared) queues.joinShared(request.endpoint, place.segment.words, place.base);
+        else queues.own.include(request.endpoint);
+      });
+      return { ok: true, value: null };
+    } catch (error) {
+      const replica = request.replica.count > 1 ? ` (replica ${request.replica.index})` : "";
+      return this.#refuse([
+        "ERR_RPC_ENDPOINT_START",
+        `endpoint "${request.name}"${replica} did not start: ${messageOf(error)}`,
+        error,
+      ]);
+    }
+  }
+
+  async detach(endpoint: number): Promise<void> {
+    this.#loop.remove(endpoint);
+  }
+
+  #consumer(request: AttachRequest): InboxConsumer {
+    this.#memory.map(request.segment);
+    const place = this.#memory.place(request.inbox);
+    const room = this.#memory.roomDoorbell(request.endpoint);
+    if (!request.shared) return new PinnedInboxConsumer(request.endpoint, place, room);
+    const owner = lockOwner(this.#memory.loop, this.#memory.epoch);
+    return new SharedInboxConsumer(request.endpoint, place, owner, room, this.#memory.sharedReady);
+  }
+
+  #decode(value: EncodedValue): unknown {
+    return this.#codec.decode(value.codec, value.bytes, value.bytes.length);
+  }
+
+  #refuse(failure: Failure): { ok: false; failure: EncodedValue } {
+    encodeFailure(this.#codec, failure);
+    const { payloadCodec, bytes, length } = this.#codec;
+    return { ok: false, failure: { codec: payloadCodec, bytes: bytes.slice(0, length) } };
+  }
+}
+
+async function importDefault(module: string): Promise<Definition> {
+  const url = module.startsWith("file:") ? module : pathToFileURL(module).href;
+  const imported = (await import(url)) as { readonly default?: unknown };
+  if (imported.default === undefined) {
+    throw new RpcError("ERR_RPC_ENDPOINT_START", "it has no default export; export an endpoint class or a service");
+  }
+  return imported.default;
+}
+
+async function makeBehaviour(
+  definition: Definition,
+  request: AttachRequest,
+  args: unknown,
+): Promise<{ behaviour: EndpointBehaviour; serial: boolean }> {
+  if (isRpcService(definition)) {
+    const { create, serial } = serviceInternals(definition);
+    return { behaviour: new ServiceBehaviour(request.name, await create({ args })), serial };
+  }
+  const { kind } = describeDefinition(definition);
+  const instance = new (definition as EndpointClass)(args);
+  bindEndpoint(instance, request.replica);
+  await instance.onStart({ restarts: 0, reason: null });
+  return { behaviour: new ClassBehaviour(request.name, instance), serial: kind === "serial" };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,91 @@
+/**
+ * What loop 0 and a message loop tell each other outside the rings: the start message of a loop, and the calls of the
+ * control plane. Types only; every value is structured-cloneable.
+ */
+import type { MessagePort } from "node:worker_threads";
+import type { Region, SegmentHandle } from "../inbox/segment.js";
+import type { EndpointDescription } from "../rpc/rpc-definition.js";
+
+/** A ring and its size. */
+export interface RingRegion {
+  readonly region: Region;
+  readonly capacityBytes: number;
+}
+
+/** Where the memory of one message loop lies. */
+export interface LoopRegions {
+  readonly control: Region;
+  readonly ready: Region;
+  readonly entries: Region;
+  readonly mailbox: RingRegion;
+  readonly outbound: RingRegion;
+}
+
+/** Where the memory that all loops of an env use lies. */
+export interface EnvRegions {
+  readonly env: Region;
+  readonly loopZeroReady: Region;
+  readonly sharedReady: Region;
+  readonly asks: Region;
+}
+
+/** The one task of a message loop's thread. */
+export interface LoopStart {
+  readonly envName: string;
+  readonly loop: number;
+  readonly epoch: number;
+  /** `monotonicMs()` of the env's creation: origin of the env clock. */
+  readonly originMs: number;
+  readonly throughput: number;
+  readonly segments: readonly SegmentHandle[];
+  readonly envRegions: EnvRegions;
+  readonly loopRegions: LoopRegions;
+  /** The control plane, spoken with comlink. */
+  readonly controlPort: MessagePort;
+  /** Large bodies, both ways. Nobody listens: it is read when a record says that a body is there. */
+  readonly bodyPort: MessagePort;
+}
+
+/** A body on the body port, behind the record that names it. */
+export interface Body {
+  readonly ticket: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface AttachRequest {
+  readonly endpoint: number;
+  readonly generation: number;
+  readonly name: string;
+  readonly module: string;
+  /** The constructor's or the service's argument, encoded by the message codec. */
+  readonly args: EncodedValue | null;
+  readonly inbox: RingRegion;
+  readonly segment: SegmentHandle;
+  /** Several loops serve this Inbox: take under its lock. */
+  readonly shared: boolean;
+  readonly concurrency: number;
+  readonly replica: { readonly index: number; readonly count: number };
+  /** This loop's counters of the endpoint. */
+  readonly counters: Region;
+  readonly countersSegment: SegmentHandle;
+}
+
+export interface EncodedValue {
+  readonly codec: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Errors keep their fields in our codec, not in comlink's. */
+export type ControlResult<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: EncodedValue };
+
+/** What a message loop offers over its control port. */
+export interface LoopControl {
+  /** Resolves once the loop runs; its thread id lets loop 0 find the thread. */
+  threadId(): number;
+  /** Imports a module and says what it defines. */
+  describe(module: string): Promise<ControlResult<EndpointDescription>>;
+  /** Makes the instance and runs its onStart. Its Inbox is served from then on. */
+  attach(request: AttachRequest): Promise<ControlResult<null>>;
+  /** Forgets an endpoint whose start failed elsewhere. */
+  detach(endpoint: number): Promise<void>;
+}

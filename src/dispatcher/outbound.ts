@@ -1,0 +1,71 @@
+/**
+ * A message loop's way to loop 0: replies, failures and reports through its outbound ring. Step 7 of the data flow.
+ *
+ * Every record is published at once: a reply that waits for the end of the turn costs 1.4–1.7× at depth 8 to 64. A
+ * reply that finds the ring full waits in the overflow list, and the loop takes no new message until that is empty.
+ */
+import type { MessagePort } from "node:worker_threads";
+import { type InboxProducer, Overflow } from "../inbox/inbox.js";
+import { OutgoingRecord, RecordFlag, RecordKind } from "../inbox/record.js";
+import { type MessageCodec, PayloadCodec } from "../rpc/codec.js";
+import { encodeFailure, type Failure } from "./failure.js";
+import type { Body } from "./loop-protocol.js";
+
+export class Outbound {
+  readonly #producer: InboxProducer;
+  readonly #codec: MessageCodec;
+  readonly #bodyPort: MessagePort;
+  readonly #record = new OutgoingRecord();
+  #nextTicket = 0;
+
+  constructor(producer: InboxProducer, codec: MessageCodec, bodyPort: MessagePort) {
+    this.#producer = producer;
+    this.#codec = codec;
+    this.#bodyPort = bodyPort;
+  }
+
+  /** Replies wait in the overflow list: take nothing new. */
+  get congested(): boolean {
+    return this.#producer.congested;
+  }
+
+  /** Moves the overflow list into the ring as far as it goes. */
+  refill(): void {
+    this.#producer.refill();
+  }
+
+  /** Throws an RpcError when `value` cannot be encoded; nothing was sent then. */
+  reply(askSlot: number, askGeneration: number, value: unknown): void {
+    this.#codec.encode(value);
+    this.#postPayload(RecordKind.REPLY, askSlot, askGeneration);
+  }
+
+  failure(kind: number, askSlot: number, askGeneration: number, failure: Failure): void {
+    encodeFailure(this.#codec, failure);
+    this.#postPayload(kind, askSlot, askGeneration);
+  }
+
+  /** A record without payload. */
+  report(kind: number, subject: number, generation = 0, entry = 0): void {
+    this.#producer.post(this.#record.setHeaderOnly(kind, subject, generation, entry), Overflow.FORCE);
+    this.#producer.flush();
+  }
+
+  #postPayload(kind: number, askSlot: number, askGeneration: number): void {
+    const codec = this.#codec;
+    const record = this.#record.setHeaderOnly(kind, askSlot, askGeneration);
+    if (codec.length > this.#producer.inlinePayloadBytesMax) {
+      // The body goes first, so that it is there when loop 0 reads the record.
+      const bytes = codec.bytes.slice(0, codec.length);
+      const ticket = this.#nextTicket++ | 0;
+      this.#bodyPort.postMessage({ ticket, bytes } satisfies Body, [bytes.buffer as ArrayBuffer]);
+      record.flags = RecordFlag.LARGE;
+      record.codec = codec.payloadCodec;
+      record.sender = ticket;
+    } else if (codec.payloadCodec !== PayloadCodec.EMPTY) {
+      record.setPayload(codec.payloadCodec, codec.bytes, codec.length);
+    }
+    this.#producer.post(record, Overflow.FORCE);
+    this.#producer.flush();
+  }
+}

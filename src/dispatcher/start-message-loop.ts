@@ -1,0 +1,81 @@
+/**
+ * Puts a message loop together on its worker thread and runs it. Everything a worker loads starts here, so nothing
+ * below may import piscina, node:net or node:tls.
+ */
+import { systemClock } from "../common/clock.js";
+import { IN_FLIGHT_ENTRIES_PER_LOOP, OVERFLOW_LIST_BYTES_MAX } from "../common/limits.js";
+import { InFlightTable } from "../inbox/in-flight-table.js";
+import { InboxProducer, RecordReader } from "../inbox/inbox.js";
+import { LoopQueues } from "../inbox/loop-queues.js";
+import { Parker } from "../inbox/parking.js";
+import { PayloadWriter } from "../inbox/record.js";
+import { SpillBudget, SpillTotal } from "../inbox/spill-queue.js";
+import { MessageCodec } from "../rpc/codec.js";
+import { expose } from "./control-plane.js";
+import { HandlerRunner } from "./handler-runner.js";
+import { LoopEndpoints } from "./loop-endpoints.js";
+import { LoopMemory } from "./loop-memory.js";
+import type { LoopStart } from "./loop-protocol.js";
+import { MessageLoop } from "./message-loop.js";
+import { Outbound } from "./outbound.js";
+
+/** Resolves when loop 0 has asked the loop to stop and everything was served. */
+export async function startMessageLoop(start: LoopStart): Promise<void> {
+  const clock = systemClock(start.originMs);
+  const memory = new LoopMemory(start);
+  const codec = new MessageCodec();
+  const { control, entries, mailbox, outbound } = start.loopRegions;
+  const controlWords = memory.segment(control.segment).words;
+
+  const budget = new SpillBudget(
+    { messagesMax: Number.MAX_SAFE_INTEGER, bytesMax: OVERFLOW_LIST_BYTES_MAX },
+    new SpillTotal(OVERFLOW_LIST_BYTES_MAX),
+  );
+  const producer = new InboxProducer(
+    memory.place(outbound),
+    memory.outboundDoorbell(),
+    new PayloadWriter(codec.scratch),
+    budget,
+  );
+  const out = new Outbound(producer, codec, start.bodyPort);
+  const table = new InFlightTable(
+    memory.segment(entries.segment).words,
+    entries.word,
+    control.word,
+    IN_FLIGHT_ENTRIES_PER_LOOP,
+  );
+  const parker = new Parker(memory.envWords, memory.envRegion, start.loop, () => loop.schedule());
+  const queues = new LoopQueues({
+    loop: start.loop,
+    controlWords,
+    control: control.word,
+    own: memory.ownReady,
+    shared: memory.sharedReady,
+    parking: memory.parking,
+    parker,
+  });
+  const loop = new MessageLoop({
+    clock,
+    throughput: start.throughput,
+    queues,
+    mailbox: new RecordReader(memory.place(mailbox), memory.mailboxRoomDoorbell()),
+    entries: table,
+    outbound: out,
+    controlWords,
+    control: control.word,
+  });
+  const runner = new HandlerRunner({
+    codec,
+    clock,
+    asks: memory.asks,
+    entries: table,
+    outbound: out,
+    bodyPort: start.bodyPort,
+    onReleased: (endpoint) => loop.released(endpoint),
+  });
+  // Exposed ports keep this thread's event loop alive: a pending waitAsync alone would let it exit.
+  expose(new LoopEndpoints(loop, memory), start.controlPort);
+  await loop.run(runner);
+  start.controlPort.close();
+  start.bodyPort.close();
+}

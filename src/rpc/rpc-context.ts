@@ -1,0 +1,52 @@
+/**
+ * What a handler is given beside its message. The loop that runs the handler makes the context; it ends with the answer
+ * and must not be kept longer, except through `defer`.
+ */
+import type { RpcAddress } from "./rpc-address.js";
+
+declare const deferred: unique symbol;
+
+/** The part that one-way messages and asks share. Thread: the loop of the handler only. */
+export interface RpcContext {
+  /** Where the sender's environment listens; null for a sender in this process. */
+  readonly senderAddress: RpcAddress | null;
+  /** True when nobody waits for an answer. */
+  readonly oneWay: boolean;
+  /** Fires when the asker gave up: abort, timeout, stop. Never fires for a one-way message. */
+  readonly signal: AbortSignal;
+  /** The same as one load of a shared word, for CPU-heavy loops in which no event can fire. */
+  readonly cancelled: boolean;
+  /** Milliseconds until the asker's timeout, 0 when it has passed, Infinity without one. Pass it on as `timeoutMs`. */
+  readonly remainingMs: number;
+}
+
+/** The context of a one-way message. */
+export interface RpcSendContext extends RpcContext {
+  readonly oneWay: true;
+}
+
+/** The context of an ask. The handler's settled return value is the answer, unless one of these was called before. */
+export interface RpcCallContext<Reply = unknown> extends RpcContext {
+  readonly oneWay: false;
+  /**
+   * Answers now.
+   * Throws ERR_RPC_ALREADY_REPLIED after an answer, ERR_RPC_SERIALIZATION or ERR_RPC_MESSAGE_TOO_LARGE for a value that
+   * cannot travel; after those two the ask is still open.
+   */
+  reply(value: Reply): void;
+  /** Answers with an error: the asker gets ERR_RPC_HANDLER with it as `cause`. Throws ERR_RPC_ALREADY_REPLIED. */
+  sendFailure(error: unknown): void;
+  /**
+   * `return context.defer()`: the answer comes later, by `reply` or `sendFailure` of this context.
+   * Delivery: an answer that never comes is ERR_RPC_NO_REPLY for the asker when the endpoint stops.
+   */
+  defer(): RpcDeferred;
+}
+
+/** What `defer` returns. It is no reply. */
+export interface RpcDeferred {
+  readonly [deferred]: true;
+}
+
+/** The only RpcDeferred there is: every `defer()` returns it, and the loop recognises it by identity. */
+export const DEFERRED: RpcDeferred = Object.freeze({}) as RpcDeferred;
