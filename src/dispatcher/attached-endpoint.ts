@@ -3,20 +3,27 @@
  */
 import { RpcError } from "../common/errors.js";
 import type { InboxConsumer } from "../inbox/inbox.js";
-import { COUNTER_FAILED, COUNTER_PROCESSED } from "../inbox/layout.js";
+import { COUNTER_FAILED, COUNTER_PROCESSED, COUNTER_TAKEN } from "../inbox/layout.js";
 import { RecordKind } from "../inbox/record.js";
 import type { RpcEndpoint } from "../rpc/rpc-endpoint.js";
 import { takesContext } from "../rpc/rpc-service.js";
-import type { CallContext } from "./call-context.js";
+import type { RpcContext } from "../rpc/rpc-context.js";
 
 /** What a message of each kind means to an endpoint: an endpoint class, or the methods of a service. */
 export interface EndpointBehaviour {
   /** Runs the handler; the result is the reply, or a promise of it. */
-  invoke(kind: number, message: unknown, context: CallContext): unknown;
+  invoke(kind: number, message: unknown, context: RpcContext): unknown;
+  /** Told what a handler threw, after the asker was told. */
+  onError(error: unknown): unknown;
   onStop(): unknown;
 }
 
 type Method = (...inputs: unknown[]) => unknown;
+
+interface ServiceMethodEntry {
+  readonly run: Method;
+  readonly wantsContext: boolean;
+}
 
 export class ClassBehaviour implements EndpointBehaviour {
   readonly #instance: RpcEndpoint;
@@ -27,7 +34,7 @@ export class ClassBehaviour implements EndpointBehaviour {
     this.#instance = instance;
   }
 
-  invoke(kind: number, message: unknown, context: CallContext): unknown {
+  invoke(kind: number, message: unknown, context: RpcContext): unknown {
     if (kind === RecordKind.ASK) return this.#instance.receiveAndReply(message as never, context as never);
     if (kind === RecordKind.SEND) return this.#instance.receive(message as never, context as never);
     const method = (message as unknown[])[0];
@@ -35,6 +42,10 @@ export class ClassBehaviour implements EndpointBehaviour {
       "ERR_RPC_NO_SUCH_METHOD",
       `"${this.#name}" is an endpoint class and has no method ${String(method)}: use ask or send`,
     );
+  }
+
+  onError(error: unknown): unknown {
+    return this.#instance.onError(error);
   }
 
   onStop(): unknown {
@@ -45,28 +56,34 @@ export class ClassBehaviour implements EndpointBehaviour {
 export class ServiceBehaviour implements EndpointBehaviour {
   readonly #name: string;
   /** Own methods only, so that nothing inherited can be called from outside. */
-  readonly #methods: ReadonlyMap<string, Method>;
+  readonly #methods: ReadonlyMap<string, ServiceMethodEntry>;
 
   constructor(name: string, methods: object) {
     this.#name = name;
-    this.#methods = new Map(Object.entries(methods) as [string, Method][]);
+    const entries = Object.entries(methods) as [string, Method][];
+    this.#methods = new Map(entries.map(([key, run]) => [key, { run, wantsContext: takesContext(run) }]));
   }
 
-  invoke(kind: number, message: unknown, context: CallContext): unknown {
+  invoke(kind: number, message: unknown, context: RpcContext): unknown {
     if (kind !== RecordKind.CALL && kind !== RecordKind.CAST) {
       throw new RpcError("ERR_RPC_UNSUPPORTED_MESSAGE", `"${this.#name}" is a service: use call or cast`);
     }
     const inputs = message as unknown[];
     const method = this.#methods.get(inputs[0] as string);
     if (method === undefined) throw this.#noSuchMethod(inputs[0]);
-    if (takesContext(method)) {
+    const { run } = method;
+    if (method.wantsContext) {
       inputs[0] = context;
-      return method(...inputs);
+      return run(...inputs);
     }
     // The common arities without a spread.
-    if (inputs.length === 2) return method(inputs[1]);
-    if (inputs.length === 1) return method();
-    return method(...inputs.slice(1));
+    if (inputs.length === 2) return run(inputs[1]);
+    if (inputs.length === 1) return run();
+    return run(...inputs.slice(1));
+  }
+
+  onError(): undefined {
+    return undefined;
   }
 
   onStop(): undefined {
@@ -115,6 +132,11 @@ export class AttachedEndpoint {
     this.consumer = options.consumer;
     this.#words = options.counterWords;
     this.#counters = options.counters;
+  }
+
+  countTaken(): void {
+    const index = this.#counters + COUNTER_TAKEN;
+    this.#words[index] = (this.#words[index] as number) + 1;
   }
 
   countProcessed(): void {

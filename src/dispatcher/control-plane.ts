@@ -13,15 +13,20 @@ export function expose(control: LoopControl, port: MessagePort): void {
   Comlink.expose(control, port as unknown as Comlink.Endpoint);
 }
 
+/** The same calls from the other side: all of them asynchronous. */
+type RemoteLoopControl = {
+  readonly [K in keyof LoopControl]: (...inputs: Parameters<LoopControl[K]>) => Promise<Awaited<ReturnType<LoopControl[K]>>>;
+};
+
 /** Loop 0's end. Every call ends: comlink itself never rejects when the other side dies, so each races the port. */
 export class LoopControlClient {
-  readonly #remote: Comlink.Remote<LoopControl>;
+  readonly #remote: RemoteLoopControl;
   readonly #port: MessagePort;
   readonly #lost: Promise<never>;
 
   constructor(loop: number, port: MessagePort) {
     this.#port = port;
-    this.#remote = Comlink.wrap<LoopControl>(port as unknown as Comlink.Endpoint);
+    this.#remote = Comlink.wrap<LoopControl>(port as unknown as Comlink.Endpoint) as unknown as RemoteLoopControl;
     this.#lost = new Promise<never>((_resolve, reject) => {
       port.once("close", () => {
         reject(new RpcError("ERR_RPC_WORKER_CRASHED", `message loop ${loop} ended while it was being told something`));
@@ -31,7 +36,7 @@ export class LoopControlClient {
     this.#lost.catch(() => {});
   }
 
-  call<T>(ask: (remote: Comlink.Remote<LoopControl>) => Promise<T>): Promise<T> {
+  call<T>(ask: (remote: RemoteLoopControl) => Promise<T>): Promise<T> {
     return Promise.race([ask(this.#remote), this.#lost]);
   }
 

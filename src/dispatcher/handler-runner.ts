@@ -120,8 +120,8 @@ export class HandlerRunner implements ContextHost {
     }
   }
 
-  /** onStop failed: nobody asked, so loop 0 is told as of a one-way message. */
-  reportStopFailure(endpoint: AttachedEndpoint, error: unknown): void {
+  /** onStop or onError failed: nobody asked, so loop 0 is told as of a one-way message. */
+  reportHookFailure(endpoint: AttachedEndpoint, error: unknown): void {
     this.#outbound.failure(RecordKind.SEND_FAILED, endpoint.id, 0, handlerFailure(endpoint.name, error));
   }
 
@@ -205,7 +205,19 @@ export class HandlerRunner implements ContextHost {
     context.state = ContextState.ANSWERED;
     context.endpoint.countFailed();
     this.#sendFailure(context, error);
+    this.#tellEndpoint(context.endpoint, error);
     this.#finish(context);
+  }
+
+  /** `onError` may throw or reject: then there is nobody left to tell but loop 0. */
+  #tellEndpoint(endpoint: AttachedEndpoint, error: unknown): void {
+    const failed = (second: unknown): void => this.reportHookFailure(endpoint, second);
+    try {
+      const told = endpoint.behaviour.onError(error);
+      if (isThenable(told)) told.then(undefined, failed);
+    } catch (second) {
+      failed(second);
+    }
   }
 
   #sendFailure(context: CallContext, error: unknown): void {

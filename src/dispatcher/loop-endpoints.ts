@@ -5,7 +5,7 @@
 import { pathToFileURL } from "node:url";
 import { threadId } from "node:worker_threads";
 import { RpcError } from "../common/errors.js";
-import { Doorbell, type InboxConsumer, lockOwner, PinnedInboxConsumer, SharedInboxConsumer } from "../inbox/inbox.js";
+import { type InboxConsumer, lockOwner, PinnedInboxConsumer, SharedInboxConsumer } from "../inbox/inbox.js";
 import { describeDefinition, type EndpointDescription } from "../rpc/rpc-definition.js";
 import { bindEndpoint, type RpcEndpoint } from "../rpc/rpc-endpoint.js";
 import { isRpcService, serviceInternals } from "../rpc/rpc-service.js";

@@ -230,6 +230,7 @@ export class MessageLoop {
       return result;
     }
     const runner = this.#runner as HandlerRunner;
+    endpoint.countTaken();
     this.#words[this.#control + LOOP_ENDPOINT] = endpoint.id;
     runner.serve(endpoint, record, this.#nowMs | 0);
     this.#words[this.#control + LOOP_ENDPOINT] = 0;
@@ -296,7 +297,7 @@ export class MessageLoop {
     if (endpoint === undefined) return;
     const stopped = (failure: unknown): void => {
       this.remove(id);
-      if (failure !== undefined) (this.#runner as HandlerRunner).reportStopFailure(endpoint, failure);
+      if (failure !== undefined) (this.#runner as HandlerRunner).reportHookFailure(endpoint, failure);
       this.#outbound.report(RecordKind.STOPPED, id);
     };
     const onStop = async (): Promise<void> => {

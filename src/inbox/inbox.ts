@@ -60,6 +60,9 @@ export const Overflow = {
 } as const;
 export type Overflow = (typeof Overflow)[keyof typeof Overflow];
 
+/** What counts as room for `hasRoom`: a record of half a kilobyte. */
+const ROOM_UNITS = 64;
+
 /** Where a ring lies. */
 export interface RingPlace {
   readonly segment: Segment;
@@ -76,6 +79,8 @@ export class InboxProducer {
   readonly #spill: SpillQueue;
   /** Payloads above this go by ticket. */
   readonly inlinePayloadBytesMax: number;
+  /** Owned by whoever batches flushes. */
+  flushQueued = false;
 
   constructor(place: RingPlace, doorbell: Doorbell, writer: PayloadWriter, budget: SpillBudget, rewindOffsetBytes?: number) {
     this.#segment = place.segment;
@@ -111,6 +116,13 @@ export class InboxProducer {
     }
     if (overflow === Overflow.REFUSE) return PostResult.FULL;
     return this.#spill.push(record, overflow === Overflow.FORCE) ? PostResult.SPILLED : PostResult.FULL;
+  }
+
+  /** True if a small record would be taken now. If not, the consumer rings when there is room again. */
+  hasRoom(): boolean {
+    if (this.#spill.count > 0) return false;
+    this.flush();
+    return this.#ring.hasRoom(ROOM_UNITS);
   }
 
   /** Publishes and rings. */
@@ -275,6 +287,11 @@ export class SharedInboxConsumer implements InboxConsumer {
 /** The word that a take lock holds. Never 0, since loop ids of message loops start at 1. */
 export function lockOwner(loop: number, epoch: number): number {
   return loop | (epoch << 8);
+}
+
+/** True if the take lock is held by `owner`. */
+export function holdsLock(words: Int32Array, ringBase: number, owner: number): boolean {
+  return load(words, ringBase + RING_LOCK) === owner;
 }
 
 /** Loop 0, after a loop's thread has exited: frees a take lock that it held. True if it did. */

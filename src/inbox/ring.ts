@@ -128,6 +128,12 @@ export class RingProducer {
     return ((this.#tail + units - this.#head) | 0) <= this.#capacity;
   }
 
+  /** A fresh look whether a record of `units` would fit. Asks to be rung if not. */
+  hasRoom(units: number): boolean {
+    if (((this.#tail + units - this.#head) | 0) <= this.#capacity) return true;
+    return this.wantRoom(units);
+  }
+
   /** Units in use as last seen, without a look at shared memory. */
   get usedUnits(): number {
     return (this.#tail - this.#head) | 0;
@@ -232,6 +238,11 @@ export class RingConsumer {
     store(this.#words, this.#base + RING_WANT, 0);
     return true;
   }
+}
+
+/** HEAD of a ring, from any thread: for recovery. */
+export function ringHead(words: Int32Array, base: number): number {
+  return load(words, base + RING_HEAD);
 }
 
 /** Units in a ring at this moment, from any thread: for statistics and recovery. */

@@ -51,14 +51,17 @@ function observeAny(value) {
     for (let i = 0; i < value.length; i++) observe(value.charCodeAt(i));
   } else if (value === true) observe(1);
 }
+function isShared(view) {
+  return ArrayBuffer.isView(view) && view.buffer instanceof SharedArrayBuffer;
+}
 function observeView(view) {
   const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
   for (let i = 0; i < bytes.length; i++) observe(bytes[i]);
 }
-/** Reads an element: of a view it is memory, of an array it is the thread's own. */
+/** Reads an element. What is not shared is the thread's own, and so a function of what it has read before. */
 export function $read(target, index) {
   const value = target[index];
-  if (ArrayBuffer.isView(target)) {
+  if (isShared(target)) {
     cpu.touched = true;
     if (value === (value | 0)) observe(value);
     else observeAny(value);
@@ -66,14 +69,14 @@ export function $read(target, index) {
   return value;
 }
 export function $write(target, index, value) {
-  if (ArrayBuffer.isView(target)) cpu.touched = true;
+  if (isShared(target)) cpu.touched = true;
   target[index] = value;
   return value;
 }
-/** Calls a method that copies, reads or fills memory if its object is a view. */
+/** Calls a method that copies, reads or fills memory if one of the two it deals with is shared. */
 export function $method(target, name, ...values) {
-  const view = ArrayBuffer.isView(target);
-  const first = ArrayBuffer.isView(values[0]);
+  const view = isShared(target);
+  const first = isShared(values[0]);
   if (view || first) cpu.touched = true;
   if (first && name === "set") observeView(values[0]);
   if (view && name === "copy") observeView(target);

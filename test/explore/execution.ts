@@ -6,7 +6,7 @@
  * operation only: t stands between an access and the plain code that follows it. Both are needed, because a record
  * written after the store that published it would otherwise never be seen missing.
  */
-import { cpu, type Memory, mix, NO_WORDS, OpKind, observe, type Thread, Waiter } from "./machine.js";
+import { cpu, type Memory, mix, NO_WORDS, OpKind, observe, perform, type Thread, Waiter } from "./machine.js";
 
 export interface Crash<S> {
   /** The threads that may die, one of them once per schedule, before any of their steps. */
@@ -247,45 +247,19 @@ export class Execution<S> {
   }
 
   #perform(t: number, slot: Slot): number | Waiter {
-    const { words, index, a } = slot;
+    const { kind, words, index } = slot;
     const old = words[index];
-    if (old === undefined && slot.kind >= OpKind.LOAD && slot.kind < OpKind.SLEEP) {
-      throw new RangeError(`${this.threadName(t)} accesses word ${index} of ${words.length}`);
-    }
-    let result: number | Waiter = old ?? 0;
-    switch (slot.kind) {
-      case OpKind.STORE:
-      case OpKind.EXCHANGE:
-        words[index] = a;
-        break;
-      case OpKind.COMPARE_EXCHANGE:
-        if (old === (a | 0)) words[index] = slot.b;
-        break;
-      case OpKind.OR:
-        words[index] = (old as number) | a;
-        break;
-      case OpKind.AND:
-        words[index] = (old as number) & a;
-        break;
-      case OpKind.ADD:
-        words[index] = (old as number) + a;
-        break;
-      case OpKind.NOTIFY:
-        result = this.#notify(words, index);
-        break;
-      case OpKind.WAIT_ASYNC: {
-        result = new Waiter(t, words, index);
-        this.waiters.push(result);
-        break;
-      }
-      case OpKind.SPIN:
-        slot.dirty = false;
-        break;
-    }
+    let result: number | Waiter = 0;
+    if (kind >= OpKind.LOAD && kind < OpKind.NOTIFY) result = perform(kind, words, index, slot.a, slot.b);
+    else if (kind === OpKind.NOTIFY) result = this.#notify(words, index);
+    else if (kind === OpKind.WAIT_ASYNC) {
+      result = new Waiter(t, words, index);
+      this.waiters.push(result);
+    } else if (kind === OpKind.SPIN) slot.dirty = false;
     this.#wrote = words[index] !== old;
     if (this.trace !== null) this.#traceOp(t, slot, old, result);
-    // A store gives its caller nothing; what it overwrote must not enter the thread's hash.
-    return slot.kind === OpKind.STORE || slot.kind === OpKind.NOTIFY ? 0 : result;
+    // These give their caller nothing; what the scheduler knows of them must not enter the thread's hash.
+    return kind === OpKind.STORE || kind === OpKind.NOTIFY ? 0 : result;
   }
 
   /** Wakes the first waiter that was not yet woken. A word nobody waits on remembers nothing. */

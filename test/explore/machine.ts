@@ -98,14 +98,23 @@ Reflect.set(globalThis, Symbol.for(CPU_KEY), cpu);
 /** A scenario thread, and every coloured function called from one. What it receives from `yield` is private to us. */
 export type Thread<R = void> = Generator<undefined, R, unknown>;
 
-/** The type of an inbox class or module after the transform: its coloured members K are generators. */
-export type Explored<T, K extends keyof T> = {
-  [P in keyof T]: P extends K
-    ? T[P] extends (...args: infer A) => infer R
-      ? (...args: A) => Thread<Awaited<R>>
-      : never
-    : T[P];
-};
+/** Arguments of transformed functions: values as they are; an object may itself be a transformed one. */
+type Argument<A> = A extends number | bigint | string | boolean | null | undefined | ArrayBufferView ? A : object;
+type Arguments<A extends readonly unknown[]> = { [I in keyof A]: Argument<A[I]> };
+type ExploredMember<F> = F extends (...args: infer A) => infer R
+  ? (...args: Arguments<A>) => Thread<Awaited<R>>
+  : never;
+
+/** The type of an inbox object or module after the transform: its coloured members K are generators. */
+export type Explored<T, K extends keyof T = never> = { [P in keyof T]: P extends K ? ExploredMember<T[P]> : T[P] };
+
+/** The same for a class: `readonly RingProducer: ExploredClass<typeof RingProducer, "claim" | "publish">`. */
+export type ExploredClass<
+  C extends abstract new (
+    ...args: never
+  ) => unknown,
+  K extends keyof InstanceType<C> = never,
+> = new (...args: Arguments<ConstructorParameters<C>>) => Explored<InstanceType<C>, K>;
 
 /** Takes `value` into the running thread's hash. Call it for all a thread learns other than by operations. */
 export function observe(value: number): void {
@@ -191,6 +200,42 @@ export function turn(): Thread {
 }
 export function idle(): Thread {
   return pause(OpKind.IDLE);
+}
+
+/** Performs one access and returns the old value. */
+export function perform(kind: number, words: Int32Array, index: number, a: number, b: number): number {
+  const old = words[index];
+  if (old === undefined) throw new RangeError(`access to word ${index} of ${words.length}`);
+  switch (kind) {
+    case OpKind.STORE:
+    case OpKind.EXCHANGE:
+      words[index] = a;
+      break;
+    case OpKind.COMPARE_EXCHANGE:
+      if (old === (a | 0)) words[index] = b;
+      break;
+    case OpKind.OR:
+      words[index] = old | a;
+      break;
+    case OpKind.AND:
+      words[index] = old & a;
+      break;
+    case OpKind.ADD:
+      words[index] = old + a;
+      break;
+  }
+  return old;
+}
+
+/** Runs coloured code at one go: in `setup`, `invariant` and `final`, which are no threads. It cannot wait. */
+export function runNow<R>(thread: Thread<R>): R {
+  let result: number | undefined;
+  for (;;) {
+    const next = thread.next(result);
+    if (next.done === true) return next.value;
+    if (cpu.kind >= OpKind.WAIT_ASYNC) throw new Error("runNow: only a thread can wait");
+    result = cpu.kind === OpKind.NOTIFY ? 0 : perform(cpu.kind, cpu.words, cpu.index, cpu.a, cpu.b);
+  }
 }
 
 function* pause(kind: number): Thread {

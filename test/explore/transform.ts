@@ -61,7 +61,6 @@ const BUILTIN_METHODS = methodNames([
   String.prototype,
   Function.prototype,
   Object.prototype,
-  Object.getPrototypeOf(Object.getPrototypeOf((function* () {})())) as object,
 ]);
 
 /** Methods that read or write the memory of a view. */
@@ -164,7 +163,8 @@ export function transform(
   checkSeam(seam);
   const colours = colour(files);
   const asyncKeys = new Set(files.flatMap((file) => [...file.asyncKeys]));
-  for (const file of files) file.check(colours, asyncKeys);
+  const dataNames = new Set(files.flatMap((file) => [...file.dataNames]));
+  for (const file of files) file.check(colours, asyncKeys, dataNames);
   const outputs = new Map<string, string>([
     [DOUBLE_FILE, doubleSource()],
     [SEAM_FILE, `export { ${SEAM_NAMES.join(", ")} } from "./${DOUBLE_FILE}";\n`],
@@ -216,6 +216,8 @@ class File {
   #optionalCalls: ts.CallExpression[] = [];
   /** Keys of async functions declared here. */
   readonly asyncKeys = new Set<string>();
+  /** Names of properties that hold data. */
+  readonly dataNames = new Set<string>();
 
   constructor(name: string, source: ts.SourceFile) {
     this.name = name;
@@ -252,6 +254,11 @@ class File {
       if (key !== null && isAsync) this.asyncKeys.add(key);
     }
     if (ts.isIdentifier(node)) this.#references.push(node);
+    const initializer = (node as { initializer?: ts.Node }).initializer;
+    if (ts.isShorthandPropertyAssignment(node)) this.dataNames.add(node.name.text);
+    else if (ts.isPropertyDeclaration(node) || ts.isPropertyAssignment(node)) {
+      if (initializer === undefined || !ts.isFunctionLike(initializer)) this.dataNames.add(node.name.getText());
+    } else if (ts.isGetAccessor(node)) this.dataNames.add(node.name.getText());
     if (ts.isPropertyAccessExpression(node)) this.#members.push(node);
     ts.forEachChild(node, (child) => this.#collect(child, inner));
   }
@@ -261,7 +268,7 @@ class File {
   }
 
   /** Everything by which the coloured code would not be the shipped code. */
-  check(colours: Colours, asyncKeys: ReadonlySet<string>): void {
+  check(colours: Colours, asyncKeys: ReadonlySet<string>, dataNames: ReadonlySet<string>): void {
     for (const { node, key } of this.calls) {
       if (!colours.has(key) || !asyncKeys.has(key) || ts.isAwaitExpression(node.parent)) continue;
       fail(node, `${nameOf(key)} is async and reaches the seam: await it here, or the explorer would run it whole`);
@@ -274,6 +281,8 @@ class File {
     for (const reference of this.#references) this.#checkReference(reference, colours);
     for (const member of this.#members) {
       if (!colours.has(`m ${member.name.text}`) || isCallee(member)) continue;
+      // A property of the same name that holds data is read here; to read it is no call.
+      if (dataNames.has(member.name.text)) continue;
       fail(member, `${member.name.text} reaches the seam and is used as a value: call it, or rename one of the two`);
     }
   }

@@ -1,0 +1,118 @@
+/**
+ * What loop 0 does when a message loop has died: no ask hangs, nothing that was not taken is blamed. Main thread only,
+ * and only after the loop's thread has exited, because until then it may still write.
+ *
+ * 1. Drain the loop's outbound ring to the end: what it had published counts.
+ * 2. Judge its in-flight entries: void (still in the Inbox) or taken.
+ * 3. Release the take locks it held.
+ * 4. Fail the asks it had taken; count the one-way messages it had taken as dead letters.
+ * 5. Take its bits out of the OPEN sets and mark what it shared, so that the other loops go on.
+ * 6. Wake every live loop, whatever its word says: the dead one may have won the right to ring and not used it.
+ * 7. Endpoints that no live loop serves are FAILED: what waits for them fails too, and they answer fast from now on.
+ *
+ * Loops are not restarted yet: an endpoint whose loops are gone stays FAILED until it is stopped and set up again.
+ */
+import { RpcError } from "../common/errors.js";
+import { and } from "../inbox/atomics.js";
+import { type InFlightEntry, readInFlightEntries } from "../inbox/in-flight-table.js";
+import { holdsLock, lockOwner, releaseDeadLock } from "../inbox/inbox.js";
+import { EntryState, RING_OPEN } from "../inbox/layout.js";
+import { ringHead } from "../inbox/ring.js";
+import type { Dispatcher } from "./dispatcher.js";
+import type { EndpointStopper } from "./endpoint-stopper.js";
+import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
+import type { LoopZero } from "./loop-zero.js";
+import type { HostedMessageLoop } from "./message-loops.js";
+
+export class CrashRecovery {
+  readonly #dispatcher: Dispatcher;
+  readonly #loopZero: LoopZero;
+  readonly #stopper: EndpointStopper;
+
+  constructor(dispatcher: Dispatcher, loopZero: LoopZero, stopper: EndpointStopper) {
+    this.#dispatcher = dispatcher;
+    this.#loopZero = loopZero;
+    this.#stopper = stopper;
+  }
+
+  /** The numbers are those of the head comment. */
+  recover(loop: HostedMessageLoop, error: unknown): void {
+    const dispatcher = this.#dispatcher;
+    const { memory } = dispatcher;
+    const blamed = this.#endpoint(dispatcher.loops.status(loop).endpoint);
+    this.#loopZero.drainLoop(loop.index); // 1
+    this.#loopZero.setReader(loop.index, undefined);
+    const { entries, control } = loop.regions;
+    const taken = readInFlightEntries(memory.words(entries), entries.word, control.word).filter(
+      (entry) => !this.#isVoid(loop, entry), // 2
+    );
+    const served = dispatcher.endpoints.filter((endpoint) => endpoint.loops.includes(loop.index));
+    for (const endpoint of served) this.#leave(endpoint, loop); // 3, 5
+    this.#failTaken(loop, taken, error); // 4
+    for (const other of dispatcher.loops.alive) memory.parking.notifyUnconditionally(other.index); // 6
+    loop.control.close();
+    loop.bodyPort.close();
+    dispatcher.events.loopCrashed(loop.index, blamed?.name ?? null, error);
+    for (const endpoint of served) {
+      if (endpoint.loops.every((index) => !dispatcher.loops.get(index).alive)) this.#fail(endpoint, loop, error); // 7
+    }
+    this.#stopper.loopDied(loop.index);
+  }
+
+  /** Void: the message is still in its Inbox, and whoever serves that takes it. */
+  #isVoid(loop: HostedMessageLoop, entry: InFlightEntry): boolean {
+    const endpoint = this.#endpoint(entry.endpoint);
+    if (entry.state !== EntryState.TAKING || endpoint === undefined) return false;
+    const { region } = endpoint.ring;
+    const words = this.#dispatcher.memory.words(region);
+    if (ringHead(words, region.word) !== entry.position) return false;
+    return !endpoint.shared || holdsLock(words, region.word, lockOwner(loop.index, loop.epoch));
+  }
+
+  #leave(endpoint: HostedEndpoint, loop: HostedMessageLoop): void {
+    if (!endpoint.shared) return;
+    const { memory } = this.#dispatcher;
+    const { region } = endpoint.ring;
+    const words = memory.words(region);
+    releaseDeadLock(words, region.word, lockOwner(loop.index, loop.epoch));
+    and(words, region.word + RING_OPEN + (loop.index >> 5), ~(1 << (loop.index & 31)));
+    memory.markShared(endpoint.id);
+    endpoint.producer.refill();
+  }
+
+  #failTaken(loop: HostedMessageLoop, taken: readonly InFlightEntry[], error: unknown): void {
+    const dispatcher = this.#dispatcher;
+    for (const entry of taken) {
+      const name = dispatcher.endpointName(entry.endpoint);
+      const crash = crashError(name, loop.index, error, true);
+      if (entry.askSlot === -1) dispatcher.events.deadLetter(name, crash, 1);
+      else if (dispatcher.asks.isOpen(entry.askSlot, entry.askGeneration)) {
+        dispatcher.cancelAsks([entry.askSlot], () => crash);
+      }
+    }
+  }
+
+  #fail(endpoint: HostedEndpoint, loop: HostedMessageLoop, error: unknown): void {
+    const dispatcher = this.#dispatcher;
+    const untaken = crashError(endpoint.name, loop.index, error, false);
+    const text = `endpoint "${endpoint.name}" has no message loop left; stop it and set it up again`;
+    endpoint.failure = new RpcError("ERR_RPC_ENDPOINT_FAILED", text, { endpoint: endpoint.name, cause: error });
+    if (endpoint.state === EndpointState.RUNNING) endpoint.state = EndpointState.FAILED;
+    dispatcher.cancelAsks(dispatcher.asks.slots(endpoint.id), () => untaken);
+    const sends = dispatcher.discardBacklog(endpoint);
+    if (sends > 0) dispatcher.events.deadLetter(endpoint.name, untaken, sends);
+    endpoint.settleRoomWaiters(endpoint.failure);
+    dispatcher.events.endpointFailed(endpoint.name, endpoint.failure);
+  }
+
+  #endpoint(id: number): HostedEndpoint | undefined {
+    return this.#dispatcher.endpoints.find((endpoint) => endpoint.id === id);
+  }
+}
+
+function crashError(endpoint: string, loop: number, cause: unknown, maybeExecuted: boolean): RpcError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const what = maybeExecuted ? "while it had this message" : "before this message was taken";
+  const text = `message loop ${loop} of "${endpoint}" died ${what}: ${why}`;
+  return new RpcError("ERR_RPC_WORKER_CRASHED", text, { endpoint, cause, maybeExecuted });
+}

@@ -1,0 +1,142 @@
+/**
+ * Stops endpoints in order: backlog, then what is in flight, then onStop, last and alone. Main thread only.
+ *
+ * STOP in the Inbox ──taken by a loop──▶ QUIESCE to every loop ──all answered──▶ ON_STOP to every loop ──all answered──▶ done
+ *
+ * The name stays taken until then, and posts are refused from the first step on. At its timeout what is still in flight
+ * is given up: signals fire, asks fail, and onStop runs all the same. A loop that does not turn any more cannot run it;
+ * then the stop rejects after a grace.
+ */
+import type { Clock, Timer } from "../common/clock.js";
+import { RpcError } from "../common/errors.js";
+import { STOP_GRACE_MS } from "../common/limits.js";
+import { RecordKind } from "../inbox/record.js";
+import type { Dispatcher } from "./dispatcher.js";
+import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
+
+const Phase = { BACKLOG: 0, QUIESCE: 1, ON_STOP: 2 } as const;
+
+interface Stop {
+  readonly endpoint: HostedEndpoint;
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: RpcError) => void;
+  readonly waiting: Set<number>;
+  phase: number;
+  timer: Timer;
+}
+
+export class EndpointStopper {
+  readonly #dispatcher: Dispatcher;
+  readonly #clock: Clock;
+  readonly #stops = new Map<number, Stop>();
+
+  constructor(dispatcher: Dispatcher, clock: Clock) {
+    this.#dispatcher = dispatcher;
+    this.#clock = clock;
+  }
+
+  stop(endpoint: HostedEndpoint, timeoutMs: number): Promise<void> {
+    const running = this.#stops.get(endpoint.id);
+    if (running !== undefined) return running.promise;
+    if (endpoint.state === EndpointState.FAILED) {
+      this.#dispatcher.remove(endpoint);
+      return Promise.resolve();
+    }
+    if (endpoint.state !== EndpointState.RUNNING) return Promise.resolve();
+    const { promise, resolve, reject } = withResolvers();
+    const timer = this.#clock.setTimeout(() => this.#expired(stop), timeoutMs);
+    const stop: Stop = { endpoint, promise, resolve, reject, waiting: new Set(), phase: Phase.BACKLOG, timer };
+    this.#stops.set(endpoint.id, stop);
+    endpoint.state = EndpointState.STOPPING;
+    endpoint.settleRoomWaiters(this.#dispatcher.refusal(endpoint));
+    this.#dispatcher.postStop(endpoint);
+    return promise;
+  }
+
+  onRecord(loop: number, kind: number, endpoint: HostedEndpoint | undefined): void {
+    const stop = endpoint && this.#stops.get(endpoint.id);
+    if (stop === undefined) return;
+    switch (kind) {
+      case RecordKind.STOP_TAKEN:
+        this.#enter(stop, Phase.QUIESCE);
+        break;
+      case RecordKind.QUIESCED:
+        if (stop.phase === Phase.QUIESCE) this.#answered(stop, loop);
+        break;
+      case RecordKind.STOPPED:
+        if (stop.phase === Phase.ON_STOP) this.#answered(stop, loop);
+        break;
+    }
+  }
+
+  /** A loop is dead: nobody waits for its answer. */
+  loopDied(loop: number): void {
+    for (const stop of [...this.#stops.values()]) {
+      if (stop.endpoint.loops.every((index) => !this.#isAlive(index))) this.#done(stop);
+      else if (stop.phase !== Phase.BACKLOG && stop.waiting.has(loop)) this.#answered(stop, loop);
+    }
+  }
+
+  #enter(stop: Stop, phase: number): void {
+    stop.phase = phase;
+    const kind = phase === Phase.QUIESCE ? RecordKind.QUIESCE : RecordKind.ON_STOP;
+    for (const index of stop.endpoint.loops) {
+      if (!this.#isAlive(index)) continue;
+      stop.waiting.add(index);
+      this.#dispatcher.postControl(this.#dispatcher.loops.get(index), kind, stop.endpoint.id);
+    }
+    if (stop.waiting.size === 0) this.#done(stop);
+  }
+
+  #answered(stop: Stop, loop: number): void {
+    stop.waiting.delete(loop);
+    if (stop.waiting.size > 0) return;
+    if (stop.phase === Phase.QUIESCE) this.#enter(stop, Phase.ON_STOP);
+    else this.#done(stop);
+  }
+
+  #done(stop: Stop): void {
+    this.#clock.clearTimeout(stop.timer);
+    this.#stops.delete(stop.endpoint.id);
+    this.#dispatcher.remove(stop.endpoint);
+    stop.resolve();
+  }
+
+  /** What is in flight is given up; the loops that still turn go on to onStop. */
+  #expired(stop: Stop): void {
+    const { endpoint } = stop;
+    const dispatcher = this.#dispatcher;
+    const error = new RpcError("ERR_RPC_NO_REPLY", `"${endpoint.name}" was stopped before it answered`, {
+      endpoint: endpoint.name,
+    });
+    dispatcher.cancelAsks(dispatcher.asks.slots(endpoint.id), () => error);
+    if (stop.phase !== Phase.ON_STOP) {
+      for (const index of endpoint.loops) {
+        if (this.#isAlive(index)) {
+          dispatcher.postControl(dispatcher.loops.get(index), RecordKind.QUIESCE, endpoint.id, 0, 1);
+        }
+      }
+    }
+    stop.timer = this.#clock.setTimeout(() => {
+      this.#stops.delete(endpoint.id);
+      const loops = [...(stop.waiting.size > 0 ? stop.waiting : endpoint.loops)].join(", ");
+      const text = `endpoint "${endpoint.name}" did not stop in time; still busy on loop ${loops}`;
+      stop.reject(new RpcError("ERR_RPC_TIMEOUT", text, { endpoint: endpoint.name }));
+    }, STOP_GRACE_MS);
+  }
+
+  #isAlive(index: number): boolean {
+    return this.#dispatcher.loops.get(index).alive;
+  }
+}
+
+function withResolvers(): { promise: Promise<void>; resolve: () => void; reject: (error: RpcError) => void } {
+  let resolve!: () => void;
+  let reject!: (error: RpcError) => void;
+  const promise = new Promise<void>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  return { promise, resolve, reject };
+}

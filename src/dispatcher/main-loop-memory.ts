@@ -1,0 +1,159 @@
+/**
+ * The shared memory of an env as loop 0 owns it: allocates every region and binds the pieces of src/inbox to them.
+ */
+import { ASKS_OUTSTANDING_MAX, IN_FLIGHT_ENTRIES_PER_LOOP, LOOPS_MAX } from "../common/limits.js";
+import { AskTable } from "../inbox/ask-table.js";
+import { Doorbell, InboxProducer, RecordReader, type RingPlace } from "../inbox/inbox.js";
+import { COUNTER_WORDS, ENTRY_WORDS, LOOP_CONTROL_WORDS, RING_OPEN } from "../inbox/layout.js";
+import { MAILBOX_MEMBER } from "../inbox/loop-queues.js";
+import { envRegionWords, GroupBell, LoopBell, Parker, Parking } from "../inbox/parking.js";
+import { CollectedReadySet, ReadySet, readySetWords } from "../inbox/ready-set.js";
+import type { PayloadWriter } from "../inbox/record.js";
+import { initialiseRing, ringRegionBytes } from "../inbox/ring.js";
+import { type Region, type Segment, SegmentAllocator, type SegmentHandle } from "../inbox/segment.js";
+import type { SpillBudget } from "../inbox/spill-queue.js";
+import { ENDPOINT_MEMBERS, LOOP_ZERO_MEMBERS, outboundMember } from "./loop-members.js";
+import type { EnvRegions, LoopRegions, RingRegion } from "./loop-protocol.js";
+
+export class MainLoopMemory {
+  readonly regions: EnvRegions;
+  readonly parking: Parking;
+  readonly ready: CollectedReadySet;
+  readonly asks: AskTable;
+  readonly #allocator = new SegmentAllocator();
+  readonly #sharedReady: ReadySet;
+
+  constructor() {
+    const allocate = (words: number): Region => this.#allocator.allocate(words * 4);
+    this.regions = {
+      env: allocate(envRegionWords(LOOPS_MAX)),
+      loopZeroReady: allocate(readySetWords(LOOP_ZERO_MEMBERS)),
+      sharedReady: allocate(readySetWords(ENDPOINT_MEMBERS)),
+      asks: allocate(ASKS_OUTSTANDING_MAX),
+    };
+    const { env, loopZeroReady, sharedReady, asks } = this.regions;
+    this.parking = new Parking(this.segment(env).words, env.word, LOOPS_MAX);
+    this.ready = new CollectedReadySet(this.segment(loopZeroReady).words, loopZeroReady.word, LOOP_ZERO_MEMBERS);
+    this.#sharedReady = new ReadySet(this.segment(sharedReady).words, sharedReady.word, ENDPOINT_MEMBERS);
+    this.asks = new AskTable(this.segment(asks).words, asks.word, ASKS_OUTSTANDING_MAX);
+  }
+
+  segment(region: Region): Segment {
+    return this.#allocator.segment(region.segment);
+  }
+
+  handle(region: Region): SegmentHandle {
+    const { index, buffer } = this.segment(region);
+    return { index, buffer };
+  }
+
+  words(region: Region): Int32Array {
+    return this.segment(region).words;
+  }
+
+  parker(onBell: () => void): Parker {
+    return new Parker(this.words(this.regions.env), this.regions.env.word, 0, onBell);
+  }
+
+  allocateRing(capacityBytes: number): RingRegion {
+    const region = this.#allocator.allocate(ringRegionBytes(capacityBytes));
+    initialiseRing(this.words(region), region.word);
+    return { region, capacityBytes };
+  }
+
+  allocateCounters(): Region {
+    const region = this.#allocator.allocate(COUNTER_WORDS * 4);
+    this.words(region).fill(0, region.word, region.word + COUNTER_WORDS);
+    return region;
+  }
+
+  release(region: Region): void {
+    this.#allocator.release(region);
+  }
+
+  allocateLoop(ringBytes: number): LoopRegions {
+    const cleared = (words: number): Region => {
+      const region = this.#allocator.allocate(words * 4);
+      this.words(region).fill(0, region.word, region.word + words);
+      return region;
+    };
+    return {
+      control: cleared(LOOP_CONTROL_WORDS),
+      ready: cleared(readySetWords(ENDPOINT_MEMBERS)),
+      // Fresh pages are zero, and a region of this size is never given back while its env lives.
+      entries: this.#allocator.allocate(IN_FLIGHT_ENTRIES_PER_LOOP * ENTRY_WORDS * 4),
+      mailbox: this.allocateRing(ringBytes),
+      outbound: this.allocateRing(ringBytes),
+    };
+  }
+
+  /** Segments that a loop must map before it starts. */
+  loopSegments(loop: LoopRegions): SegmentHandle[] {
+    const { env, loopZeroReady, sharedReady, asks } = this.regions;
+    const needed = [env, loopZeroReady, sharedReady, asks, loop.control, loop.ready, loop.entries];
+    needed.push(loop.mailbox.region, loop.outbound.region);
+    const handles = new Map<number, SegmentHandle>();
+    for (const region of needed) handles.set(region.segment, this.handle(region));
+    return [...handles.values()];
+  }
+
+  mailboxProducer(loop: number, regions: LoopRegions, writer: PayloadWriter, budget: SpillBudget): InboxProducer {
+    return new InboxProducer(this.place(regions.mailbox), this.#mailboxDoorbell(loop, regions), writer, budget);
+  }
+
+  /** Reads a loop's outbound ring; when the loop waits for room there, its mailbox bit tells it. */
+  outboundReader(loop: number, regions: LoopRegions): RecordReader {
+    return new RecordReader(this.place(regions.outbound), this.#mailboxDoorbell(loop, regions));
+  }
+
+  /** The Inbox of an endpoint that one loop serves. */
+  pinnedProducer(
+    endpoint: number,
+    ring: RingRegion,
+    loop: number,
+    regions: LoopRegions,
+    writer: PayloadWriter,
+    budget: SpillBudget,
+  ): InboxProducer {
+    const ready = new ReadySet(this.words(regions.ready), regions.ready.word, ENDPOINT_MEMBERS);
+    const doorbell = new Doorbell(ready, endpoint, new LoopBell(this.parking, loop));
+    return new InboxProducer(this.place(ring), doorbell, writer, budget);
+  }
+
+  /** The Inbox of an endpoint that several loops serve. */
+  sharedProducer(
+    endpoint: number,
+    ring: RingRegion,
+    writer: PayloadWriter,
+    budget: SpillBudget,
+    onRing: () => void,
+  ): InboxProducer {
+    const bell = new GroupBell(this.parking, this.words(ring.region), ring.region.word + RING_OPEN, onRing);
+    return new InboxProducer(this.place(ring), new Doorbell(this.#sharedReady, endpoint, bell), writer, budget);
+  }
+
+  /** Loop 0 as the consumer of an Inbox that no loop serves any more. Nobody waits for its room. */
+  backlogReader(ring: RingRegion): RecordReader {
+    return new RecordReader(this.place(ring), new Doorbell(this.ready, outboundMember(0), new LoopBell(this.parking, 0)));
+  }
+
+  /** Re-ring: if a shared Inbox is still marked, wakes another loop that is open for it. True while it is marked. */
+  reRing(endpoint: number, ring: RingRegion): boolean {
+    if (!this.#sharedReady.isMarked(endpoint)) return false;
+    this.parking.unparkOne(this.words(ring.region), ring.region.word + RING_OPEN);
+    return true;
+  }
+
+  markShared(endpoint: number): void {
+    this.#sharedReady.mark(endpoint);
+  }
+
+  place(ring: RingRegion): RingPlace {
+    return { segment: this.segment(ring.region), base: ring.region.word, capacityBytes: ring.capacityBytes };
+  }
+
+  #mailboxDoorbell(loop: number, regions: LoopRegions): Doorbell {
+    const ready = new ReadySet(this.words(regions.ready), regions.ready.word, ENDPOINT_MEMBERS);
+    return new Doorbell(ready, MAILBOX_MEMBER, new LoopBell(this.parking, loop));
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * RpcEnv in one process: checks options, owns the Dispatcher, hands out refs and events. Main thread only.
+ */
+import { EventEmitter } from "node:events";
+import { isAbsolute } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { monotonicMs, systemClock, type Timer } from "../common/clock.js";
+import { RpcError } from "../common/errors.js";
+import {
+  ASK_TIMEOUT_MS_DEFAULT,
+  CONCURRENCY_DEFAULT,
+  IN_FLIGHT_ENTRIES_PER_LOOP,
+  INBOX_BYTES_DEFAULT,
+  INBOX_BYTES_MAX,
+  INBOX_BYTES_MIN,
+  isPowerOfTwo,
+  LOOP_RING_BYTES,
+  LOOPS_MAX,
+  SHUTDOWN_TIMEOUT_MS_DEFAULT,
+  TURN_MESSAGES_DEFAULT,
+} from "../common/limits.js";
+import { Dispatcher } from "../dispatcher/dispatcher.js";
+import { EndpointState, type HostedEndpoint } from "../dispatcher/hosted-endpoint.js";
+import { checkTimeoutMs, LocalEndpointRef } from "../dispatcher/local-endpoint-ref.js";
+import { piscinaLoopHost } from "../dispatcher/loop-host.js";
+import { LoopStatus } from "../inbox/layout.js";
+import type { RpcEndpointOptions, SetupOptions } from "../rpc/rpc-endpoint-options.js";
+import type { RpcEndpointRef } from "../rpc/rpc-endpoint-ref.js";
+import type {
+  RpcEndpointStats,
+  RpcEnv,
+  RpcEnvEvents,
+  RpcEnvOptions,
+  RpcEnvStats,
+  RpcLogger,
+  RpcLoopStats,
+  RpcShutdownOptions,
+} from "../rpc/rpc-env.js";
+import type { RpcDefinition, RpcTarget, RpcUntyped } from "../rpc/rpc-protocol.js";
+import { availableCores } from "./available-cores.js";
+
+const CONF_KEYS = ["rpc.dispatcher.numThreads", "rpc.dispatcher.throughput", "rpc.inbox.bytes", "rpc.loop.bytes", "rpc.askTimeout"];
+const OPTION_KEYS = ["name", "numThreads", "askTimeoutMs", "logger", "conf"];
+const ENDPOINT_OPTION_KEYS = ["args", "inboxBytes", "concurrency", "loop"];
+
+const LOOP_STATES = {
+  [LoopStatus.STARTING]: "busy",
+  [LoopStatus.BUSY]: "busy",
+  [LoopStatus.SPINNING]: "spinning",
+  [LoopStatus.PARKED]: "parked",
+  [LoopStatus.STOPPED]: "stopped",
+} as const;
+
+/** A timer this long keeps the process alive without ever doing anything. */
+const KEEP_ALIVE_MS = 2 ** 31 - 1;
+
+const SILENT: RpcLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+export class LocalRpcEnv implements RpcEnv {
+  readonly name: string;
+  readonly address = null;
+  readonly #dispatcher: Dispatcher;
+  readonly #events = new EventEmitter();
+  readonly #logger: RpcLogger;
+  readonly #inboxBytes: number;
+  readonly #askTimeoutMs: number;
+  readonly #keepAlive: Timer;
+  #shutdown: Promise<void> | null = null;
+  #terminated: () => void = () => {};
+  readonly #termination: Promise<void>;
+
+  constructor(options: RpcEnvOptions) {
+    refuseUnknownKeys("RpcEnv.create", options, OPTION_KEYS);
+    const conf = options.conf ?? {};
+    refuseUnknownKeys("conf", conf, CONF_KEYS);
+    this.name = options.name ?? "ringpost";
+    this.#logger = options.logger ?? SILENT;
+    this.#inboxBytes = ringBytes("rpc.inbox.bytes", conf["rpc.inbox.bytes"] ?? INBOX_BYTES_DEFAULT);
+    const confTimeout = conf["rpc.askTimeout"];
+    const confTimeoutMs = confTimeout === undefined ? ASK_TIMEOUT_MS_DEFAULT : confTimeout * 1_000;
+    this.#askTimeoutMs = checkTimeoutMs(options.askTimeoutMs ?? confTimeoutMs);
+    const originMs = monotonicMs();
+    const clock = systemClock(originMs);
+    this.#dispatcher = new Dispatcher({
+      envName: this.name,
+      clock,
+      originMs,
+      loopCount: integer("numThreads", options.numThreads ?? conf["rpc.dispatcher.numThreads"] ?? availableCores(), 1, LOOPS_MAX - 1),
+      throughput: integer("rpc.dispatcher.throughput", conf["rpc.dispatcher.throughput"] ?? TURN_MESSAGES_DEFAULT, 32, 65_536),
+      loopRingBytes: ringBytes("rpc.loop.bytes", conf["rpc.loop.bytes"] ?? LOOP_RING_BYTES),
+      hostFactory: piscinaLoopHost,
+      events: {
+        deadLetter: (endpoint, error, count) => this.#deadLetter(endpoint, error, count),
+        loopCrashed: (loop, blamed, error) => {
+          this.#logger.error({ loop, blamed, error }, "message loop died");
+          this.#events.emit("loopCrashed", { loop, blamed, error });
+        },
+        endpointFailed: (endpoint, error) => {
+          this.#logger.error({ endpoint, error }, "endpoint failed");
+          this.#events.emit("endpointFailed", { endpoint, error });
+        },
+      },
+    });
+    // A living env keeps its process alive, as a listening server does.
+    this.#keepAlive = clock.setTimeout(() => this.#keepAlive.refresh(), KEEP_ALIVE_MS);
+    this.#termination = new Promise((resolve) => {
+      this.#terminated = () => {
+        clock.clearTimeout(this.#keepAlive);
+        resolve();
+      };
+    });
+  }
+
+  async setupEndpoint<T extends RpcDefinition = RpcUntyped>(
+    name: string,
+    module: URL | string,
+    ...[options]: SetupOptions<T>
+  ): Promise<RpcEndpointRef<RpcTarget<T>>> {
+    const given: RpcEndpointOptions & { args?: unknown } = options ?? {};
+    refuseUnknownKeys(`endpoint "${name}"`, given, ENDPOINT_OPTION_KEYS);
+    const endpoint = await this.#dispatcher.setup(name, moduleUrl(module), {
+      inboxBytes: ringBytes("inboxBytes", given.inboxBytes ?? this.#inboxBytes),
+      concurrency: integer("concurrency", given.concurrency ?? CONCURRENCY_DEFAULT, 1, IN_FLIGHT_ENTRIES_PER_LOOP),
+      loop: given.loop,
+      args: given.args,
+    });
+    return this.#ref(endpoint);
+  }
+
+  endpointRef<T extends RpcDefinition = RpcUntyped>(name: string): RpcEndpointRef<RpcTarget<T>> | null {
+    const endpoint = this.#dispatcher.find(name);
+    return endpoint?.state === EndpointState.RUNNING ? this.#ref(endpoint) : null;
+  }
+
+  async stop(ref: RpcEndpointRef, options?: RpcShutdownOptions): Promise<void> {
+    const endpoint = ref instanceof LocalEndpointRef ? ref.endpointIn(this.#dispatcher) : null;
+    if (endpoint === null) throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `stop takes a ref of this env: ${String(ref)}`);
+    await this.#dispatcher.stop(endpoint, stopTimeoutMs(options));
+  }
+
+  async shutdown(options?: RpcShutdownOptions): Promise<void> {
+    const timeoutMs = stopTimeoutMs(options);
+    this.#shutdown ??= this.#dispatcher.shutdown(timeoutMs).finally(this.#terminated);
+    await this.#shutdown;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+
+  awaitTermination(): Promise<void> {
+    return this.#termination;
+  }
+
+  stats(): RpcEnvStats {
+    const dispatcher = this.#dispatcher;
+    const endpoints = dispatcher.endpoints.map((endpoint): RpcEndpointStats => {
+      const state = endpoint.state === EndpointState.STOPPED ? EndpointState.STOPPING : endpoint.state;
+      return { name: endpoint.name, state, ...dispatcher.endpointStats(endpoint) };
+    });
+    const loops = dispatcher.loops.all.map((loop): RpcLoopStats => {
+      const { status, endpoint, busyMs } = dispatcher.loops.status(loop);
+      const state = LOOP_STATES[status as keyof typeof LOOP_STATES];
+      return { index: loop.index, state, endpoint: endpoint === 0 ? null : dispatcher.endpointName(endpoint), busyMs };
+    });
+    return { endpoints, loops };
+  }
+
+  on<E extends keyof RpcEnvEvents>(event: E, listener: (...event: RpcEnvEvents[E]) => void): this {
+    this.#events.on(event, listener as (...event: unknown[]) => void);
+    return this;
+  }
+
+  off<E extends keyof RpcEnvEvents>(event: E, listener: (...event: RpcEnvEvents[E]) => void): this {
+    this.#events.off(event, listener as (...event: unknown[]) => void);
+    return this;
+  }
+
+  #ref<T>(endpoint: HostedEndpoint): RpcEndpointRef<T> {
+    // The definition is the compiler's affair alone: at run time every ref takes every message.
+    return new LocalEndpointRef(this.#dispatcher, endpoint, this.#askTimeoutMs) as unknown as RpcEndpointRef<T>;
+  }
+
+  #deadLetter(endpoint: string, error: RpcError, count: number): void {
+    this.#logger.warn({ endpoint, error, count }, "dead letter");
+    this.#events.emit("deadLetter", { endpoint, reason: error.code, count, error });
+  }
+}
+
+function stopTimeoutMs(options: RpcShutdownOptions | undefined): number {
+  return checkTimeoutMs(options?.timeoutMs ?? SHUTDOWN_TIMEOUT_MS_DEFAULT);
+}
+
+function moduleUrl(module: unknown): string {
+  if (module instanceof URL || (typeof module === "string" && module.startsWith("file:"))) {
+    const url = new URL(module);
+    if (url.protocol === "file:") return pathToFileURL(fileURLToPath(url)).href;
+  } else if (typeof module === "string" && isAbsolute(module)) {
+    return pathToFileURL(module).href;
+  }
+  const text = `a module is a file URL or an absolute path, such as new URL("./x.js", import.meta.url): ${String(module)}`;
+  throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
+}
+
+function refuseUnknownKeys(what: string, given: object, known: readonly string[]): void {
+  for (const key of Object.keys(given)) {
+    if (known.includes(key)) continue;
+    throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `${what} has no key ${key}; it has: ${known.join(", ")}`);
+  }
+}
+
+function integer(what: string, value: unknown, min: number, max: number): number {
+  if (typeof value === "number" && Number.isInteger(value) && value >= min && value <= max) return value;
+  throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `${what} must be an integer from ${min} to ${max}: ${what}=${String(value)}`);
+}
+
+function ringBytes(what: string, value: number): number {
+  if (isPowerOfTwo(value) && value >= INBOX_BYTES_MIN && value <= INBOX_BYTES_MAX) return value;
+  const range = `a power of two from ${INBOX_BYTES_MIN} to ${INBOX_BYTES_MAX}`;
+  throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `${what} must be ${range}: ${what}=${String(value)}`);
+}

@@ -1,0 +1,60 @@
+/**
+ * Ringpost's public surface. Endpoint modules import it on worker threads, so it loads neither the thread pool nor
+ * anything of the network: the env comes with the first `RpcEnv.create`.
+ */
+import type { RpcEnv as Env, RpcEnvOptions } from "./rpc/rpc-env.js";
+
+// Environment
+export type RpcEnv = Env;
+export const RpcEnv = {
+  /**
+   * Makes an environment. Its threads start with the first endpoint that needs them.
+   *
+   * @param options see RpcEnvOptions.
+   * @returns The environment; it keeps the process alive until `shutdown`.
+   * Throws ERR_RPC_INVALID_ARGUMENT naming the option, its value and its range.
+   * Thread: call it on the thread that shall own all I/O, usually the main thread.
+   */
+  async create(options: RpcEnvOptions = {}): Promise<Env> {
+    const { LocalRpcEnv } = await import("./env/rpc-env.js");
+    return new LocalRpcEnv(options);
+  },
+};
+export type {
+  RpcConfValues,
+  RpcDeadLetter,
+  RpcEndpointStats,
+  RpcEnvEvents,
+  RpcEnvOptions,
+  RpcEnvStats,
+  RpcLogger,
+  RpcLoopCrash,
+  RpcLoopStats,
+  RpcShutdownOptions,
+} from "./rpc/rpc-env.js";
+
+// Endpoints
+export { RpcEndpoint, ThreadSafeRpcEndpoint, unsupportedMessage } from "./rpc/rpc-endpoint.js";
+export type { RpcReplica, RpcStart } from "./rpc/rpc-endpoint.js";
+export type { RpcEndpointOptions } from "./rpc/rpc-endpoint-options.js";
+export type { RpcCallContext, RpcContext, RpcDeferred, RpcSendContext } from "./rpc/rpc-context.js";
+
+// Services
+export { defineService, defineStatefulService, withContext } from "./rpc/rpc-service.js";
+export type { RpcServiceInit, RpcServiceOptions } from "./rpc/rpc-service.js";
+
+// References and what they carry
+export { isRpcEndpointRef } from "./rpc/rpc-endpoint-ref.js";
+export type {
+  RpcAbortable,
+  RpcAskOptions,
+  RpcEndpointCalls,
+  RpcEndpointRef,
+  RpcWithOptions,
+} from "./rpc/rpc-endpoint-ref.js";
+export type { RpcAsk, RpcDefinition, RpcMessages, RpcReply, RpcService, RpcUntyped } from "./rpc/rpc-protocol.js";
+
+// Addresses and errors
+export { RpcAddress } from "./rpc/rpc-address.js";
+export { isRpcError, RpcError } from "./common/errors.js";
+export type { RpcErrorCode, RpcRemoteError } from "./common/errors.js";
