@@ -179,7 +179,8 @@ export class Dispatcher implements LoopZeroHandler {
     const record = this.#record;
     record.kind = kind;
     record.askSlot = slot;
-    record.askGeneration = this.asks.generation(slot);
+    const generation = this.asks.generation(slot);
+    record.askGeneration = generation;
     record.deadline = deadline;
     record.enqueuedAt = (nowMs * 1_000) | 0;
     if (this.#post(endpoint, Overflow.SPILL) === PostResult.FULL) {
@@ -187,7 +188,7 @@ export class Dispatcher implements LoopZeroHandler {
       return promise;
     }
     if (signal !== undefined) {
-      this.asks.onAbort(slot, signal, () => this.abort(slot, record.askGeneration, signal.reason));
+      this.asks.onAbort(slot, signal, () => this.abort(slot, generation, signal.reason));
     }
     if (!this.#sweeping) this.#startSweep();
     return promise;
@@ -624,7 +625,11 @@ export class Dispatcher implements LoopZeroHandler {
       };
       return this.#timed(endpoint.name, this.loops.get(index).control.call((remote) => remote.attach(request)));
     });
-    for (const started of await Promise.all(starts)) this.#unwrap(endpoint.name, started);
+    // All of them, also after a failure: what has started must be known before it can be forgotten.
+    for (const started of await Promise.allSettled(starts)) {
+      if (started.status === "rejected") throw started.reason;
+      this.#unwrap(endpoint.name, started.value);
+    }
   }
 
   #unwrap<T>(name: string, result: ControlResult<T>): T {

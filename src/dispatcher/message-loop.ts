@@ -62,6 +62,8 @@ export class MessageLoop {
   #busyMs = 0;
   /** The last turn found nothing: the next one may park. */
   #idle = false;
+  /** No in-flight entry is free: only the mailbox is read until a handler settles. */
+  #saturated = false;
 
   constructor(options: MessageLoopOptions) {
     this.#clock = options.clock;
@@ -106,6 +108,10 @@ export class MessageLoop {
 
   /** A message of `endpoint` that outlived its turn has ended. Goes on with its Inbox at once if the turn allows. */
   released(endpoint: AttachedEndpoint): void {
+    if (this.#saturated) {
+      this.#saturated = false;
+      this.schedule();
+    }
     if (endpoint.quiescing) this.#reportIfQuiet(endpoint);
     if (!endpoint.blocked || endpoint.inFlight >= endpoint.concurrency) return;
     endpoint.blocked = false;
@@ -134,10 +140,17 @@ export class MessageLoop {
       this.#queues.own.collect();
       this.#servePinnedInboxes();
       this.#serveSharedInboxes();
-    } while (this.#mayTake(this.#throughput, this.#turnEndsMs) && this.#queues.spin(WORKER_SPIN_ITERATIONS));
+    } while (this.#mayTake(this.#throughput, this.#turnEndsMs) && this.#spin());
     this.#inTurn = false;
     this.#endTurn(startedMs);
   };
+
+  #spin(): boolean {
+    this.#words[this.#control + LOOP_STATUS] = LoopStatus.SPINNING;
+    const found = this.#queues.spin(WORKER_SPIN_ITERATIONS);
+    this.#words[this.#control + LOOP_STATUS] = LoopStatus.BUSY;
+    return found;
+  }
 
   #endTurn(startedMs: number): void {
     if (this.#taken > 0) {
@@ -159,15 +172,15 @@ export class MessageLoop {
 
   #park(): void {
     this.#words[this.#control + LOOP_STATUS] = LoopStatus.PARKED;
-    if (this.#queues.park()) return;
+    if (this.#outbound.congested || this.#saturated ? this.#queues.parkForMailbox() : this.#queues.park()) return;
     this.#words[this.#control + LOOP_STATUS] = LoopStatus.BUSY;
     this.#idle = false;
     this.schedule();
   }
 
-  /** True while this turn has messages and time left, and replies find room. */
+  /** True while this turn has messages and time left, replies find room, and entries are free. */
   #mayTake(messagesMax: number, endsMs: number): boolean {
-    return this.#taken < messagesMax && this.#nowMs < endsMs && !this.#outbound.congested;
+    return this.#taken < messagesMax && this.#nowMs < endsMs && !this.#outbound.congested && !this.#saturated;
   }
 
   #servePinnedInboxes(): void {
@@ -212,7 +225,6 @@ export class MessageLoop {
       }
       const result = this.#take(endpoint);
       if (result === TakeResult.BUSY && ++busyLooks === BUSY_LOOKS_MAX) return;
-      if (result === TakeResult.SATURATED) return;
     }
   }
 
@@ -220,7 +232,10 @@ export class MessageLoop {
   #take(endpoint: AttachedEndpoint): TakeResult {
     const record = this.#record;
     const result = endpoint.consumer.take(record, this.#entries, this.#nowMs | 0);
-    if (result !== TakeResult.TAKEN) return result;
+    if (result !== TakeResult.TAKEN) {
+      this.#saturated = result === TakeResult.SATURATED;
+      return result;
+    }
     this.#taken++;
     // Before any user code: what else waits must not wait for this handler while a core idles.
     this.#queues.ringSibling();

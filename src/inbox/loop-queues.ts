@@ -126,6 +126,18 @@ export class LoopQueues {
     return true;
   }
 
+  /** The same for a loop that may take no message now: only its mailbox can change that, or a handler of its own. */
+  parkForMailbox(): boolean {
+    this.#parker.announce();
+    this.own.collect();
+    if (this.own.isPending(MAILBOX_MEMBER) || this.stopRequested()) {
+      this.#parker.retract();
+      return false;
+    }
+    this.ringSibling();
+    return true;
+  }
+
   /** The loop runs again, whatever woke it. */
   unpark(): void {
     this.#parker.retract();

@@ -37,8 +37,9 @@ let probed: PackInner | null = null;
 export class ValuePackr extends Packr {
   #packInner: PackInner = () => {};
 
-  constructor() {
-    super({ useRecords: false, copyBuffers: true, useToJSON: false, useBigIntExtension: true });
+  /** @param wide Objects may have more than 65,535 keys, at some cost for all. */
+  constructor(wide = false) {
+    super({ useRecords: false, copyBuffers: true, useToJSON: false, useBigIntExtension: true, variableMapSize: wide });
     this.packValue(PROBE, 0);
     if (probed === null) throw new Unencodable("msgpackr did not ask our extension");
     this.#packInner = probed;
@@ -77,8 +78,13 @@ export class ValuePackr extends Packr {
 
 // ── Packing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** Called by msgpackr for what its own code does not write. `allocate` may be called once, before `packInner`. */
 function packSpecial(value: object, allocate: Allocate, packInner: PackInner): void {
-  if (value === MAP_TAG) return tag(allocate(3), Extension.MAP);
+  if (value === MAP_TAG) {
+    const { target, position } = allocate(3);
+    writeTag(target, position, Extension.MAP);
+    return;
+  }
   if (value === PROBE) {
     allocate(0);
     probed = packInner;
@@ -87,7 +93,8 @@ function packSpecial(value: object, allocate: Allocate, packInner: PackInner): v
   switch (shapeOf(value)) {
     case Shape.FIELDS: {
       const keys = Object.keys(value);
-      header(allocate, 0xde, keys.length);
+      const room = allocate(5);
+      writeMap32(room, room.position, keys.length);
       for (const key of keys) {
         packInner(key);
         packInner((value as Record<string, unknown>)[key]);
@@ -97,33 +104,147 @@ function packSpecial(value: object, allocate: Allocate, packInner: PackInner): v
     case Shape.ARRAY: {
       const items = value as readonly unknown[];
       const count = items.length;
-      header(allocate, 0xdc, count);
+      const room = allocate(5);
+      writeArray32(room, room.position, count);
       for (let index = 0; index < count; index++) packInner(items[index]);
       return;
     }
     case Shape.MAP: {
       const entries = [...(value as Map<unknown, unknown>)];
-      tag(allocate(3), Extension.MAP);
-      return packLater(packInner, 0xde, entries.length, entries.flat(1));
+      const room = allocate(8);
+      writeTag(room.target, room.position, Extension.MAP);
+      writeMap32(room, room.position + 3, entries.length);
+      for (const [key, item] of entries) {
+        packInner(key);
+        packInner(item);
+      }
+      return;
     }
     case Shape.SET:
-      return packArray(allocate, packInner, ValueKind.SET, [...(value as Set<unknown>)]);
+      return packParts(allocate, packInner, ValueKind.SET, [...(value as Set<unknown>)]);
     case Shape.DATE:
-      return packArray(allocate, packInner, ValueKind.DATE, [Date.prototype.getTime.call(value)]);
-    case Shape.ERROR: {
-      const parts = beginError(value as Error);
-      packArray(allocate, packInner, ValueKind.ERROR, parts);
+      return packParts(allocate, packInner, ValueKind.DATE, [Date.prototype.getTime.call(value)]);
+    case Shape.ERROR:
+      packParts(allocate, packInner, ValueKind.ERROR, beginError(value as Error));
       return endError();
-    }
     case Shape.BYTES:
       return packBytes(allocate, 0, value as Uint8Array);
     case Shape.ARRAY_BUFFER:
       return packBytes(allocate, ValueKind.ARRAY_BUFFER, new Uint8Array(value as ArrayBuffer));
     case Shape.DATA_VIEW:
-      return packBytes(allocate, ValueKind.DATA_VIEW, bytesOf(value as ArrayBufferView));
+      return packBytes(allocate, ValueKind.DATA_VIEW, bytesOf(value as DataView));
     case Shape.TYPED_ARRAY:
       return packBytes(allocate, typedArrayKind(value as ArrayBufferView), bytesOf(value as ArrayBufferView));
     default:
       throw new Unencodable();
   }
 }
+
+function packParts(allocate: Allocate, packInner: PackInner, kind: number, parts: readonly unknown[]): void {
+  const room = allocate(9);
+  writeTag(room.target, room.position, Extension.VALUE);
+  writeArray32(room, room.position + 3, parts.length + 1);
+  room.target[room.position + 8] = kind;
+  for (const part of parts) packInner(part);
+}
+
+/** Bytes by themselves are MessagePack's own; of another kind they stand in a [kind, bytes]. */
+function packBytes(allocate: Allocate, kind: number, bytes: Uint8Array): void {
+  const prefix = kind === 0 ? 0 : 5;
+  const room = allocate(prefix + 5 + bytes.length);
+  const { target, targetView } = room;
+  let position = room.position;
+  if (prefix !== 0) {
+    writeTag(target, position, Extension.VALUE);
+    target[position + 3] = 0x92;
+    target[position + 4] = kind;
+    position += prefix;
+  }
+  target[position] = 0xc6;
+  targetView.setUint32(position + 1, bytes.length);
+  target.set(bytes, position + 5);
+}
+
+function writeTag(target: Uint8Array, position: number, type: number): void {
+  target[position] = 0xd4;
+  target[position + 1] = type;
+  target[position + 2] = 0;
+}
+
+function writeMap32({ target, targetView }: Room, position: number, count: number): void {
+  target[position] = 0xdf;
+  targetView.setUint32(position + 1, count);
+}
+
+function writeArray32({ target, targetView }: Room, position: number, count: number): void {
+  target[position] = 0xdd;
+  targetView.setUint32(position + 1, count);
+}
+
+function bytesOf(view: ArrayBufferView): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+// ── Unpacking ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Throws a TypeError for a kind that is unknown or not followed by what belongs to it. */
+function readSpecial(parts: unknown): unknown {
+  if (!Array.isArray(parts)) throw new TypeError("a tagged value is no array");
+  const kind: unknown = parts[0];
+  switch (kind) {
+    case ValueKind.SET:
+      return new Set(parts.slice(1));
+    case ValueKind.DATE:
+      if (typeof parts[1] !== "number" || parts.length !== 2) throw new TypeError("a Date is no number");
+      return new Date(parts[1]);
+    case ValueKind.ERROR:
+      return readError(parts, 1);
+    case ValueKind.ARRAY_BUFFER:
+      return bytesIn(parts).buffer;
+    case ValueKind.DATA_VIEW:
+      return new DataView(bytesIn(parts).buffer);
+    default:
+      return readTypedArray(kind, bytesIn(parts));
+  }
+}
+
+type TypedArrayClass = { new (buffer: ArrayBuffer): ArrayBufferView; readonly BYTES_PER_ELEMENT: number };
+
+function readTypedArray(kind: unknown, bytes: Uint8Array<ArrayBuffer>): ArrayBufferView {
+  const name = typeof kind === "number" ? TYPED_ARRAY_NAMES[kind - ValueKind.TYPED_ARRAY] : undefined;
+  const type = name === undefined ? undefined : (globalThis as unknown as Record<string, TypedArrayClass>)[name];
+  if (type === undefined) throw new TypeError(`unknown kind of value: ${String(kind)}`);
+  if (bytes.length % type.BYTES_PER_ELEMENT !== 0) throw new TypeError(`${name} of ${bytes.length} bytes`);
+  return new type(bytes.buffer);
+}
+
+/** Bytes that were read are a copy with a buffer of their own, which makes them aligned as well. */
+function bytesIn(parts: readonly unknown[]): Uint8Array<ArrayBuffer> {
+  const bytes = parts[1];
+  if (!(bytes instanceof Uint8Array) || parts.length !== 2) throw new TypeError("bytes are missing");
+  return bytes as Uint8Array<ArrayBuffer>;
+}
+
+// ── Registration ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const specialValues = {
+  // Not a class, but all that instanceof asks of one.
+  Class: { [Symbol.hasInstance]: (): boolean => packing > 0 } as unknown as () => void,
+  type: Extension.VALUE,
+  pack: packSpecial as unknown as (value: unknown) => Uint8Array,
+  read: readSpecial,
+};
+
+const mapTag = {
+  type: Extension.MAP,
+  get read(): (map: unknown) => unknown {
+    readMap = true;
+    return (map) => {
+      if (map instanceof Map) return map;
+      throw new TypeError("a tagged map is no Map");
+    };
+  },
+};
+
+addExtension(specialValues);
+addExtension(mapTag);

@@ -34,7 +34,7 @@ export function doubleSource(): string {
 const HELPERS = `
 function mix(hash, value, factor) {
   const product = Math.imul(hash ^ value, factor);
-  return (product ^ (product >>> 15)) + factor;
+  return ((product ^ (product >>> 15)) + factor) | 0;
 }
 function observe(value) {
   cpu.h1 = mix(cpu.h1, value, 0x9e3779b1);

@@ -9,6 +9,7 @@ import { describe, expect, test } from "vitest";
 import {
   type Exploration,
   explore,
+  exploreAll,
   idle,
   load,
   type Memory,
@@ -292,11 +293,15 @@ describe("the search", () => {
       scenario<{ words: Int32Array; order: number[] }>({
         name: "order shows outside shared memory only",
         setup: (memory) => ({ words: memory.words("words", 2), order: [] }),
-        threads: ({ words, order }) =>
-          [1, 2].map(function* (id): Thread {
+        threads: ({ words, order }) => [
+          ...[1, 2].map(function* (id): Thread {
             yield* store(words, 0, 0);
             order.push(id);
           }),
+          (function* (): Thread {
+            yield* idle();
+          })(),
+        ],
         final: ({ order }) => expect(order, "order").toEqual([1, 2]),
         ...(ghost ? { ghost: ({ order }) => order.reduce((sum, id) => sum * 3 + id, 0) } : {}),
       });
@@ -435,7 +440,7 @@ describe("sleepers", () => {
     expect(found(result)).toMatch(/lost wake-up: thread 1 sleeps/);
     expect(result.failure?.trace.join("\n")).toMatch(/wakes thread 0\n(.*sleep .* ends\n)?.*thread 0 {2}dies/);
     // A dead thread's waiters are gone, so a bell after its death finds the living one.
-    expect(found(explore(heir, { crashThread: 1, preemptions: 0 }))).toBeUndefined();
+    expect(replay(heir, "a2b2c!ac2b").message).toBeUndefined();
   });
 
   test("an async function sleeps at its await", () => {
@@ -469,6 +474,9 @@ describe("schedules", () => {
     const failure = explore(torn).failure;
     expect(failure?.trace.join("\n")).toMatch(/thread 0 {2}store mail\.FULL 0 → 1/);
     expect(() => replay(torn, "a99")).toThrow("schedule does not fit");
+    expect(() => exploreAll(torn)).toThrow(
+      `replay(scenario, "${failure?.schedule}") with 1 preemptions:\n  #1  thread`,
+    );
   });
 });
 

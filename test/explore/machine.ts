@@ -124,7 +124,7 @@ export function observe(value: number): void {
 
 export function mix(hash: number, value: number, factor: number): number {
   const product = Math.imul(hash ^ value, factor);
-  return (product ^ (product >>> 15)) + factor;
+  return ((product ^ (product >>> 15)) + factor) | 0;
 }
 
 function* access(kind: number, words: Int32Array, index: number, a: number, b: number): Thread<number> {
