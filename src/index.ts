@@ -20,6 +20,24 @@ export const RpcEnv = {
     return new LocalRpcEnv(options);
   },
 };
+export type { RpcErrorCode, RpcRemoteError } from "./common/errors.js";
+export { isRpcError, RpcError } from "./common/errors.js";
+// Addresses and errors
+export { RpcAddress } from "./rpc/rpc-address.js";
+export type { RpcCallContext, RpcContext, RpcDeferred, RpcSendContext } from "./rpc/rpc-context.js";
+export type { RpcReplica, RpcStart } from "./rpc/rpc-endpoint.js";
+// Endpoints
+export { RpcEndpoint, ThreadSafeRpcEndpoint, unsupportedMessage } from "./rpc/rpc-endpoint.js";
+export type { RpcEndpointOptions } from "./rpc/rpc-endpoint-options.js";
+export type {
+  RpcAbortable,
+  RpcAskOptions,
+  RpcEndpointCalls,
+  RpcEndpointRef,
+  RpcWithOptions,
+} from "./rpc/rpc-endpoint-ref.js";
+// References and what they carry
+export { isRpcEndpointRef } from "./rpc/rpc-endpoint-ref.js";
 export type {
   RpcConfValues,
   RpcDeadLetter,
@@ -32,29 +50,7 @@ export type {
   RpcLoopStats,
   RpcShutdownOptions,
 } from "./rpc/rpc-env.js";
-
-// Endpoints
-export { RpcEndpoint, ThreadSafeRpcEndpoint, unsupportedMessage } from "./rpc/rpc-endpoint.js";
-export type { RpcReplica, RpcStart } from "./rpc/rpc-endpoint.js";
-export type { RpcEndpointOptions } from "./rpc/rpc-endpoint-options.js";
-export type { RpcCallContext, RpcContext, RpcDeferred, RpcSendContext } from "./rpc/rpc-context.js";
-
+export type { RpcAsk, RpcDefinition, RpcMessages, RpcReply, RpcService, RpcUntyped } from "./rpc/rpc-protocol.js";
+export type { RpcServiceInit, RpcServiceOptions } from "./rpc/rpc-service.js";
 // Services
 export { defineService, defineStatefulService, withContext } from "./rpc/rpc-service.js";
-export type { RpcServiceInit, RpcServiceOptions } from "./rpc/rpc-service.js";
-
-// References and what they carry
-export { isRpcEndpointRef } from "./rpc/rpc-endpoint-ref.js";
-export type {
-  RpcAbortable,
-  RpcAskOptions,
-  RpcEndpointCalls,
-  RpcEndpointRef,
-  RpcWithOptions,
-} from "./rpc/rpc-endpoint-ref.js";
-export type { RpcAsk, RpcDefinition, RpcMessages, RpcReply, RpcService, RpcUntyped } from "./rpc/rpc-protocol.js";
-
-// Addresses and errors
-export { RpcAddress } from "./rpc/rpc-address.js";
-export { isRpcError, RpcError } from "./common/errors.js";
-export type { RpcErrorCode, RpcRemoteError } from "./common/errors.js";

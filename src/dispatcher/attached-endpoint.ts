@@ -5,9 +5,9 @@ import { RpcError } from "../common/errors.js";
 import type { InboxConsumer } from "../inbox/inbox.js";
 import { COUNTER_FAILED, COUNTER_PROCESSED, COUNTER_TAKEN } from "../inbox/layout.js";
 import { RecordKind } from "../inbox/record.js";
+import type { RpcContext } from "../rpc/rpc-context.js";
 import type { RpcEndpoint } from "../rpc/rpc-endpoint.js";
 import { takesContext } from "../rpc/rpc-service.js";
-import type { RpcContext } from "../rpc/rpc-context.js";
 
 /** What a message of each kind means to an endpoint: an endpoint class, or the methods of a service. */
 export interface EndpointBehaviour {

@@ -91,7 +91,10 @@ export class CallContext implements RpcCallContext<unknown> {
 
   defer(): RpcDeferred {
     if (this.askSlot === -1) {
-      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `a one-way message to "${this.endpoint.name}" has no reply to defer`);
+      throw new RpcError(
+        "ERR_RPC_INVALID_ARGUMENT",
+        `a one-way message to "${this.endpoint.name}" has no reply to defer`,
+      );
     }
     return DEFERRED;
   }
@@ -105,7 +108,9 @@ export class CallContext implements RpcCallContext<unknown> {
   #answerOnce(): void {
     const endpoint = this.endpoint.name;
     if (this.askSlot === -1) {
-      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `a one-way message to "${endpoint}" cannot be answered`, { endpoint });
+      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `a one-way message to "${endpoint}" cannot be answered`, {
+        endpoint,
+      });
     }
     if (this.state === ContextState.ANSWERED) {
       throw new RpcError("ERR_RPC_ALREADY_REPLIED", `the ask of "${endpoint}" was answered before`, { endpoint });

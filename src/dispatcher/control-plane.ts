@@ -15,7 +15,9 @@ export function expose(control: LoopControl, port: MessagePort): void {
 
 /** The same calls from the other side: all of them asynchronous. */
 type RemoteLoopControl = {
-  readonly [K in keyof LoopControl]: (...inputs: Parameters<LoopControl[K]>) => Promise<Awaited<ReturnType<LoopControl[K]>>>;
+  readonly [K in keyof LoopControl]: (
+    ...inputs: Parameters<LoopControl[K]>
+  ) => Promise<Awaited<ReturnType<LoopControl[K]>>>;
 };
 
 /** Loop 0's end. Every call ends: comlink itself never rejects when the other side dies, so each races the port. */

@@ -46,7 +46,7 @@ export class CrashRecovery {
     const taken = readInFlightEntries(memory.words(entries), entries.word, control.word).filter(
       (entry) => !this.#isVoid(loop, entry), // 2
     );
-    const served = dispatcher.endpoints.filter((endpoint) => endpoint.loops.includes(loop.index));
+    const served = dispatcher.directory.all.filter((endpoint) => endpoint.loops.includes(loop.index));
     for (const endpoint of served) this.#leave(endpoint, loop); // 3, 5
     this.#failTaken(loop, taken, error); // 4
     for (const other of dispatcher.loops.alive) memory.parking.notifyUnconditionally(other.index); // 6
@@ -83,11 +83,11 @@ export class CrashRecovery {
   #failTaken(loop: HostedMessageLoop, taken: readonly InFlightEntry[], error: unknown): void {
     const dispatcher = this.#dispatcher;
     for (const entry of taken) {
-      const name = dispatcher.endpointName(entry.endpoint);
+      const name = dispatcher.directory.nameOf(entry.endpoint);
       const crash = crashError(name, loop.index, error, true);
       if (entry.askSlot === -1) dispatcher.events.deadLetter(name, crash, 1);
       else if (dispatcher.asks.isOpen(entry.askSlot, entry.askGeneration)) {
-        dispatcher.cancelAsks([entry.askSlot], () => crash);
+        dispatcher.poster.cancelAsks([entry.askSlot], () => crash);
       }
     }
   }
@@ -98,7 +98,7 @@ export class CrashRecovery {
     const text = `endpoint "${endpoint.name}" has no message loop left; stop it and set it up again`;
     endpoint.failure = new RpcError("ERR_RPC_ENDPOINT_FAILED", text, { endpoint: endpoint.name, cause: error });
     if (endpoint.state === EndpointState.RUNNING) endpoint.state = EndpointState.FAILED;
-    dispatcher.cancelAsks(dispatcher.asks.slots(endpoint.id), () => untaken);
+    dispatcher.poster.cancelAsks(dispatcher.asks.slots(endpoint.id), () => untaken);
     const sends = dispatcher.discardBacklog(endpoint);
     if (sends > 0) dispatcher.events.deadLetter(endpoint.name, untaken, sends);
     endpoint.settleRoomWaiters(endpoint.failure);
@@ -106,7 +106,7 @@ export class CrashRecovery {
   }
 
   #endpoint(id: number): HostedEndpoint | undefined {
-    return this.#dispatcher.endpoints.find((endpoint) => endpoint.id === id);
+    return this.#dispatcher.directory.get(id);
   }
 }
 

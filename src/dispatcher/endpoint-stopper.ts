@@ -50,7 +50,7 @@ export class EndpointStopper {
     this.#stops.set(endpoint.id, stop);
     endpoint.state = EndpointState.STOPPING;
     endpoint.settleRoomWaiters(this.#dispatcher.refusal(endpoint));
-    this.#dispatcher.postStop(endpoint);
+    this.#dispatcher.poster.postStop(endpoint);
     return promise;
   }
 
@@ -84,7 +84,7 @@ export class EndpointStopper {
     for (const index of stop.endpoint.loops) {
       if (!this.#isAlive(index)) continue;
       stop.waiting.add(index);
-      this.#dispatcher.postControl(this.#dispatcher.loops.get(index), kind, stop.endpoint.id);
+      this.#dispatcher.poster.postControl(this.#dispatcher.loops.get(index), kind, stop.endpoint.id);
     }
     if (stop.waiting.size === 0) this.#done(stop);
   }
@@ -110,11 +110,11 @@ export class EndpointStopper {
     const error = new RpcError("ERR_RPC_NO_REPLY", `"${endpoint.name}" was stopped before it answered`, {
       endpoint: endpoint.name,
     });
-    dispatcher.cancelAsks(dispatcher.asks.slots(endpoint.id), () => error);
+    dispatcher.poster.cancelAsks(dispatcher.asks.slots(endpoint.id), () => error);
     if (stop.phase !== Phase.ON_STOP) {
       for (const index of endpoint.loops) {
         if (this.#isAlive(index)) {
-          dispatcher.postControl(dispatcher.loops.get(index), RecordKind.QUIESCE, endpoint.id, 0, 1);
+          dispatcher.poster.postControl(dispatcher.loops.get(index), RecordKind.QUIESCE, endpoint.id, 0, 1);
         }
       }
     }

@@ -222,7 +222,8 @@ export class HandlerRunner implements ContextHost {
 
   #sendFailure(context: CallContext, error: unknown): void {
     const endpoint = context.endpoint;
-    const engineError = error instanceof RpcError && error.endpoint === undefined && error.code === "ERR_RPC_SERIALIZATION";
+    const engineError =
+      error instanceof RpcError && error.endpoint === undefined && error.code === "ERR_RPC_SERIALIZATION";
     const failure = engineError
       ? ([error.code, `"${endpoint.name}": ${error.message}`, null] as const)
       : handlerFailure(endpoint.name, error);

@@ -45,7 +45,7 @@ class NamedEndpoint {
   /** No Map operation while the endpoint runs. */
   get(): HostedEndpoint {
     if (this.#endpoint.state === EndpointState.RUNNING) return this.#endpoint;
-    const named = this.dispatcher.find(this.name);
+    const named = this.dispatcher.directory.find(this.name);
     if (named?.state === EndpointState.RUNNING) this.#endpoint = named;
     return this.#endpoint;
   }
@@ -78,7 +78,7 @@ class LocalCalls implements RpcEndpointCalls<RpcUntyped> {
   }
 
   send(message: unknown): boolean {
-    return this.target.dispatcher.send(this.target.get(), RecordKind.SEND, message);
+    return this.target.dispatcher.poster.send(this.target.get(), RecordKind.SEND, message);
   }
 
   get call(): Callers<Promise<unknown>> {
@@ -92,7 +92,7 @@ class LocalCalls implements RpcEndpointCalls<RpcUntyped> {
   get cast(): Callers<boolean> {
     this.#cast ??= callers(this.target, (method, inputs) => {
       inputs.unshift(method);
-      return this.target.dispatcher.send(this.target.get(), RecordKind.CAST, inputs);
+      return this.target.dispatcher.poster.send(this.target.get(), RecordKind.CAST, inputs);
     });
     return this.#cast;
   }
@@ -114,7 +114,7 @@ class LocalCalls implements RpcEndpointCalls<RpcUntyped> {
         }
       }
     }
-    return this.target.dispatcher.ask(this.target.get(), kind, message, timeoutMs, signal);
+    return this.target.dispatcher.poster.ask(this.target.get(), kind, message, timeoutMs, signal);
   }
 }
 
@@ -142,14 +142,18 @@ export class LocalEndpointRef extends LocalCalls implements RpcEndpointRef<RpcUn
   ready(options?: RpcAskOptions): Promise<void> {
     try {
       const timeoutMs = options?.timeoutMs === undefined ? this.timeoutMs : checkTimeoutMs(options.timeoutMs);
-      return this.target.dispatcher.ready(this.target.get(), timeoutMs, options?.signal);
+      return this.target.dispatcher.poster.ready(this.target.get(), timeoutMs, options?.signal);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   equals(other: RpcEndpointRef): boolean {
-    return other instanceof LocalEndpointRef && other.target.dispatcher === this.target.dispatcher && other.name === this.name;
+    return (
+      other instanceof LocalEndpointRef &&
+      other.target.dispatcher === this.target.dispatcher &&
+      other.name === this.name
+    );
   }
 
   override toString(): string {

@@ -6,15 +6,15 @@ import { pathToFileURL } from "node:url";
 import { threadId } from "node:worker_threads";
 import { RpcError } from "../common/errors.js";
 import { type InboxConsumer, lockOwner, PinnedInboxConsumer, SharedInboxConsumer } from "../inbox/inbox.js";
+import { MessageCodec } from "../rpc/codec.js";
 import { describeDefinition, type EndpointDescription } from "../rpc/rpc-definition.js";
 import { bindEndpoint, type RpcEndpoint } from "../rpc/rpc-endpoint.js";
 import { isRpcService, serviceInternals } from "../rpc/rpc-service.js";
 import { AttachedEndpoint, ClassBehaviour, type EndpointBehaviour, ServiceBehaviour } from "./attached-endpoint.js";
 import { encodeFailure, type Failure } from "./failure.js";
-import type { AttachRequest, ControlResult, EncodedValue, LoopControl } from "./loop-protocol.js";
 import type { LoopMemory } from "./loop-memory.js";
+import type { AttachRequest, ControlResult, EncodedValue, LoopControl } from "./loop-protocol.js";
 import type { MessageLoop } from "./message-loop.js";
-import { MessageCodec } from "../rpc/codec.js";
 
 type Definition = unknown;
 type EndpointClass = new (args: unknown) => RpcEndpoint;

@@ -7,7 +7,13 @@ import { Doorbell, type RingPlace } from "../inbox/inbox.js";
 import { LoopBell, Parking } from "../inbox/parking.js";
 import { CollectedReadySet, ReadySet, SharedReadySet } from "../inbox/ready-set.js";
 import { mapSegment, type Segment, type SegmentHandle } from "../inbox/segment.js";
-import { ENDPOINT_MEMBERS, LOOP_ZERO_MEMBERS, mailboxRoomMember, outboundMember, inboxRoomMember } from "./loop-members.js";
+import {
+  ENDPOINT_MEMBERS,
+  inboxRoomMember,
+  LOOP_ZERO_MEMBERS,
+  mailboxRoomMember,
+  outboundMember,
+} from "./loop-members.js";
 import type { LoopStart, RingRegion } from "./loop-protocol.js";
 
 export class LoopMemory {
@@ -34,7 +40,11 @@ export class LoopMemory {
     this.parking = new Parking(this.envWords, env.word, LOOPS_MAX);
     this.ownReady = new CollectedReadySet(this.segment(ready.segment).words, ready.word, ENDPOINT_MEMBERS);
     this.sharedReady = new SharedReadySet(this.segment(sharedReady.segment).words, sharedReady.word, ENDPOINT_MEMBERS);
-    this.#loopZeroReady = new ReadySet(this.segment(loopZeroReady.segment).words, loopZeroReady.word, LOOP_ZERO_MEMBERS);
+    this.#loopZeroReady = new ReadySet(
+      this.segment(loopZeroReady.segment).words,
+      loopZeroReady.word,
+      LOOP_ZERO_MEMBERS,
+    );
     this.#loopZeroBell = new LoopBell(this.parking, 0);
     this.asks = new AskTableView(this.segment(asks.segment).words, asks.word);
   }

@@ -76,7 +76,9 @@ export interface EncodedValue {
 }
 
 /** Errors keep their fields in our codec, not in comlink's. */
-export type ControlResult<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: EncodedValue };
+export type ControlResult<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly failure: EncodedValue };
 
 /** What a message loop offers over its control port. */
 export interface LoopControl {

@@ -10,12 +10,7 @@ import type { InboxProducer, RecordReader } from "../inbox/inbox.js";
 import type { Parker } from "../inbox/parking.js";
 import type { CollectedReadySet } from "../inbox/ready-set.js";
 import { TakenRecord } from "../inbox/record.js";
-import {
-  endpointOfInboxRoom,
-  isMailboxRoomMember,
-  isOutboundMember,
-  loopOfMailboxRoom,
-} from "./loop-members.js";
+import { endpointOfInboxRoom, isMailboxRoomMember, isOutboundMember, loopOfMailboxRoom } from "./loop-members.js";
 
 /** A synchronous burst is published in steps of this many units: 4 KB, else its consumer would hear of it at the end. */
 const FLUSH_UNITS = 512;

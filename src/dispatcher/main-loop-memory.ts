@@ -134,7 +134,10 @@ export class MainLoopMemory {
 
   /** Loop 0 as the consumer of an Inbox that no loop serves any more. Nobody waits for its room. */
   backlogReader(ring: RingRegion): RecordReader {
-    return new RecordReader(this.place(ring), new Doorbell(this.ready, outboundMember(0), new LoopBell(this.parking, 0)));
+    return new RecordReader(
+      this.place(ring),
+      new Doorbell(this.ready, outboundMember(0), new LoopBell(this.parking, 0)),
+    );
   }
 
   /** Re-ring: if a shared Inbox is still marked, wakes another loop that is open for it. True while it is marked. */

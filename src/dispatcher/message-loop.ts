@@ -15,8 +15,8 @@ import {
   TURN_MS,
   WORKER_SPIN_ITERATIONS,
 } from "../common/limits.js";
-import { type RecordReader, TakeResult } from "../inbox/inbox.js";
 import type { InFlightTable } from "../inbox/in-flight-table.js";
+import { type RecordReader, TakeResult } from "../inbox/inbox.js";
 import { LOOP_BUSY_MS, LOOP_DROPPED, LOOP_ENDPOINT, LOOP_STATUS, LoopStatus } from "../inbox/layout.js";
 import { type LoopQueues, MAILBOX_MEMBER } from "../inbox/loop-queues.js";
 import { RecordKind, TakenRecord } from "../inbox/record.js";
@@ -120,7 +120,8 @@ export class MessageLoop {
     if (this.#inTurn) return;
     // In the microtask of the promise that settled: a turn of the event loop for each message would halve the rate.
     this.#nowMs = this.#clock.now();
-    if (!endpoint.shared && this.#mayTake(this.#throughput, this.#turnEndsMs)) this.#servePinned(endpoint, this.#throughput, this.#turnEndsMs);
+    if (!endpoint.shared && this.#mayTake(this.#throughput, this.#turnEndsMs))
+      this.#servePinned(endpoint, this.#throughput, this.#turnEndsMs);
     this.schedule();
   }
 

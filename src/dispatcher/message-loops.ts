@@ -4,11 +4,11 @@
  */
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { RpcError } from "../common/errors.js";
+import { load, store } from "../inbox/atomics.js";
 import type { InboxProducer } from "../inbox/inbox.js";
 import { LOOP_BUSY_MS, LOOP_ENDPOINT, LOOP_STATUS, LOOP_STOP, LoopStatus } from "../inbox/layout.js";
 import type { PayloadWriter } from "../inbox/record.js";
 import { SpillBudget, type SpillTotal } from "../inbox/spill-queue.js";
-import { load, store } from "../inbox/atomics.js";
 import { LoopControlClient } from "./control-plane.js";
 import type { LoopHost, LoopHostFactory } from "./loop-host.js";
 import { mailboxRoomMember, outboundMember } from "./loop-members.js";

@@ -39,7 +39,13 @@ import type {
 import type { RpcDefinition, RpcTarget, RpcUntyped } from "../rpc/rpc-protocol.js";
 import { availableCores } from "./available-cores.js";
 
-const CONF_KEYS = ["rpc.dispatcher.numThreads", "rpc.dispatcher.throughput", "rpc.inbox.bytes", "rpc.loop.bytes", "rpc.askTimeout"];
+const CONF_KEYS = [
+  "rpc.dispatcher.numThreads",
+  "rpc.dispatcher.throughput",
+  "rpc.inbox.bytes",
+  "rpc.loop.bytes",
+  "rpc.askTimeout",
+];
 const OPTION_KEYS = ["name", "numThreads", "askTimeoutMs", "logger", "conf"];
 const ENDPOINT_OPTION_KEYS = ["args", "inboxBytes", "concurrency", "loop"];
 
@@ -85,8 +91,18 @@ export class LocalRpcEnv implements RpcEnv {
       envName: this.name,
       clock,
       originMs,
-      loopCount: integer("numThreads", options.numThreads ?? conf["rpc.dispatcher.numThreads"] ?? availableCores(), 1, LOOPS_MAX - 1),
-      throughput: integer("rpc.dispatcher.throughput", conf["rpc.dispatcher.throughput"] ?? TURN_MESSAGES_DEFAULT, 32, 65_536),
+      loopCount: integer(
+        "numThreads",
+        options.numThreads ?? conf["rpc.dispatcher.numThreads"] ?? availableCores(),
+        1,
+        LOOPS_MAX - 1,
+      ),
+      throughput: integer(
+        "rpc.dispatcher.throughput",
+        conf["rpc.dispatcher.throughput"] ?? TURN_MESSAGES_DEFAULT,
+        32,
+        65_536,
+      ),
       loopRingBytes: ringBytes("rpc.loop.bytes", conf["rpc.loop.bytes"] ?? LOOP_RING_BYTES),
       hostFactory: piscinaLoopHost,
       events: {
@@ -128,13 +144,14 @@ export class LocalRpcEnv implements RpcEnv {
   }
 
   endpointRef<T extends RpcDefinition = RpcUntyped>(name: string): RpcEndpointRef<RpcTarget<T>> | null {
-    const endpoint = this.#dispatcher.find(name);
+    const endpoint = this.#dispatcher.directory.find(name);
     return endpoint?.state === EndpointState.RUNNING ? this.#ref(endpoint) : null;
   }
 
   async stop(ref: RpcEndpointRef, options?: RpcShutdownOptions): Promise<void> {
     const endpoint = ref instanceof LocalEndpointRef ? ref.endpointIn(this.#dispatcher) : null;
-    if (endpoint === null) throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `stop takes a ref of this env: ${String(ref)}`);
+    if (endpoint === null)
+      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `stop takes a ref of this env: ${String(ref)}`);
     await this.#dispatcher.stop(endpoint, stopTimeoutMs(options));
   }
 
@@ -154,14 +171,19 @@ export class LocalRpcEnv implements RpcEnv {
 
   stats(): RpcEnvStats {
     const dispatcher = this.#dispatcher;
-    const endpoints = dispatcher.endpoints.map((endpoint): RpcEndpointStats => {
+    const endpoints = dispatcher.directory.all.map((endpoint): RpcEndpointStats => {
       const state = endpoint.state === EndpointState.STOPPED ? EndpointState.STOPPING : endpoint.state;
       return { name: endpoint.name, state, ...dispatcher.endpointStats(endpoint) };
     });
     const loops = dispatcher.loops.all.map((loop): RpcLoopStats => {
       const { status, endpoint, busyMs } = dispatcher.loops.status(loop);
       const state = LOOP_STATES[status as keyof typeof LOOP_STATES];
-      return { index: loop.index, state, endpoint: endpoint === 0 ? null : dispatcher.endpointName(endpoint), busyMs };
+      return {
+        index: loop.index,
+        state,
+        endpoint: endpoint === 0 ? null : dispatcher.directory.nameOf(endpoint),
+        busyMs,
+      };
     });
     return { endpoints, loops };
   }
@@ -211,7 +233,10 @@ function refuseUnknownKeys(what: string, given: object, known: readonly string[]
 
 function integer(what: string, value: unknown, min: number, max: number): number {
   if (typeof value === "number" && Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `${what} must be an integer from ${min} to ${max}: ${what}=${String(value)}`);
+  throw new RpcError(
+    "ERR_RPC_INVALID_ARGUMENT",
+    `${what} must be an integer from ${min} to ${max}: ${what}=${String(value)}`,
+  );
 }
 
 function ringBytes(what: string, value: number): number {

@@ -72,7 +72,11 @@ export class InFlightTable {
 
   /** Rule 1, after the HEAD store. */
   publishTaken(entry: number, endpoint: number): void {
-    store(this.#words, this.#base + entry * ENTRY_WORDS + ENTRY_STATE, (endpoint << ENTRY_STATE_BITS) | EntryState.TAKEN);
+    store(
+      this.#words,
+      this.#base + entry * ENTRY_WORDS + ENTRY_STATE,
+      (endpoint << ENTRY_STATE_BITS) | EntryState.TAKEN,
+    );
   }
 
   /** Gives back an entry that was claimed and never published. */

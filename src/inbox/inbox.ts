@@ -10,8 +10,7 @@
  *     read TAIL again, restore the bit if it moved; unlock. No user code runs in between.
  *  4. After its HEAD store a consumer that finds WANT set, and room enough, rings the producer.
  */
-import type { SpillBudget } from "./spill-queue.js";
-import { SpillQueue } from "./spill-queue.js";
+
 import { compareExchange, load, store } from "./atomics.js";
 import type { InFlightTable } from "./in-flight-table.js";
 import { RING_LOCK } from "./layout.js";
@@ -20,6 +19,8 @@ import type { ReadySet, SharedReadySet } from "./ready-set.js";
 import { type OutgoingRecord, type PayloadWriter, recordUnits, type TakenRecord } from "./record.js";
 import { EMPTY, inlineRecordBytesMax, NO_ROOM, RingConsumer, RingProducer } from "./ring.js";
 import type { Segment } from "./segment.js";
+import type { SpillBudget } from "./spill-queue.js";
+import { SpillQueue } from "./spill-queue.js";
 
 /** A ready bit and who is rung when it is set. */
 export class Doorbell {
@@ -82,7 +83,13 @@ export class InboxProducer {
   /** Owned by whoever batches flushes. */
   flushQueued = false;
 
-  constructor(place: RingPlace, doorbell: Doorbell, writer: PayloadWriter, budget: SpillBudget, rewindOffsetBytes?: number) {
+  constructor(
+    place: RingPlace,
+    doorbell: Doorbell,
+    writer: PayloadWriter,
+    budget: SpillBudget,
+    rewindOffsetBytes?: number,
+  ) {
     this.#segment = place.segment;
     this.#ring = new RingProducer(place.segment.words, place.base, place.capacityBytes, rewindOffsetBytes);
     this.#doorbell = doorbell;
@@ -298,4 +305,3 @@ export function holdsLock(words: Int32Array, ringBase: number, owner: number): b
 export function releaseDeadLock(words: Int32Array, ringBase: number, owner: number): boolean {
   return compareExchange(words, ringBase + RING_LOCK, owner, 0) === owner;
 }
-

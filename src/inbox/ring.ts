@@ -98,7 +98,8 @@ export class RingProducer {
    * What was claimed is written at once and committed; nothing runs in between.
    */
   claim(units: number): number {
-    if (this.#tail === this.#published && (this.#tail & (this.#capacity - 1)) > this.#rewindUnits) this.rewindIfEmpty(units);
+    if (this.#tail === this.#published && (this.#tail & (this.#capacity - 1)) > this.#rewindUnits)
+      this.rewindIfEmpty(units);
     if (((this.#tail + units - this.#head) | 0) > this.#capacity) {
       this.#head = load(this.#words, this.#base + RING_HEAD);
       if (((this.#tail + units - this.#head) | 0) > this.#capacity) return NO_ROOM;

@@ -21,7 +21,7 @@ import { DECODE_DEPTH_MAX, MESSAGE_BYTES_MAX } from "../common/limits.js";
 import { resetErrors } from "./error-packing.js";
 import { findProblem, type Problem } from "./find-problem.js";
 import { checkPayload, describeFault, PayloadFault } from "./payload-check.js";
-import { Unencodable, ValuePackr } from "./value-packing.js";
+import { ValuePackr } from "./value-packing.js";
 
 /** How a payload is written. Frozen: they are the wire's codes as well. */
 export const PayloadCodec = {
@@ -143,7 +143,7 @@ export class MessageCodec {
     const length = this.length;
     if (length > FLAT_BYTES_MAX) {
       if (length > this.#messageBytesMax) throw this.#tooLarge(length);
-      if (checkPayload(this.bytes, length, DECODE_DEPTH_MAX) !== PayloadFault.NONE) throw this.#unencodable(value, null);
+      this.#checkDepth(value, this.bytes, length);
     }
     this.payloadCodec = PayloadCodec.MSGPACK;
   }
@@ -159,10 +159,10 @@ export class MessageCodec {
     try {
       packed = this.#packr.packValue(value, 0);
     } catch (error) {
-      throw this.#unencodable(value, error);
+      throw unencodable(value, error);
     }
     if (packed.length > this.#messageBytesMax) throw this.#tooLarge(packed.length);
-    if (checkPayload(packed, packed.length, DECODE_DEPTH_MAX) !== PayloadFault.NONE) throw this.#unencodable(value, null);
+    this.#checkDepth(value, packed, packed.length);
     this.bytes = new Uint8Array(packed.buffer, packed.byteOffset, packed.length);
     this.length = packed.length;
     this.payloadCodec = PayloadCodec.MSGPACK;
@@ -173,14 +173,14 @@ export class MessageCodec {
     resetErrors();
     if (isRpcError(error)) throw error;
     const wide = error instanceof Error && error.message.includes("variableMapSize");
-    if (!wide || findProblem(value, DECODE_DEPTH_MAX) !== null) throw this.#unencodable(value, error);
+    if (!wide || findProblem(value, DECODE_DEPTH_MAX) !== null) throw unencodable(value, error);
     this.#widePackr ??= new ValuePackr(true);
     try {
       this.#widePackr.useBuffer(this.#target);
       this.#take(this.#widePackr.packValue(value, REUSE_BUFFER_MODE) as Packed);
     } catch (wideError) {
       resetErrors();
-      throw isRpcError(wideError) ? wideError : this.#unencodable(value, wideError);
+      throw isRpcError(wideError) ? wideError : unencodable(value, wideError);
     }
   }
 
@@ -190,7 +190,14 @@ export class MessageCodec {
     if (length > this.#messageBytesMax) throw this.#tooLarge(length);
     if (length <= CYCLE_CHECK_BYTES || this.#checked) return;
     this.#checked = true;
-    if (findProblem(this.#message, DECODE_DEPTH_MAX) !== null) throw this.#unencodable(this.#message, null);
+    const problem = findProblem(this.#message, DECODE_DEPTH_MAX);
+    if (problem !== null) throw refused(problem);
+  }
+
+  /** The bytes are looked over as their receiver will: cheaper than counting levels while packing. */
+  #checkDepth(value: unknown, bytes: Uint8Array, length: number): void {
+    const fault = checkPayload(bytes, length, DECODE_DEPTH_MAX);
+    if (fault !== PayloadFault.NONE) throw unencodable(value, new Error(describeFault(fault, DECODE_DEPTH_MAX)));
   }
 
   #tooLarge(length: number): RpcError {
@@ -198,23 +205,6 @@ export class MessageCodec {
       "ERR_RPC_MESSAGE_TOO_LARGE",
       `message too large: lengthBytes=${length}, maxBytes=${this.#messageBytesMax}; send it in parts`,
     );
-  }
-
-  #unencodable(value: unknown, cause: unknown): RpcError {
-    let problem: Problem | null;
-    try {
-      problem = findProblem(value, DECODE_DEPTH_MAX);
-    } catch (error) {
-      problem = null;
-      cause = error;
-    }
-    const options = cause === null || cause instanceof Unencodable ? undefined : { cause };
-    if (problem === null) {
-      const why = cause instanceof Error ? cause.message : `nested deeper than ${DECODE_DEPTH_MAX} levels`;
-      return new RpcError("ERR_RPC_SERIALIZATION", `message cannot be encoded: ${why}`, options);
-    }
-    const { path, what, instead } = problem;
-    return new RpcError("ERR_RPC_SERIALIZATION", `${path} cannot travel: it is ${what}; ${instead}`);
   }
 
   // ── Decoding ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -266,6 +256,22 @@ function watchGrowth(buffer: Buffer, onGrowth: () => void): Buffer {
     return Buffer.prototype.copy.call(buffer, larger, ...range);
   };
   return buffer;
+}
+
+/** What an encoding failed of. The walk may fail as well, where a getter throws. */
+function unencodable(value: unknown, cause: unknown): RpcError {
+  try {
+    const problem = findProblem(value, DECODE_DEPTH_MAX);
+    if (problem !== null) return refused(problem);
+  } catch (error) {
+    cause = error;
+  }
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new RpcError("ERR_RPC_SERIALIZATION", `a message cannot be encoded: ${why}`, { cause });
+}
+
+function refused({ path, what, instead }: Problem): RpcError {
+  return new RpcError("ERR_RPC_SERIALIZATION", `${path} cannot travel: it is ${what}; ${instead}`);
 }
 
 function unreadable(why: string, cause?: unknown): RpcError {

@@ -12,7 +12,13 @@ const open: Error[] = [];
 
 /** The parts of an error in their order on the wire; between `beginError` and `endError` its inner errors are encoded. */
 export function beginError(error: Error): unknown[] {
-  const parts: unknown[] = [text(error, "name") ?? "Error", text(error, "message") ?? "", text(error, "stack"), false, null];
+  const parts: unknown[] = [
+    text(error, "name") ?? "Error",
+    text(error, "message") ?? "",
+    text(error, "stack"),
+    false,
+    null,
+  ];
   // An error inside itself, or too deep, keeps its name, message and stack.
   const whole = open.length < ERROR_CAUSE_DEPTH_MAX && !open.includes(error);
   open.push(error);
@@ -75,7 +81,12 @@ const CLASSES: ReadonlyMap<unknown, ErrorClass> = new Map<unknown, ErrorClass>(
 export function readError(parts: readonly unknown[], index: number): Error {
   const [name, message, stack, hasCause, cause] = parts.slice(index, index + 5);
   const fields = parts.slice(index + 5);
-  if (typeof name !== "string" || typeof message !== "string" || typeof hasCause !== "boolean" || fields.length % 2 !== 0) {
+  if (
+    typeof name !== "string" ||
+    typeof message !== "string" ||
+    typeof hasCause !== "boolean" ||
+    fields.length % 2 !== 0
+  ) {
     throw new TypeError("an error is incomplete");
   }
   const names = new Map<string, unknown>();
@@ -88,7 +99,12 @@ export function readError(parts: readonly unknown[], index: number): Error {
   if (error.name !== name) hide(error, "name", name);
   hide(error, "stack", typeof stack === "string" ? stack : `${name}: ${message}`);
   for (const [field, value] of names) {
-    const property = { value, writable: true, configurable: true, enumerable: !(error instanceof AggregateError) || field !== "errors" };
+    const property = {
+      value,
+      writable: true,
+      configurable: true,
+      enumerable: !(error instanceof AggregateError) || field !== "errors",
+    };
     Object.defineProperty(error, field, property);
   }
   return error;

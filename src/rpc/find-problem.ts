@@ -2,7 +2,7 @@
  * The slow walk: finds the first value in a message that cannot travel, and its path. Runs only when encoding has
  * failed, or where a very large message might be an endless one.
  */
-import { Shape, refusalOf, shapeOf } from "./value-kinds.js";
+import { refusalOf, Shape, shapeOf } from "./value-kinds.js";
 
 export interface Problem {
   /** `message.items[3].callback` */
@@ -40,7 +40,8 @@ class Walk {
       return problem(path, what, instead);
     }
     if (shape === Shape.BYTES) return null;
-    if (this.#ancestors.has(value)) return problem(path, "a cycle, back to an object that holds it", "send an id instead");
+    if (this.#ancestors.has(value))
+      return problem(path, "a cycle, back to an object that holds it", "send an id instead");
     const known = this.#heights.get(value);
     if (depth + (known ?? 1) > this.#depthMax) {
       return problem(path, `nested deeper than ${this.#depthMax} levels`, "send a flatter value");
@@ -66,7 +67,8 @@ class Walk {
 /** What is encoded inside `value`. Not of errors: what of an error cannot travel is left out. */
 function* children(value: object, shape: Shape): Generator<[child: unknown, step: string]> {
   if (shape === Shape.FIELDS) {
-    for (const [key, field] of Object.entries(value)) yield [field, /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`];
+    for (const [key, field] of Object.entries(value))
+      yield [field, /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`];
   } else if (shape === Shape.ARRAY) {
     const array = value as unknown[];
     for (let index = 0; index < array.length; index++) yield [array[index], `[${index}]`];
@@ -77,7 +79,10 @@ function* children(value: object, shape: Shape): Generator<[child: unknown, step
     let index = 0;
     for (const [key, item] of value as Map<unknown, unknown>) {
       yield [key, `.keys()[${index}]`];
-      yield [item, typeof key === "string" || typeof key === "number" ? `.get(${JSON.stringify(key)})` : `.values()[${index}]`];
+      yield [
+        item,
+        typeof key === "string" || typeof key === "number" ? `.get(${JSON.stringify(key)})` : `.values()[${index}]`,
+      ];
       index++;
     }
   }

@@ -9,7 +9,8 @@ export interface RpcAddress {
 }
 
 /** `ringpost://host:port`, nothing before or after it. Spark's own scheme is accepted as well. */
-const ADDRESS_URI = /^(?:ringpost|spark):\/\/(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?)):([1-9][0-9]{0,4})$/;
+const ADDRESS_URI =
+  /^(?:ringpost|spark):\/\/(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?)):([1-9][0-9]{0,4})$/;
 
 export const RpcAddress = {
   /**

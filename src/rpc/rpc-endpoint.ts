@@ -119,7 +119,12 @@ export function bindEndpoint(endpoint: RpcEndpoint, replica: RpcReplica): void {
 }
 
 function refuse(message: unknown, why: string): never {
-  const shown = inspect(message, { depth: 1, breakLength: Number.POSITIVE_INFINITY, maxArrayLength: 5, maxStringLength: 80 });
+  const shown = inspect(message, {
+    depth: 1,
+    breakLength: Number.POSITIVE_INFINITY,
+    maxArrayLength: 5,
+    maxStringLength: 80,
+  });
   const text = shown.length > 200 ? `${shown.slice(0, 200)}…` : shown;
   throw new RpcError("ERR_RPC_UNSUPPORTED_MESSAGE", `${why}: message=${text}`);
 }

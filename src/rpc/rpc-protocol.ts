@@ -46,7 +46,9 @@ export type RpcDefinition =
 /** The instance type or service behind a definition: a module's default export, a class's instance. */
 export type RpcTarget<T> = T extends { readonly default: infer D }
   ? RpcTarget<D>
-  : T extends abstract new (args: never) => infer I
+  : T extends abstract new (
+        args: never,
+      ) => infer I
     ? I
     : T;
 
@@ -55,7 +57,9 @@ export type ArgsOf<T> = T extends { readonly default: infer D }
   ? ArgsOf<D>
   : T extends RpcService<unknown, infer A>
     ? A
-    : T extends abstract new (...args: infer P) => unknown
+    : T extends abstract new (
+          ...args: infer P
+        ) => unknown
       ? P extends []
         ? void
         : P[0]

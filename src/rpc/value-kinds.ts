@@ -116,7 +116,10 @@ const REFUSALS: readonly Refusal[] = [
 
 /** Why an object or function cannot travel, and what to do; null if it can. */
 export function refusalOf(value: object): { readonly what: string; readonly instead: string } | null {
-  if (ArrayBuffer.isView(value) && (value instanceof Uint8Array || types.isDataView(value) || typedArrayKind(value) !== 0)) {
+  if (
+    ArrayBuffer.isView(value) &&
+    (value instanceof Uint8Array || types.isDataView(value) || typedArrayKind(value) !== 0)
+  ) {
     return null;
   }
   const refusal = REFUSALS.find(([is]) => is(value));

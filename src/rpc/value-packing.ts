@@ -81,7 +81,7 @@ export class ValuePackr extends Packr {
 /** Called by msgpackr for what its own code does not write. `allocate` may be called once, before `packInner`. */
 function packSpecial(value: object, allocate: Allocate, packInner: PackInner): void {
   if (value === MAP_TAG) {
-    const { target, position } = allocate(3);
+    const { target, position } = allocate(TAG_BYTES);
     writeTag(target, position, Extension.MAP);
     return;
   }
@@ -91,78 +91,101 @@ function packSpecial(value: object, allocate: Allocate, packInner: PackInner): v
     return;
   }
   switch (shapeOf(value)) {
-    case Shape.FIELDS: {
-      const keys = Object.keys(value);
-      const room = allocate(5);
-      writeMap32(room, room.position, keys.length);
-      for (const key of keys) {
-        packInner(key);
-        packInner((value as Record<string, unknown>)[key]);
-      }
-      return;
-    }
-    case Shape.ARRAY: {
-      const items = value as readonly unknown[];
-      const count = items.length;
-      const room = allocate(5);
-      writeArray32(room, room.position, count);
-      for (let index = 0; index < count; index++) packInner(items[index]);
-      return;
-    }
-    case Shape.MAP: {
-      const entries = [...(value as Map<unknown, unknown>)];
-      const room = allocate(8);
-      writeTag(room.target, room.position, Extension.MAP);
-      writeMap32(room, room.position + 3, entries.length);
-      for (const [key, item] of entries) {
-        packInner(key);
-        packInner(item);
-      }
-      return;
-    }
+    case Shape.FIELDS:
+      packFields(allocate, packInner, value as Record<string, unknown>);
+      break;
+    case Shape.ARRAY:
+      packItems(allocate, packInner, value as unknown[]);
+      break;
+    case Shape.MAP:
+      packMap(allocate, packInner, [...(value as Map<unknown, unknown>)]);
+      break;
     case Shape.SET:
-      return packParts(allocate, packInner, ValueKind.SET, [...(value as Set<unknown>)]);
+      packParts(allocate, packInner, ValueKind.SET, [...(value as Set<unknown>)]);
+      break;
     case Shape.DATE:
-      return packParts(allocate, packInner, ValueKind.DATE, [Date.prototype.getTime.call(value)]);
+      packParts(allocate, packInner, ValueKind.DATE, [Date.prototype.getTime.call(value)]);
+      break;
     case Shape.ERROR:
       packParts(allocate, packInner, ValueKind.ERROR, beginError(value as Error));
-      return endError();
+      endError();
+      break;
     case Shape.BYTES:
-      return packBytes(allocate, 0, value as Uint8Array);
+      packBytes(allocate, 0, value as Uint8Array);
+      break;
     case Shape.ARRAY_BUFFER:
-      return packBytes(allocate, ValueKind.ARRAY_BUFFER, new Uint8Array(value as ArrayBuffer));
+      packBytes(allocate, ValueKind.ARRAY_BUFFER, new Uint8Array(value as ArrayBuffer));
+      break;
     case Shape.DATA_VIEW:
-      return packBytes(allocate, ValueKind.DATA_VIEW, bytesOf(value as DataView));
+      packBytes(allocate, ValueKind.DATA_VIEW, bytesOf(value as DataView));
+      break;
     case Shape.TYPED_ARRAY:
-      return packBytes(allocate, typedArrayKind(value as ArrayBufferView), bytesOf(value as ArrayBufferView));
+      packBytes(allocate, typedArrayKind(value as ArrayBufferView), bytesOf(value as ArrayBufferView));
+      break;
     default:
       throw new Unencodable();
   }
 }
 
+function packFields(allocate: Allocate, packInner: PackInner, value: Record<string, unknown>): void {
+  const keys = Object.keys(value);
+  const room = allocate(headerBytes(keys.length));
+  writeHeader(room, room.position, MAP_HEADER, keys.length);
+  for (const key of keys) {
+    packInner(key);
+    packInner(value[key]);
+  }
+}
+
+function packItems(allocate: Allocate, packInner: PackInner, items: readonly unknown[]): void {
+  const count = items.length;
+  const room = allocate(headerBytes(count));
+  writeHeader(room, room.position, ARRAY_HEADER, count);
+  // By index, so that holes count.
+  for (let index = 0; index < count; index++) packInner(items[index]);
+}
+
+function packMap(allocate: Allocate, packInner: PackInner, entries: readonly (readonly [unknown, unknown])[]): void {
+  const room = allocate(TAG_BYTES + headerBytes(entries.length));
+  writeTag(room.target, room.position, Extension.MAP);
+  writeHeader(room, room.position + TAG_BYTES, MAP_HEADER, entries.length);
+  for (const [key, item] of entries) {
+    packInner(key);
+    packInner(item);
+  }
+}
+
 function packParts(allocate: Allocate, packInner: PackInner, kind: number, parts: readonly unknown[]): void {
-  const room = allocate(9);
+  const count = parts.length + 1;
+  const room = allocate(TAG_BYTES + headerBytes(count) + 1);
   writeTag(room.target, room.position, Extension.VALUE);
-  writeArray32(room, room.position + 3, parts.length + 1);
-  room.target[room.position + 8] = kind;
+  writeHeader(room, room.position + TAG_BYTES, ARRAY_HEADER, count);
+  room.target[room.position + TAG_BYTES + headerBytes(count)] = kind;
   for (const part of parts) packInner(part);
 }
 
 /** Bytes by themselves are MessagePack's own; of another kind they stand in a [kind, bytes]. */
 function packBytes(allocate: Allocate, kind: number, bytes: Uint8Array): void {
-  const prefix = kind === 0 ? 0 : 5;
-  const room = allocate(prefix + 5 + bytes.length);
+  const short = bytes.length < 256;
+  const prefix = kind === 0 ? 0 : TAG_BYTES + 2;
+  const room = allocate(prefix + (short ? 2 : 5) + bytes.length);
   const { target, targetView } = room;
   let position = room.position;
   if (prefix !== 0) {
     writeTag(target, position, Extension.VALUE);
-    target[position + 3] = 0x92;
-    target[position + 4] = kind;
+    target[position + TAG_BYTES] = ARRAY_HEADER.short | 2;
+    target[position + TAG_BYTES + 1] = kind;
     position += prefix;
   }
-  target[position] = 0xc6;
-  targetView.setUint32(position + 1, bytes.length);
-  target.set(bytes, position + 5);
+  if (short) {
+    target[position++] = 0xc4;
+    target[position++] = bytes.length;
+  } else {
+    target[position++] = 0xc6;
+    targetView.setUint32(position, bytes.length);
+    position += 4;
+  }
+  target.set(bytes, position);
 }
 
 function writeTag(target: Uint8Array, position: number, type: number): void {
@@ -171,14 +194,23 @@ function writeTag(target: Uint8Array, position: number, type: number): void {
   target[position + 2] = 0;
 }
 
-function writeMap32({ target, targetView }: Room, position: number, count: number): void {
-  target[position] = 0xdf;
-  targetView.setUint32(position + 1, count);
+/** Tokens of a container: of up to 15 elements, and with a count of 32 bits behind it. */
+type Header = { readonly short: number; readonly long: number };
+const ARRAY_HEADER: Header = { short: 0x90, long: 0xdd };
+const MAP_HEADER: Header = { short: 0x80, long: 0xdf };
+const TAG_BYTES = 3;
+
+function headerBytes(count: number): number {
+  return count < 16 ? 1 : 5;
 }
 
-function writeArray32({ target, targetView }: Room, position: number, count: number): void {
-  target[position] = 0xdd;
-  targetView.setUint32(position + 1, count);
+function writeHeader({ target, targetView }: Room, position: number, header: Header, count: number): void {
+  if (count < 16) {
+    target[position] = header.short | count;
+  } else {
+    target[position] = header.long;
+    targetView.setUint32(position + 1, count);
+  }
 }
 
 function bytesOf(view: ArrayBufferView): Uint8Array {

@@ -1,0 +1,82 @@
+/** Names and ids of the endpoints of an env. Main thread only. */
+import { RpcError } from "../common/errors.js";
+import { ENDPOINTS_MAX } from "../common/limits.js";
+import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
+
+/** Stands for a name whose endpoint is being made. */
+const RESERVED = { state: EndpointState.STARTING } as HostedEndpoint;
+
+export class EndpointDirectory {
+  readonly #byName = new Map<string, HostedEndpoint>();
+  /** By id; id 0 is no endpoint's. */
+  readonly #byId: (HostedEndpoint | undefined)[] = [undefined];
+  readonly #freeIds: number[] = [];
+  #generation = 0;
+
+  get all(): HostedEndpoint[] {
+    return this.#byId.filter((endpoint) => endpoint !== undefined);
+  }
+
+  /** The endpoint of that name, in whatever state. */
+  find(name: string): HostedEndpoint | undefined {
+    return this.#byName.get(name);
+  }
+
+  get(id: number): HostedEndpoint | undefined {
+    return this.#byId[id];
+  }
+
+  nameOf(id: number): string {
+    return this.#byId[id]?.name ?? `endpoint ${id}`;
+  }
+
+  /** Holds the name while its endpoint starts. Returns the id it will have. */
+  reserve(name: string): number {
+    if (this.#byName.has(name)) {
+      throw new RpcError("ERR_RPC_ENDPOINT_EXISTS", `there is already an endpoint called "${name}"; stop it first`, {
+        endpoint: name,
+      });
+    }
+    const id = this.#freeIds.pop() ?? this.#byId.length;
+    if (id > ENDPOINTS_MAX) {
+      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `an env holds at most ${ENDPOINTS_MAX} endpoints`);
+    }
+    if (id === this.#byId.length) this.#byId.push(undefined);
+    this.#byName.set(name, RESERVED);
+    return id;
+  }
+
+  /** Raised with every endpoint, so that a record of an id's former owner can be told. */
+  nextGeneration(): number {
+    this.#generation = (this.#generation + 1) | 0;
+    return this.#generation;
+  }
+
+  add(endpoint: HostedEndpoint): void {
+    this.#byId[endpoint.id] = endpoint;
+    this.#byName.set(endpoint.name, endpoint);
+  }
+
+  /** Frees name and id. */
+  remove(endpoint: HostedEndpoint): void {
+    this.dropName(endpoint.name);
+    this.#byId[endpoint.id] = undefined;
+    this.#freeIds.push(endpoint.id);
+  }
+
+  /** Frees the name alone: an id whose memory may still be looked at is not given out again. */
+  dropName(name: string): void {
+    this.#byName.delete(name);
+  }
+
+  /** Frees an id that no endpoint ever had. */
+  dropId(id: number): void {
+    this.#byId[id] = undefined;
+    this.#freeIds.push(id);
+  }
+
+  /** Forgets an endpoint that did not start; its id stays out of use. */
+  forget(endpoint: HostedEndpoint): void {
+    this.#byId[endpoint.id] = undefined;
+  }
+}

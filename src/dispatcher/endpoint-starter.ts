@@ -1,0 +1,233 @@
+/**
+ * Sets endpoints up: describes the module in the least loaded loop, places it, allocates its Inbox, and starts an
+ * instance on each of its loops. Not in the data flow. Main thread only.
+ */
+import type { Clock } from "../common/clock.js";
+import { RpcError } from "../common/errors.js";
+import {
+  ENDPOINT_NAME_BYTES_MAX,
+  ENDPOINT_START_TIMEOUT_MS,
+  SPILL_BYTES_PER_ENDPOINT_MAX,
+  SPILL_MESSAGES_PER_ENDPOINT_MAX,
+} from "../common/limits.js";
+import type { InboxProducer } from "../inbox/inbox.js";
+import type { PayloadWriter } from "../inbox/record.js";
+import { SpillBudget, type SpillTotal } from "../inbox/spill-queue.js";
+import type { MessageCodec } from "../rpc/codec.js";
+import type { EndpointDescription } from "../rpc/rpc-definition.js";
+import { envStopped, noLoops } from "./dispatch-errors.js";
+import type { EndpointDirectory } from "./endpoint-directory.js";
+import { failureToError } from "./failure.js";
+import { EndpointState, HostedEndpoint } from "./hosted-endpoint.js";
+import { inboxRoomMember } from "./loop-members.js";
+import type { AttachRequest, ControlResult, EncodedValue } from "./loop-protocol.js";
+import type { LoopZero } from "./loop-zero.js";
+import type { MainLoopMemory } from "./main-loop-memory.js";
+import type { HostedMessageLoop, MessageLoops } from "./message-loops.js";
+
+export interface EndpointSetup {
+  readonly inboxBytes: number;
+  readonly concurrency: number;
+  /** Loop of a serial endpoint, by hand. */
+  readonly loop: number | undefined;
+  readonly args: unknown;
+}
+
+export interface EndpointStarterOptions {
+  readonly clock: Clock;
+  readonly codec: MessageCodec;
+  readonly writer: PayloadWriter;
+  readonly memory: MainLoopMemory;
+  readonly loops: MessageLoops;
+  readonly loopZero: LoopZero;
+  readonly directory: EndpointDirectory;
+  readonly spillTotal: SpillTotal;
+  readonly isAccepting: () => boolean;
+  /** A sleeping loop was rung for the shared Inbox of this endpoint. */
+  readonly onRing: (endpoint: number) => void;
+}
+
+export class EndpointStarter {
+  readonly #clock: Clock;
+  readonly #codec: MessageCodec;
+  readonly #writer: PayloadWriter;
+  readonly #memory: MainLoopMemory;
+  readonly #loops: MessageLoops;
+  readonly #loopZero: LoopZero;
+  readonly #directory: EndpointDirectory;
+  readonly #spillTotal: SpillTotal;
+  readonly #isAccepting: () => boolean;
+  readonly #onRing: (endpoint: number) => void;
+
+  constructor(options: EndpointStarterOptions) {
+    this.#clock = options.clock;
+    this.#codec = options.codec;
+    this.#writer = options.writer;
+    this.#memory = options.memory;
+    this.#loops = options.loops;
+    this.#loopZero = options.loopZero;
+    this.#directory = options.directory;
+    this.#spillTotal = options.spillTotal;
+    this.#isAccepting = options.isAccepting;
+    this.#onRing = options.onRing;
+  }
+
+  /** Makes an endpoint from a module; resolves when every replica's onStart has finished. */
+  async start(name: string, module: string, setup: EndpointSetup): Promise<HostedEndpoint> {
+    this.#checkName(name);
+    const args = this.#encodeArgs(setup.args);
+    const id = this.#directory.reserve(name);
+    try {
+      await this.#loops.start();
+      const alive = this.#loops.alive;
+      if (alive.length === 0) throw noLoops(name, this.#loops.count);
+      const scout = leastLoaded(alive);
+      const described = await this.#timed(
+        name,
+        scout.control.call((remote) => remote.describe(module)),
+      );
+      const description = this.#unwrap(name, described);
+      const loops = this.#place(name, description, setup.loop);
+      const endpoint = this.#create(name, description, loops, setup, id);
+      await this.#attach(endpoint, module, args, setup);
+      if (!this.#isAccepting()) throw envStopped(name);
+      endpoint.state = EndpointState.RUNNING;
+      return endpoint;
+    } catch (error) {
+      this.#abandon(name, id);
+      throw error;
+    }
+  }
+
+  #checkName(name: string): void {
+    const bytes = typeof name === "string" ? Buffer.byteLength(name) : 0;
+    if (bytes < 1 || bytes > ENDPOINT_NAME_BYTES_MAX) {
+      const text = `the name of an endpoint is a string of 1 to ${ENDPOINT_NAME_BYTES_MAX} bytes: bytes=${bytes}`;
+      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
+    }
+    if (!this.#isAccepting()) throw envStopped(name);
+  }
+
+  #abandon(name: string, id: number): void {
+    const endpoint = this.#directory.get(id);
+    if (endpoint !== undefined) {
+      for (const index of endpoint.loops) {
+        const loop = this.#loops.get(index);
+        if (loop.alive) loop.control.call((remote) => remote.detach(endpoint.id)).catch(() => {});
+      }
+      this.#directory.forget(endpoint);
+      if (!endpoint.shared) for (const loop of endpoint.loops) this.#loops.get(loop).pinnedCount--;
+      // A replica that had started may still look at the region: it is not given out again.
+    } else {
+      this.#directory.dropId(id);
+    }
+    this.#directory.dropName(name);
+  }
+
+  #encodeArgs(args: unknown): EncodedValue | null {
+    if (args === undefined) return null;
+    this.#codec.encode(args);
+    return { codec: this.#codec.payloadCodec, bytes: this.#codec.bytes.slice(0, this.#codec.length) };
+  }
+
+  #place(name: string, description: EndpointDescription, loop: number | undefined): number[] {
+    const alive = this.#loops.alive;
+    if (description.kind === "serial") {
+      if (loop === undefined) return [leastLoaded(alive).index];
+      const chosen = alive.find((candidate) => candidate.index === loop);
+      if (chosen !== undefined) return [loop];
+      const range = `1..${this.#loops.count}`;
+      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `endpoint "${name}": there is no loop ${loop}; loops=${range}`);
+    }
+    if (loop !== undefined) {
+      const text = `endpoint "${name}" is concurrent and runs on every shared loop; only a serial one takes option loop`;
+      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
+    }
+    const count = Math.min(description.replicas ?? alive.length, alive.length);
+    return alive.slice(0, count).map((candidate) => candidate.index);
+  }
+
+  #create(
+    name: string,
+    description: EndpointDescription,
+    loops: number[],
+    setup: EndpointSetup,
+    id: number,
+  ): HostedEndpoint {
+    const ring = this.#memory.allocateRing(setup.inboxBytes);
+    const limits = { messagesMax: SPILL_MESSAGES_PER_ENDPOINT_MAX, bytesMax: SPILL_BYTES_PER_ENDPOINT_MAX };
+    const budget = new SpillBudget(limits, this.#spillTotal);
+    const producer = this.#producer(id, ring, loops, budget);
+    this.#loopZero.include(inboxRoomMember(id));
+    const counters = loops.map(() => this.#memory.allocateCounters());
+    const generation = this.#directory.nextGeneration();
+    const options = { id, generation, name, description, loops, ring, counters, producer, budget };
+    const endpoint = new HostedEndpoint(options);
+    this.#directory.add(endpoint);
+    if (!endpoint.shared) this.#loops.get(loops[0] as number).pinnedCount++;
+    return endpoint;
+  }
+
+  #producer(id: number, ring: HostedEndpoint["ring"], loops: number[], budget: SpillBudget): InboxProducer {
+    const [first, second] = loops as [number, number | undefined];
+    if (second !== undefined)
+      return this.#memory.sharedProducer(id, ring, this.#writer, budget, () => this.#onRing(id));
+    return this.#memory.pinnedProducer(id, ring, first, this.#loops.get(first).regions, this.#writer, budget);
+  }
+
+  async #attach(
+    endpoint: HostedEndpoint,
+    module: string,
+    args: EncodedValue | null,
+    setup: EndpointSetup,
+  ): Promise<void> {
+    const { loops } = endpoint;
+    const starts = loops.map((index, i) => {
+      const counters = endpoint.counters[i] as HostedEndpoint["counters"][number];
+      const request: AttachRequest = {
+        endpoint: endpoint.id,
+        generation: endpoint.generation,
+        name: endpoint.name,
+        module,
+        args,
+        inbox: endpoint.ring,
+        segment: this.#memory.handle(endpoint.ring.region),
+        shared: endpoint.shared,
+        concurrency: setup.concurrency,
+        replica: { index: i, count: loops.length },
+        counters,
+        countersSegment: this.#memory.handle(counters),
+      };
+      return this.#timed(
+        endpoint.name,
+        this.#loops.get(index).control.call((remote) => remote.attach(request)),
+      );
+    });
+    // All of them, also after a failure: what has started must be known before it can be forgotten.
+    for (const started of await Promise.allSettled(starts)) {
+      if (started.status === "rejected") throw started.reason;
+      this.#unwrap(endpoint.name, started.value);
+    }
+  }
+
+  #unwrap<T>(name: string, result: ControlResult<T>): T {
+    if (result.ok) return result.value;
+    const { codec, bytes } = result.failure;
+    throw failureToError(name, this.#codec.decode(codec, bytes, bytes.length));
+  }
+
+  /** Bounds a step of an endpoint's start. */
+  #timed<T>(name: string, step: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.setTimeout(() => {
+        const text = `endpoint "${name}" did not start within ${ENDPOINT_START_TIMEOUT_MS} ms`;
+        reject(new RpcError("ERR_RPC_ENDPOINT_START", text, { endpoint: name }));
+      }, ENDPOINT_START_TIMEOUT_MS);
+      step.then(resolve, reject).finally(() => this.#clock.clearTimeout(timer));
+    });
+  }
+}
+
+function leastLoaded(loops: readonly HostedMessageLoop[]): HostedMessageLoop {
+  return loops.reduce((least, loop) => (loop.pinnedCount < least.pinnedCount ? loop : least));
+}

@@ -1,0 +1,86 @@
+/**
+ * What comes back from message loops: replies, failures, and requests for large bodies. Step 8 of the data flow.
+ * Main thread only.
+ */
+import { receiveMessageOnPort } from "node:worker_threads";
+import { assert } from "../common/assert.js";
+import { RecordFlag, RecordKind, type TakenRecord } from "../inbox/record.js";
+import type { MessageCodec } from "../rpc/codec.js";
+import type { EndpointDirectory } from "./endpoint-directory.js";
+import { failureToError } from "./failure.js";
+import type { Body } from "./loop-protocol.js";
+import type { MessageLoops } from "./message-loops.js";
+import type { OutstandingAsks } from "./outstanding-asks.js";
+import type { Poster } from "./poster.js";
+import type { Tickets } from "./tickets.js";
+
+export interface RepliesOptions {
+  readonly codec: MessageCodec;
+  readonly loops: MessageLoops;
+  readonly asks: OutstandingAsks;
+  readonly tickets: Tickets;
+  readonly directory: EndpointDirectory;
+  readonly poster: Poster;
+}
+
+export class Replies {
+  readonly #codec: MessageCodec;
+  readonly #loops: MessageLoops;
+  readonly #asks: OutstandingAsks;
+  readonly #tickets: Tickets;
+  readonly #directory: EndpointDirectory;
+  readonly #poster: Poster;
+
+  constructor(options: RepliesOptions) {
+    this.#codec = options.codec;
+    this.#loops = options.loops;
+    this.#asks = options.asks;
+    this.#tickets = options.tickets;
+    this.#directory = options.directory;
+    this.#poster = options.poster;
+  }
+
+  /** Decodes what a loop published, its body included. */
+  decode(loop: number, record: TakenRecord): unknown {
+    if ((record.flags & RecordFlag.LARGE) === 0) {
+      return this.#codec.decode(record.codec, record.scratch, record.payloadBytes);
+    }
+    const body = (receiveMessageOnPort(this.#loops.get(loop).bodyPort) as { message: Body } | undefined)?.message;
+    assert(body !== undefined && body.ticket === record.sender, "a body is on its port before its record is published");
+    return this.#codec.decode(record.codec, body.bytes, body.bytes.length);
+  }
+
+  settle(loop: number, record: TakenRecord): void {
+    const { askSlot, askGeneration, kind } = record;
+    if (!this.#asks.isOpen(askSlot, askGeneration)) {
+      // The ask has ended before: the answer is late. Its body must still leave the port.
+      if ((record.flags & RecordFlag.LARGE) !== 0) receiveMessageOnPort(this.#loops.get(loop).bodyPort);
+      return;
+    }
+    const name = this.#directory.nameOf(this.#asks.endpoint(askSlot));
+    if (kind === RecordKind.EXPIRED) {
+      this.#asks.reject(askSlot, this.#poster.timedOut(askSlot, false));
+      return;
+    }
+    let value: unknown;
+    try {
+      value = this.decode(loop, record);
+    } catch (error) {
+      this.#asks.reject(askSlot, error);
+      return;
+    }
+    if (kind === RecordKind.REPLY) this.#asks.resolve(askSlot, value);
+    else this.#asks.reject(askSlot, failureToError(name, value));
+  }
+
+  sendBody(index: number, ticket: number, entry: number): void {
+    const loop = this.#loops.get(index);
+    const bytes = this.#tickets.end(ticket);
+    if (bytes === null) {
+      this.#poster.postControl(loop, RecordKind.GONE, ticket, 0, entry);
+      return;
+    }
+    loop.bodyPort.postMessage({ ticket, bytes } satisfies Body, [bytes.buffer as ArrayBuffer]);
+    this.#poster.postControl(loop, RecordKind.BODY, ticket, 0, entry);
+  }
+}
