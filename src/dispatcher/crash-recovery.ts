@@ -14,10 +14,9 @@
  */
 import { RpcError } from "../common/errors.js";
 import { and } from "../inbox/atomics.js";
-import { type InFlightEntry, readInFlightEntries } from "../inbox/in-flight-table.js";
-import { holdsLock, lockOwner, releaseDeadLock } from "../inbox/inbox.js";
-import { EntryState, RING_OPEN } from "../inbox/layout.js";
-import { ringHead } from "../inbox/ring.js";
+import { type InFlightEntry, isVoidEntry, readInFlightEntries } from "../inbox/in-flight-table.js";
+import { lockOwner, releaseDeadLock } from "../inbox/inbox.js";
+import { RING_OPEN } from "../inbox/layout.js";
 import type { Dispatcher } from "./dispatcher.js";
 import type { EndpointStopper } from "./endpoint-stopper.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
@@ -42,8 +41,8 @@ export class CrashRecovery {
     const blamed = this.#endpoint(dispatcher.loops.status(loop).endpoint);
     this.#loopZero.drainLoop(loop.index); // 1
     this.#loopZero.setReader(loop.index, undefined);
-    const { entries, control } = loop.regions;
-    const taken = readInFlightEntries(memory.words(entries), entries.word, control.word).filter(
+    const { entries } = loop.regions;
+    const taken = readInFlightEntries(memory.words(entries), entries.word).filter(
       (entry) => !this.#isVoid(loop, entry), // 2
     );
     const served = dispatcher.directory.all.filter((endpoint) => endpoint.loops.includes(loop.index));
@@ -62,11 +61,10 @@ export class CrashRecovery {
   /** Void: the message is still in its Inbox, and whoever serves that takes it. */
   #isVoid(loop: HostedMessageLoop, entry: InFlightEntry): boolean {
     const endpoint = this.#endpoint(entry.endpoint);
-    if (entry.state !== EntryState.TAKING || endpoint === undefined) return false;
+    if (endpoint === undefined) return false;
     const { region } = endpoint.ring;
-    const words = this.#dispatcher.memory.words(region);
-    if (ringHead(words, region.word) !== entry.position) return false;
-    return !endpoint.shared || holdsLock(words, region.word, lockOwner(loop.index, loop.epoch));
+    const owner = endpoint.shared ? lockOwner(loop.index, loop.epoch) : null;
+    return isVoidEntry(entry, this.#dispatcher.memory.words(region), region.word, owner);
   }
 
   #leave(endpoint: HostedEndpoint, loop: HostedMessageLoop): void {

@@ -4,7 +4,7 @@
 import { ASKS_OUTSTANDING_MAX, IN_FLIGHT_ENTRIES_PER_LOOP, LOOPS_MAX } from "../common/limits.js";
 import { AskTable } from "../inbox/ask-table.js";
 import { Doorbell, InboxProducer, RecordReader, type RingPlace } from "../inbox/inbox.js";
-import { COUNTER_WORDS, ENTRY_WORDS, LOOP_CONTROL_WORDS, RING_OPEN } from "../inbox/layout.js";
+import { COUNTER_WORDS, ENTRY_WORDS, LOOP_CONTROL_WORDS, RING_OPEN, TABLE_ENTRIES } from "../inbox/layout.js";
 import { MAILBOX_MEMBER } from "../inbox/loop-queues.js";
 import { envRegionWords, GroupBell, LoopBell, Parker, Parking } from "../inbox/parking.js";
 import { CollectedReadySet, ReadySet, readySetWords } from "../inbox/ready-set.js";
@@ -81,7 +81,7 @@ export class MainLoopMemory {
       control: cleared(LOOP_CONTROL_WORDS),
       ready: cleared(readySetWords(ENDPOINT_MEMBERS)),
       // Fresh pages are zero, and a region of this size is never given back while its env lives.
-      entries: this.#allocator.allocate(IN_FLIGHT_ENTRIES_PER_LOOP * ENTRY_WORDS * 4),
+      entries: this.#allocator.allocate((TABLE_ENTRIES + IN_FLIGHT_ENTRIES_PER_LOOP * ENTRY_WORDS) * 4),
       mailbox: this.allocateRing(ringBytes),
       outbound: this.allocateRing(ringBytes),
     };

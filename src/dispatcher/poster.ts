@@ -161,8 +161,8 @@ export class Poster {
     // CANCELLED was stored before this scan; a taker publishes its entry before it reads the word. One sees the other.
     for (const loop of this.#loops.all) {
       if (!loop.alive) continue;
-      const { entries, control } = loop.regions;
-      for (const entry of readInFlightEntries(this.#memory.words(entries), entries.word, control.word)) {
+      const { entries } = loop.regions;
+      for (const entry of readInFlightEntries(this.#memory.words(entries), entries.word)) {
         if (cancelled.get(entry.askSlot) !== entry.askGeneration) continue;
         this.postControl(loop, RecordKind.CANCEL, entry.askSlot, entry.askGeneration, entry.index);
       }

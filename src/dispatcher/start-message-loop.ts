@@ -38,12 +38,7 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
     budget,
   );
   const out = new Outbound(producer, codec, start.bodyPort);
-  const table = new InFlightTable(
-    memory.segment(entries.segment).words,
-    entries.word,
-    control.word,
-    IN_FLIGHT_ENTRIES_PER_LOOP,
-  );
+  const table = new InFlightTable(memory.segment(entries.segment).words, entries.word, IN_FLIGHT_ENTRIES_PER_LOOP);
   const parker = new Parker(memory.envWords, memory.envRegion, start.loop, () => loop.schedule());
   const queues = new LoopQueues({
     loop: start.loop,

@@ -21,7 +21,10 @@ import {
   ENTRY_STATE_MASK,
   ENTRY_WORDS,
   EntryState,
-  LOOP_ENTRIES,
+  RING_HEAD,
+  RING_LOCK,
+  TABLE_COUNT,
+  TABLE_ENTRIES,
 } from "./layout.js";
 import type { TakenRecord } from "./record.js";
 
@@ -29,17 +32,14 @@ import type { TakenRecord } from "./record.js";
 export class InFlightTable {
   readonly #words: Int32Array;
   readonly #base: number;
-  readonly #control: number;
   readonly #capacity: number;
   /** Last freed, first reused: few entries stay in the cache, and the scan of loop 0 stays short. */
   readonly #free: number[] = [];
   #entryCount = 0;
 
-  /** @param control the loop's control line, which tells loop 0 how many entries to look at. */
-  constructor(words: Int32Array, base: number, control: number, capacity: number) {
+  constructor(words: Int32Array, base: number, capacity: number) {
     this.#words = words;
     this.#base = base;
-    this.#control = control;
     this.#capacity = capacity;
   }
 
@@ -54,13 +54,13 @@ export class InFlightTable {
     if (free !== undefined) return free;
     if (this.#entryCount === this.#capacity) return -1;
     const entry = this.#entryCount++;
-    store(this.#words, this.#control + LOOP_ENTRIES, this.#entryCount);
+    store(this.#words, this.#base + TABLE_COUNT, this.#entryCount);
     return entry;
   }
 
   /** Rule 1, before the HEAD store. */
   publishTaking(entry: number, endpoint: number, record: TakenRecord, startedAt: number): void {
-    const index = this.#base + entry * ENTRY_WORDS;
+    const index = this.#base + TABLE_ENTRIES + entry * ENTRY_WORDS;
     const words = this.#words;
     words[index + ENTRY_POSITION] = record.position;
     words[index + ENTRY_ASK_SLOT] = record.askSlot;
@@ -74,7 +74,7 @@ export class InFlightTable {
   publishTaken(entry: number, endpoint: number): void {
     store(
       this.#words,
-      this.#base + entry * ENTRY_WORDS + ENTRY_STATE,
+      this.#base + TABLE_ENTRIES + entry * ENTRY_WORDS + ENTRY_STATE,
       (endpoint << ENTRY_STATE_BITS) | EntryState.TAKEN,
     );
   }
@@ -86,7 +86,7 @@ export class InFlightTable {
 
   /** Rule 3. */
   free(entry: number): void {
-    store(this.#words, this.#base + entry * ENTRY_WORDS + ENTRY_STATE, EntryState.FREE);
+    store(this.#words, this.#base + TABLE_ENTRIES + entry * ENTRY_WORDS + ENTRY_STATE, EntryState.FREE);
     this.#free.push(entry);
   }
 }
@@ -103,12 +103,12 @@ export interface InFlightEntry {
   readonly kind: number;
 }
 
-/** Loop 0's look at the table of loop `control`: all entries that are not free. */
-export function readInFlightEntries(words: Int32Array, base: number, control: number): InFlightEntry[] {
+/** Loop 0's look at a table: all entries that are not free. */
+export function readInFlightEntries(words: Int32Array, base: number): InFlightEntry[] {
   const entries: InFlightEntry[] = [];
-  const count = load(words, control + LOOP_ENTRIES);
+  const count = load(words, base + TABLE_COUNT);
   for (let index = 0; index < count; index++) {
-    const at = base + index * ENTRY_WORDS;
+    const at = base + TABLE_ENTRIES + index * ENTRY_WORDS;
     const word = load(words, at + ENTRY_STATE);
     const state = word & ENTRY_STATE_MASK;
     if (state === EntryState.FREE) continue;
@@ -124,4 +124,19 @@ export function readInFlightEntries(words: Int32Array, base: number, control: nu
     });
   }
   return entries;
+}
+
+/**
+ * Rule 2, after the loop's thread has exited: true if the entry's message is still in its Inbox at `ringBase`.
+ * @param lockOwnerOfLoop of a shared Inbox the dead loop's lock word; null where the loop is the only consumer.
+ */
+export function isVoidEntry(
+  entry: InFlightEntry,
+  words: Int32Array,
+  ringBase: number,
+  lockOwnerOfLoop: number | null,
+): boolean {
+  if (entry.state !== EntryState.TAKING) return false;
+  if (load(words, ringBase + RING_HEAD) !== entry.position) return false;
+  return lockOwnerOfLoop === null || load(words, ringBase + RING_LOCK) === lockOwnerOfLoop;
 }

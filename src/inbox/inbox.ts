@@ -296,11 +296,6 @@ export function lockOwner(loop: number, epoch: number): number {
   return loop | (epoch << 8);
 }
 
-/** True if the take lock is held by `owner`. */
-export function holdsLock(words: Int32Array, ringBase: number, owner: number): boolean {
-  return load(words, ringBase + RING_LOCK) === owner;
-}
-
 /** Loop 0, after a loop's thread has exited: frees a take lock that it held. True if it did. */
 export function releaseDeadLock(words: Int32Array, ringBase: number, owner: number): boolean {
   return compareExchange(words, ringBase + RING_LOCK, owner, 0) === owner;

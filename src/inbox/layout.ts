@@ -71,6 +71,12 @@ export const RECORD_HEADER_BYTES = RECORD_HEADER_WORDS * 4;
 export const RECORD_HEADER_UNITS = RECORD_HEADER_BYTES / UNIT_BYTES;
 
 /**
+ * The in-flight table of a loop: COUNT, the entries ever used at once, on a line of its own; then the entries.
+ */
+export const TABLE_COUNT = 0;
+export const TABLE_ENTRIES = LINE_WORDS;
+
+/**
  * An in-flight entry: what a loop has taken and not yet answered. Written by its loop only; read by loop 0.
  *
  * | word | name           | meaning                                                          |
@@ -128,15 +134,13 @@ export const ENV_BELL = 32;
  * |     32 |     1 | STATUS   | the loop | loop 0  | LoopStatus                                            |
  * |     33 |     1 | ENDPOINT | the loop | loop 0  | id of the endpoint whose handler runs, or 0           |
  * |     34 |     1 | BUSY_MS  | the loop | loop 0  | ms spent in turns that did work                       |
- * |     35 |     1 | ENTRIES  | the loop | loop 0  | in-flight entries ever used at once: bound of a scan  |
- * |     36 |     1 | DROPPED  | the loop | loop 0  | messages taken after their ask had ended              |
+ * |     35 |     1 | DROPPED  | the loop | loop 0  | messages taken after their ask had ended              |
  */
 export const LOOP_STOP = 0;
 export const LOOP_STATUS = 32;
 export const LOOP_ENDPOINT = 33;
 export const LOOP_BUSY_MS = 34;
-export const LOOP_ENTRIES = 35;
-export const LOOP_DROPPED = 36;
+export const LOOP_DROPPED = 35;
 export const LOOP_CONTROL_WORDS = 64;
 
 export const LoopStatus = { STARTING: 0, BUSY: 1, SPINNING: 2, PARKED: 3, STOPPED: 4 } as const;

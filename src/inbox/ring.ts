@@ -240,14 +240,3 @@ export class RingConsumer {
     return true;
   }
 }
-
-/** HEAD of a ring, from any thread: for recovery. */
-export function ringHead(words: Int32Array, base: number): number {
-  return load(words, base + RING_HEAD);
-}
-
-/** Units in a ring at this moment, from any thread: for statistics and recovery. */
-export function ringUsedUnits(words: Int32Array, base: number): number {
-  const head = load(words, base + RING_HEAD);
-  return (load(words, base + RING_TAIL) - head) | 0;
-}

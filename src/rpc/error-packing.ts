@@ -19,11 +19,12 @@ export function beginError(error: Error): unknown[] {
     false,
     null,
   ];
-  // An error inside itself, or too deep, keeps its name, message and stack.
-  const whole = open.length < ERROR_CAUSE_DEPTH_MAX && !open.includes(error);
+  const depth = open.length;
+  const again = open.includes(error);
   open.push(error);
-  if (!whole) return parts;
-  if (Object.hasOwn(error, "cause") && open.length < ERROR_CAUSE_DEPTH_MAX) {
+  // An error inside itself, or too deep, keeps its name, message and stack.
+  if (again || depth > ERROR_CAUSE_DEPTH_MAX) return parts;
+  if (depth < ERROR_CAUSE_DEPTH_MAX && Object.hasOwn(error, "cause")) {
     const cause = travelling(error, "cause");
     if (cause !== NOTHING) {
       parts[3] = true;

@@ -105,7 +105,6 @@ const REFUSALS: readonly Refusal[] = [
   [(value) => value instanceof WeakRef, "a WeakRef", "send what it refers to"],
   [types.isRegExp, "a RegExp", "send its source and flags"],
   [types.isGeneratorObject, "a generator", "send an array"],
-  [(value) => types.isMapIterator(value) || types.isSetIterator(value), "an iterator", "send an array"],
   [types.isBoxedPrimitive, "a boxed primitive", "send the primitive itself"],
   [(value) => value instanceof URL, "a URL", "send its href"],
   [(value) => value instanceof URLSearchParams, "URLSearchParams", "send their string"],

@@ -1,0 +1,73 @@
+/** Reads what cac parsed. Every complaint names the option, the value and the range. */
+import { UsageError } from "./exit.js";
+
+/** Options by their camel-case names, as cac passes them: numbers where they look like numbers, arrays if repeated. */
+export type ParsedOptions = Readonly<Record<string, unknown>>;
+
+interface Range {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** An integer of the range; undefined when it was not given. */
+export function integerOption(options: ParsedOptions, flag: string, range: Range): number | undefined {
+  const value = options[keyOf(flag)];
+  if (value === undefined) return undefined;
+  if (typeof value === "number" && Number.isInteger(value) && inRange(value, range)) return value;
+  throw new UsageError(`${flag} is an integer from ${range.min} to ${range.max}, not ${String(value)}`);
+}
+
+/** A number of the range; undefined when it was not given. */
+export function numberOption(options: ParsedOptions, flag: string, range: Range): number | undefined {
+  const value = options[keyOf(flag)];
+  if (value === undefined) return undefined;
+  if (typeof value === "number" && inRange(value, range)) return value;
+  throw new UsageError(`${flag} is a number from ${range.min} to ${range.max}, not ${String(value)}`);
+}
+
+/** Integers separated by commas, each of the range; undefined when it was not given. */
+export function integersOption(options: ParsedOptions, flag: string, range: Range): number[] | undefined {
+  const value = options[keyOf(flag)];
+  if (value === undefined) return undefined;
+  const numbers = String(value).split(",").map(Number);
+  if (numbers.every((number) => Number.isInteger(number) && inRange(number, range))) return numbers;
+  throw new UsageError(
+    `${flag} takes integers from ${range.min} to ${range.max}, separated by commas, not ${String(value)}`,
+  );
+}
+
+/** A text; undefined when it was not given. */
+export function textOption(options: ParsedOptions, flag: string): string | undefined {
+  const value = options[keyOf(flag)];
+  if (value === undefined) return undefined;
+  if (typeof value === "string" || typeof value === "number") return String(value);
+  throw new UsageError(`${flag} is given once, with a value`);
+}
+
+/** Every text of an option that may be repeated. */
+export function textsOption(options: ParsedOptions, flag: string): string[] {
+  const value = options[keyOf(flag)];
+  if (value === undefined) return [];
+  return (Array.isArray(value) ? value : [value]).map(String);
+}
+
+/** A JSON value. */
+export function parseJson(flag: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(`${flag} is no JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+export function flagOption(options: ParsedOptions, flag: string): boolean {
+  return options[keyOf(flag)] === true;
+}
+
+function keyOf(flag: string): string {
+  return flag.slice(2).replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function inRange(value: number, { min, max }: Range): boolean {
+  return value >= min && value <= max;
+}

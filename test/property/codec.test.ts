@@ -1,0 +1,105 @@
+/**
+ * Goal: whatever can be encoded arrives as itself, and whatever cannot be decoded is an error.
+ * Method: fast-check. The seed stands in the tests' names; SEED=<n> runs it again.
+ */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { isRpcError } from "../../dist/src/common/errors.js";
+import { MessageCodec } from "../../dist/src/rpc/codec.js";
+
+const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+const sender = new MessageCodec();
+const receiver = new MessageCodec();
+/** Reused, as a loop reuses its own: what the message before has left behind the end must not matter. */
+const source = new Uint8Array(1 << 20);
+
+function carry(value: unknown): unknown {
+  sender.encode(value);
+  source.set(sender.bytes.subarray(0, sender.length));
+  return receiver.decode(sender.payloadCodec, source, sender.length);
+}
+
+const key = fc.oneof(fc.string(), fc.string({ unit: "grapheme" })).filter((text) => text !== "__proto__");
+const leaf = fc.oneof(
+  fc.string({ unit: "binary", maxLength: 300 }),
+  fc.string({ maxLength: 80 }),
+  fc.integer(),
+  fc.maxSafeInteger(),
+  fc.double().map((value) => (Object.is(value, -0) ? 0 : value)),
+  fc.bigInt(),
+  fc.bigInt({ min: -(2n ** 600n), max: 2n ** 600n }),
+  fc.boolean(),
+  fc.constantFrom(null, undefined),
+  fc.date({ noInvalidDate: false }),
+  fc.uint8Array({ maxLength: 600 }),
+  fc.float64Array({ maxLength: 20 }),
+  fc.int16Array({ maxLength: 20 }),
+  fc.bigUint64Array({ maxLength: 20 }),
+);
+const { value: anyValue } = fc.letrec<{ value: unknown }>((tie) => ({
+  value: fc.oneof(
+    { depthSize: "medium", maxDepth: 8 },
+    leaf,
+    fc.array(tie("value"), { maxLength: 20 }),
+    fc.dictionary(key, tie("value"), { maxKeys: 20, noNullPrototype: true }),
+    fc.array(fc.tuple(tie("value"), tie("value")), { maxLength: 20 }).map((entries) => new Map(entries)),
+    fc.array(tie("value"), { maxLength: 20 }).map((items) => new Set(items)),
+  ),
+}));
+
+describe(`seed ${seed}`, () => {
+  test("any value arrives as itself", () => {
+    fc.assert(
+      fc.property(anyValue, (value) => expect(carry(value)).toStrictEqual(value)),
+      { seed, numRuns: 1_500 },
+    );
+  });
+
+  test("errors keep name, message, stack, fields and cause", () => {
+    const fields = fc.dictionary(key, leaf, { maxKeys: 5, noNullPrototype: true });
+    fc.assert(
+      fc.property(fc.string(), key, fields, anyValue, (message, name, own, cause) => {
+        for (const part of ["name", "message", "stack", "cause"]) delete own[part];
+        const error = Object.assign(new Error(message, { cause }), own);
+        error.name = name;
+        const arrived = carry(error) as Error;
+        expect([arrived.name, arrived.message, arrived.stack]).toEqual([name, message, error.stack]);
+        expect(arrived.cause).toStrictEqual(cause);
+        expect({ ...arrived }).toStrictEqual(own);
+      }),
+      { seed, numRuns: 300 },
+    );
+  });
+
+  test("bytes changed at random are read as some value or refused with a typed error", () => {
+    const changes = fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { minLength: 1, maxLength: 4 });
+    fc.assert(
+      fc.property(anyValue, changes, (value, changed) => {
+        sender.encode([value]);
+        const bytes = sender.bytes.slice(0, sender.length);
+        for (const [at, byte] of changed) bytes[at % bytes.length] = byte;
+        expectValueOrRefusal(bytes);
+      }),
+      { seed, numRuns: 3_000 },
+    );
+  });
+
+  test("bytes at random are read as some value or refused with a typed error", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 1, maxLength: 300 }), expectValueOrRefusal),
+      { seed, numRuns: 3_000 },
+    );
+  });
+});
+
+/** What was read is a value of ours: it can be encoded again. */
+function expectValueOrRefusal(bytes: Uint8Array): void {
+  let value: unknown;
+  try {
+    value = receiver.decode(1, bytes, bytes.length);
+  } catch (error) {
+    expect(isRpcError(error, "ERR_RPC_SERIALIZATION")).toBe(true);
+    return;
+  }
+  sender.encode(value);
+}
