@@ -7,7 +7,8 @@
  * 3. Release the take locks it held.
  * 4. Fail the asks it had taken; count the one-way messages it had taken as dead letters.
  * 5. Take its bits out of the OPEN sets and mark what it shared, so that the other loops go on.
- * 6. Wake every live loop, whatever its word says: the dead one may have won the right to ring and not used it.
+ * 6. Ring every loop, whatever its bit says: the dead one may have won the right to ring and not used it. Its own bit
+ *    goes with it.
  * 7. Endpoints that no live loop serves are FAILED: what waits for them fails too, and they answer fast from now on.
  *
  * Loops are not restarted yet: an endpoint whose loops are gone stays FAILED until it is stopped and set up again.
@@ -48,7 +49,7 @@ export class CrashRecovery {
     const served = dispatcher.directory.all.filter((endpoint) => endpoint.loops.includes(loop.index));
     for (const endpoint of served) this.#leave(endpoint, loop); // 3, 5
     this.#failTaken(loop, taken, error); // 4
-    for (const other of dispatcher.loops.alive) memory.parking.notifyUnconditionally(other.index); // 6
+    for (const { index } of dispatcher.loops.all) memory.parking.notifyUnconditionally(index); // 6
     loop.control.close();
     loop.bodyPort.close();
     dispatcher.events.loopCrashed(loop.index, blamed?.name ?? null, error);

@@ -4,9 +4,9 @@
  */
 import type { AskTable } from "../inbox/ask-table.js";
 
-/** How an ask ends in time: a listener of its caller's signal, to be taken off with it. */
-interface AbortHook {
-  readonly signal: AbortSignal;
+/** The asks of one signal: one listener for all of them, however many share it. */
+interface AbortGroup {
+  readonly slots: Set<number>;
   readonly listener: () => void;
 }
 
@@ -31,7 +31,8 @@ export class OutstandingAsks {
   readonly #deadlines: number[] = [];
   readonly #timeouts: number[] = [];
   readonly #tickets: number[] = [];
-  readonly #aborts: (AbortHook | undefined)[] = [];
+  readonly #signals: (AbortSignal | undefined)[] = [];
+  readonly #groups = new Map<AbortSignal, AbortGroup>();
   count = 0;
 
   constructor(table: AskTable) {
@@ -81,9 +82,17 @@ export class OutstandingAsks {
     this.#tickets[slot] = ticket;
   }
 
-  onAbort(slot: number, signal: AbortSignal, listener: () => void): void {
-    signal.addEventListener("abort", listener, { once: true });
-    this.#aborts[slot] = { signal, listener };
+  /** Until the ask ends, `onAborted` is told when `signal` aborts, with all open asks of that signal at once. */
+  watch(slot: number, signal: AbortSignal, onAborted: (slots: readonly number[], reason: unknown) => void): void {
+    let group = this.#groups.get(signal);
+    if (group === undefined) {
+      const slots = new Set<number>();
+      group = { slots, listener: () => onAborted([...slots], signal.reason) };
+      this.#groups.set(signal, group);
+      signal.addEventListener("abort", group.listener, { once: true });
+    }
+    group.slots.add(slot);
+    this.#signals[slot] = signal;
   }
 
   /** The reply has come. */
@@ -130,12 +139,19 @@ export class OutstandingAsks {
   #end(slot: number): void {
     this.#resolves[slot] = undefined;
     this.#rejects[slot] = undefined;
-    const abort = this.#aborts[slot];
-    if (abort !== undefined) {
-      abort.signal.removeEventListener("abort", abort.listener);
-      this.#aborts[slot] = undefined;
-    }
+    const signal = this.#signals[slot];
+    if (signal !== undefined) this.#unwatch(slot, signal);
     this.count--;
     this.#table.close(slot);
+  }
+
+  #unwatch(slot: number, signal: AbortSignal): void {
+    this.#signals[slot] = undefined;
+    const group = this.#groups.get(signal);
+    if (group === undefined) return;
+    group.slots.delete(slot);
+    if (group.slots.size > 0) return;
+    signal.removeEventListener("abort", group.listener);
+    this.#groups.delete(signal);
   }
 }

@@ -89,17 +89,14 @@ export class Poster {
     const record = this.#record;
     record.kind = kind;
     record.askSlot = slot;
-    const generation = this.#asks.generation(slot);
-    record.askGeneration = generation;
+    record.askGeneration = this.#asks.generation(slot);
     record.deadline = deadline;
     record.enqueuedAt = (nowMs * 1_000) | 0;
     if (this.#post(endpoint, Overflow.SPILL) === PostResult.FULL) {
       this.#asks.reject(slot, inboxFull(endpoint));
       return promise;
     }
-    if (signal !== undefined) {
-      this.#asks.onAbort(slot, signal, () => this.abort(slot, generation, signal.reason));
-    }
+    if (signal !== undefined) this.#asks.watch(slot, signal, this.#onAborted);
     if (!this.#sweeping) this.#startSweep();
     return promise;
   }
@@ -142,11 +139,10 @@ export class Poster {
     });
   }
 
-  /** The caller gives an ask up: a queued one never runs, a running handler's signal fires. */
-  abort(slot: number, generation: number, reason: unknown): void {
-    if (!this.#asks.isOpen(slot, generation)) return;
-    this.cancelAsks([slot], () => reason);
-  }
+  /** Callers give asks up: a queued one never runs, a running handler's signal fires. */
+  readonly #onAborted = (slots: readonly number[], reason: unknown): void => {
+    this.cancelAsks(slots, () => reason);
+  };
 
   /** Ends asks before their messages do; whoever runs one now is told. */
   cancelAsks(slots: readonly number[], reason: (slot: number) => unknown): void {

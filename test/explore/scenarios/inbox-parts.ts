@@ -5,12 +5,19 @@
 import type * as AskTables from "../../../dist/src/inbox/ask-table.js";
 import type * as Tables from "../../../dist/src/inbox/in-flight-table.js";
 import type * as Inboxes from "../../../dist/src/inbox/inbox.js";
-import { ENTRY_WORDS, LINE_WORDS, LOOP_CONTROL_WORDS, RING_HEAD, RING_OPEN, TABLE_ENTRIES } from "../../../dist/src/inbox/layout.js";
+import {
+  ENTRY_WORDS,
+  LINE_WORDS,
+  LOOP_CONTROL_WORDS,
+  RING_HEAD,
+  RING_OPEN,
+  TABLE_ENTRIES,
+} from "../../../dist/src/inbox/layout.js";
 import type * as Queues from "../../../dist/src/inbox/loop-queues.js";
 import type * as Parkings from "../../../dist/src/inbox/parking.js";
 import type * as ReadySets from "../../../dist/src/inbox/ready-set.js";
-import type { OutgoingRecord, PayloadWriter, TakenRecord } from "../../../dist/src/inbox/record.js";
 import type * as Records from "../../../dist/src/inbox/record.js";
+import type { OutgoingRecord, PayloadWriter, TakenRecord } from "../../../dist/src/inbox/record.js";
 import type * as Rings from "../../../dist/src/inbox/ring.js";
 import type { Segment } from "../../../dist/src/inbox/segment.js";
 import type * as Spills from "../../../dist/src/inbox/spill-queue.js";
@@ -24,7 +31,10 @@ export interface Inbox {
   readonly initialiseRing: typeof Rings.initialiseRing;
   readonly ringRegionBytes: typeof Rings.ringRegionBytes;
   readonly RingProducer: ExploredClass<typeof Rings.RingProducer, "claim" | "publish" | "wantRoom">;
-  readonly RingConsumer: ExploredClass<typeof Rings.RingConsumer, "peek" | "release" | "takeWant" | "isEmpty" | "refresh">;
+  readonly RingConsumer: ExploredClass<
+    typeof Rings.RingConsumer,
+    "peek" | "release" | "takeWant" | "isEmpty" | "refresh"
+  >;
   readonly OutgoingRecord: typeof OutgoingRecord;
   readonly PayloadWriter: typeof PayloadWriter;
   readonly TakenRecord: typeof TakenRecord;
@@ -32,7 +42,10 @@ export interface Inbox {
   readonly readySetWords: typeof ReadySets.readySetWords;
   readonly ReadySet: ExploredClass<typeof ReadySets.ReadySet, "mark" | "isMarked">;
   readonly CollectedReadySet: ExploredClass<typeof ReadySets.CollectedReadySet, "mark" | "collect" | "next">;
-  readonly SharedReadySet: ExploredClass<typeof ReadySets.SharedReadySet, "mark" | "unmark" | "next" | "nextFrom" | "tidy">;
+  readonly SharedReadySet: ExploredClass<
+    typeof ReadySets.SharedReadySet,
+    "mark" | "unmark" | "next" | "nextFrom" | "tidy"
+  >;
   readonly envRegionWords: typeof Parkings.envRegionWords;
   readonly Parking: ExploredClass<typeof Parkings.Parking, "unpark" | "unparkOne" | "notifyUnconditionally">;
   readonly Parker: ExploredClass<typeof Parkings.Parker, "announce" | "retract">;
@@ -44,7 +57,10 @@ export interface Inbox {
   readonly SharedInboxConsumer: ExploredClass<typeof Inboxes.SharedInboxConsumer, "take">;
   readonly lockOwner: typeof Inboxes.lockOwner;
   readonly releaseDeadLock: (words: Int32Array, ringBase: number, owner: number) => Thread<boolean>;
-  readonly InFlightTable: ExploredClass<typeof Tables.InFlightTable, "claim" | "publishTaking" | "publishTaken" | "free">;
+  readonly InFlightTable: ExploredClass<
+    typeof Tables.InFlightTable,
+    "claim" | "publishTaking" | "publishTaken" | "free"
+  >;
   readonly readInFlightEntries: (words: Int32Array, base: number) => Thread<Entry[]>;
   readonly isVoidEntry: (entry: Entry, words: Int32Array, ringBase: number, owner: number | null) => Thread<boolean>;
   readonly AskTable: ExploredClass<typeof AskTables.AskTable, "open" | "cancel">;
@@ -57,7 +73,11 @@ export interface Inbox {
   readonly SpillTotal: typeof Spills.SpillTotal;
 }
 
-export type LoopQueues = InstanceType<Inbox["LoopQueues"]>;
+/** Its ready sets are transformed like everything else. */
+export type LoopQueues = Omit<InstanceType<Inbox["LoopQueues"]>, "own" | "shared"> & {
+  readonly own: InstanceType<Inbox["CollectedReadySet"]>;
+  readonly shared: InstanceType<Inbox["SharedReadySet"]>;
+};
 export type InFlightTable = InstanceType<Inbox["InFlightTable"]>;
 export type SharedConsumer = InstanceType<Inbox["SharedInboxConsumer"]>;
 export type PinnedConsumer = InstanceType<Inbox["PinnedInboxConsumer"]>;
@@ -167,16 +187,13 @@ export function makeLoop(places: Places, loop: number, shared: boolean): Message
   const parker = new inbox.Parker(places.env, 0, loop, () => {});
   const sharedReady = new inbox.SharedReadySet(places.groupReady, 0, MEMBERS);
   const own = new inbox.CollectedReadySet(place.ready, 0, MEMBERS);
-  const queues = new inbox.LoopQueues({
-    loop,
-    controlWords: place.control,
-    control: 0,
-    own,
-    shared: sharedReady,
-    parking,
-    parker,
-  });
-  const zero = new inbox.Doorbell(new inbox.ReadySet(places.zeroReady, 0, MEMBERS), ENDPOINT, new inbox.LoopBell(parking, 0));
+  const options = { loop, controlWords: place.control, control: 0, own, shared: sharedReady, parking, parker };
+  const queues = new inbox.LoopQueues(options) as unknown as LoopQueues;
+  const zero = new inbox.Doorbell(
+    new inbox.ReadySet(places.zeroReady, 0, MEMBERS),
+    ENDPOINT,
+    new inbox.LoopBell(parking, 0),
+  );
   const owner = inbox.lockOwner(loop, 1);
   const consumer = shared
     ? new inbox.SharedInboxConsumer(ENDPOINT, ringPlace(places), owner, zero, sharedReady)
