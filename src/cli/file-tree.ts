@@ -99,7 +99,9 @@ function readTrees(
   for (const { root, prefix } of roots) visit(root, root, prefix);
   if (files.length === 0) {
     const { unreadable } = skipped;
-    throw new CommandFailure(`there is no file to compress ${where}${unreadable > 0 ? `: ${unreadable} unreadable` : ""}`);
+    throw new CommandFailure(
+      `there is no file to compress ${where}${unreadable > 0 ? `: ${unreadable} unreadable` : ""}`,
+    );
   }
   files.sort((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1));
   return { roots: roots.map(({ root }) => root), files, skipped };

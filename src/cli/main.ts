@@ -28,7 +28,7 @@ async function run(argv: string[]): Promise<number> {
   cli.version(version());
   try {
     cli.parse(argv, { run: false });
-    if (cli.options["help"] === true || cli.options["version"] === true) return ExitCode.DONE;
+    if (cli.options.help === true || cli.options.version === true) return ExitCode.DONE;
     if (cli.matchedCommand === undefined) throw unknownCommand(cli);
     return (await cli.runMatchedCommand()) as number;
   } catch (error) {

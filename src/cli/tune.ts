@@ -26,6 +26,8 @@ const DEPTH_OF_FAST_HANDLERS = 64;
 const DEPTH_PER_THREAD_OF_SLOW = 4;
 const SLOW_MS = 1;
 const ASKS_PER_THREAD_MIN = 10;
+/** How long single asks are tried before the sweep. */
+const TRIALS_MS = 100;
 
 /** A method that no service has: asked for it, a service says which it has. */
 const NO_METHOD = "ringpost tune: which methods are there?";
@@ -143,26 +145,31 @@ async function onlyMethod(ref: RpcEndpointRef<RpcUntyped>): Promise<string> {
   try {
     await ref.call[NO_METHOD]?.();
   } catch (error) {
-    if (isRpcError(error, "ERR_RPC_UNSUPPORTED_MESSAGE")) {
+    if (!isRpcError(error, "ERR_RPC_NO_SUCH_METHOD")) throw error;
+    // The text is the only place where a service says it.
+    const methods = /it has: (.+)$/.exec(error.message)?.[1]?.split(", ");
+    if (methods === undefined) {
       throw new UsageError("the module is an endpoint class: say what to ask with, --message <json>");
     }
-    if (!isRpcError(error, "ERR_RPC_NO_SUCH_METHOD")) throw error;
-    const methods = /it has: (.*)$/.exec(error.message)?.[1]?.split(", ") ?? [];
     if (methods.length === 1 && methods[0] !== undefined) return methods[0];
     throw new UsageError(`the service has several methods, choose one: --method ${methods.join(" | ")}`);
   }
   throw new CommandFailure("the module does not say which methods it has; name one: --method <name>");
 }
 
-/** How long one ask takes alone: proves that the handler works before anything is measured. */
+/** How long one ask takes alone, the best of a few: proves that the handler works before anything is measured. */
 async function serviceTimeMs(path: string, args: unknown, target: Target): Promise<number> {
-  return withEndpoint(path, args, 1, async (ref) => {
+  return await withEndpoint(path, args, 1, async (ref) => {
     const ask = target(ref);
     try {
-      await ask();
-      const begun = performance.now();
-      await ask();
-      return performance.now() - begun;
+      let bestMs = Number.POSITIVE_INFINITY;
+      const endMs = performance.now() + TRIALS_MS;
+      do {
+        const begun = performance.now();
+        await ask();
+        bestMs = Math.min(bestMs, performance.now() - begun);
+      } while (performance.now() < endMs);
+      return bestMs;
     } catch (error) {
       if (!isRpcError(error)) throw error;
       throw new CommandFailure(`the handler does not answer: ${error.message}`);
@@ -184,9 +191,12 @@ async function withEndpoint<R>(
     if (!isRpcError(error)) throw error;
     const cause = error.cause instanceof Error && !error.message.includes(error.cause.message) ? error.cause : null;
     const hint = path.endsWith(".ts") ? "\nNode loads JavaScript: compile the module and name the .js file." : "";
-    throw new CommandFailure(`cannot load ${path}: ${error.message}${cause === null ? "" : `: ${cause.message}`}${hint}`);
+    throw new CommandFailure(
+      `cannot load ${path}: ${error.message}${cause === null ? "" : `: ${cause.message}`}${hint}`,
+    );
   }
-  return use(ref);
+  // Awaited here: the environment ends when this function does.
+  return await use(ref);
 }
 
 /** Every count up to 4, then steps of a half, always the number of cores and the maximum. */

@@ -1,7 +1,8 @@
 /**
  * The context of one message: whether anybody still waits, until when, and the answer. Step 6 of the data flow.
  *
- * States: OPEN → DEFERRED (the handler returned `defer()`) → ANSWERED; OPEN → ANSWERED. Nothing leaves ANSWERED.
+ * States: OPEN → DEFERRED (the handler returned `defer()`) → ANSWERED → ENDED; OPEN → ANSWERED → ENDED. A message is
+ * ANSWERED while its handler still runs after `reply`, and ENDED when its in-flight entry was given back.
  */
 import { RpcError } from "../common/errors.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
@@ -16,7 +17,7 @@ export interface ContextHost {
   answerFailure(context: CallContext, error: unknown): void;
 }
 
-export const ContextState = { OPEN: 0, DEFERRED: 1, ANSWERED: 2 } as const;
+export const ContextState = { OPEN: 0, DEFERRED: 1, ANSWERED: 2, ENDED: 3 } as const;
 
 /** Returned by `defer`; a handler that returns it answers later. */
 export const DEFERRED = Object.freeze({}) as RpcDeferred;
@@ -32,8 +33,12 @@ export class CallContext implements RpcCallContext<unknown> {
   #cancelled = false;
   /** Owned by the loop, which drives the transitions. */
   state: number = ContextState.OPEN;
+  /** The handler has neither returned nor thrown, nor has its promise settled. */
+  running = true;
   /** The handler returned a promise or deferred: its entry outlives the turn. */
   detached = false;
+  /** It is one of the messages that its endpoint has in flight. */
+  counted = false;
 
   constructor(
     host: ContextHost,
@@ -112,7 +117,7 @@ export class CallContext implements RpcCallContext<unknown> {
         endpoint,
       });
     }
-    if (this.state === ContextState.ANSWERED) {
+    if (this.state >= ContextState.ANSWERED) {
       throw new RpcError("ERR_RPC_ALREADY_REPLIED", `the ask of "${endpoint}" was answered before`, { endpoint });
     }
   }

@@ -75,7 +75,7 @@ export class CrashRecovery {
     const words = memory.words(region);
     releaseDeadLock(words, region.word, lockOwner(loop.index, loop.epoch));
     and(words, region.word + RING_OPEN + (loop.index >> 5), ~(1 << (loop.index & 31)));
-    memory.markShared(endpoint.id);
+    memory.restoreShared(endpoint.id);
     endpoint.producer.refill();
   }
 

@@ -3,7 +3,7 @@
  * instance on each of its loops. Not in the data flow. Main thread only.
  */
 import type { Clock } from "../common/clock.js";
-import { RpcError } from "../common/errors.js";
+import { isRpcError, RpcError } from "../common/errors.js";
 import {
   ENDPOINT_NAME_BYTES_MAX,
   ENDPOINT_START_TIMEOUT_MS,
@@ -95,7 +95,8 @@ export class EndpointStarter {
       return endpoint;
     } catch (error) {
       this.#abandon(name, id);
-      throw error;
+      const lostByShutdown = !this.#isAccepting() && isRpcError(error, "ERR_RPC_WORKER_CRASHED");
+      throw lostByShutdown ? envStopped(name) : error;
     }
   }
 

@@ -2,8 +2,9 @@
  * Runs handlers on a message loop: decode, call, answer. Step 6 of the data flow.
  *
  * The life of a taken message: taken → dropped (its ask has ended, or its deadline has passed) | waiting for its body →
- * running → answered at once (a plain result) or detached (a promise, or `defer()`) → answered. Its in-flight entry is
- * freed after the reply was published, at the end of each of these ways.
+ * running → answered at once (a plain result) or detached (a promise, or `defer()`) → answered and ended. Its in-flight
+ * entry is freed after the reply was published and the handler has ended. A deferred ask keeps its entry, but no longer
+ * counts as one in flight: a serial endpoint goes on with the messages that will bring its answer.
  */
 import type { MessagePort } from "node:worker_threads";
 import { receiveMessageOnPort } from "node:worker_threads";
@@ -88,12 +89,13 @@ export class HandlerRunner implements ContextHost {
     this.#pulls.delete(entry);
     const endpoint = pull.endpoint;
     endpoint.inFlight--;
-    if (gone) {
+    const body = gone ? undefined : (receiveMessageOnPort(this.#bodyPort) as { message: Body } | undefined)?.message;
+    assert(gone || body?.ticket === ticket, "bodies arrive in the order of their records");
+    // The ask may have ended while its body was on its way.
+    if (body === undefined || (pull.askSlot !== -1 && !this.#asks.isWaiting(pull.askSlot, pull.askGeneration))) {
       this.droppedCount++;
       this.#entries.free(entry);
     } else {
-      const body = (receiveMessageOnPort(this.#bodyPort) as { message: Body } | undefined)?.message;
-      assert(body !== undefined && body.ticket === ticket, "bodies arrive in the order of their records");
       const context = new CallContext(this, endpoint, entry, pull.askSlot, pull.askGeneration, pull.deadline);
       this.#run(context, pull.kind, pull.codec, body.bytes, body.bytes.length);
     }
@@ -113,10 +115,12 @@ export class HandlerRunner implements ContextHost {
       if (context === undefined || context.endpoint !== endpoint) continue;
       if (!abandon && context.state !== ContextState.DEFERRED) continue;
       context.cancel();
-      const text = abandon
-        ? `the handler of "${endpoint.name}" had not finished when its endpoint was stopped`
-        : `"${endpoint.name}" was stopped before it answered an ask that it had deferred`;
-      this.#settleFailure(context, new RpcError("ERR_RPC_NO_REPLY", text));
+      const answered = context.state === ContextState.ANSWERED;
+      const text = `the handler of "${endpoint.name}" had not finished when its endpoint was stopped`;
+      const error = abandon ? new RpcError("ERR_RPC_NO_REPLY", text) : deferredTooLong(endpoint.name);
+      context.running = false;
+      if (answered) this.#finish(context);
+      else this.#settleFailure(context, error);
     }
   }
 
@@ -135,8 +139,12 @@ export class HandlerRunner implements ContextHost {
     return this.#clock.now();
   }
 
+  /** Throws an RpcError for a value that cannot travel; the ask is still open then. */
   answer(context: CallContext, value: unknown): void {
-    this.#settleReply(context, value);
+    if (context.askSlot !== -1) this.#outbound.reply(context.askSlot, context.askGeneration, value);
+    context.state = ContextState.ANSWERED;
+    context.endpoint.countProcessed();
+    this.#finishIfEnded(context);
   }
 
   answerFailure(context: CallContext, error: unknown): void {
@@ -150,22 +158,19 @@ export class HandlerRunner implements ContextHost {
     try {
       result = this.#invoke(context, kind, this.#codec.decode(codec, source, length));
     } catch (error) {
-      this.#settleFailure(context, error);
+      this.#threw(context, error);
       return;
     }
-    if (result === DEFERRED) {
-      if (context.state === ContextState.OPEN) {
-        context.state = ContextState.DEFERRED;
-        this.#detach(context);
-      }
-    } else if (isThenable(result)) {
+    if (isThenable(result)) {
       this.#detach(context);
+      context.counted = true;
+      context.endpoint.inFlight++;
       result.then(
-        (value) => this.#settled(context, value),
-        (error) => this.#settleFailure(context, error),
+        (value) => this.#returned(context, value),
+        (error) => this.#threw(context, error),
       );
     } else {
-      this.#settleReply(context, result);
+      this.#returned(context, result);
     }
   }
 
@@ -174,39 +179,58 @@ export class HandlerRunner implements ContextHost {
     return context.endpoint.behaviour.invoke(kind, message, context);
   }
 
-  #settled(context: CallContext, value: unknown): void {
-    if (value === DEFERRED) {
-      if (context.state === ContextState.OPEN) context.state = ContextState.DEFERRED;
+  /** The handler has ended. Its message ends with it, unless its answer was deferred. */
+  #returned(context: CallContext, value: unknown): void {
+    if (context.state === ContextState.ENDED) return;
+    context.running = false;
+    if (context.state === ContextState.ANSWERED) this.#finish(context);
+    else if (value === DEFERRED) this.#defer(context);
+    else this.#settleReply(context, value);
+  }
+
+  #threw(context: CallContext, error: unknown): void {
+    if (context.state === ContextState.ENDED) return;
+    context.running = false;
+    if (context.state === ContextState.ANSWERED) {
+      this.#tellEndpoint(context.endpoint, error);
+      this.#finish(context);
     } else {
-      this.#settleReply(context, value);
+      this.#settleFailure(context, error);
     }
   }
 
-  /** The handler's result, unless the context was answered before. */
-  #settleReply(context: CallContext, value: unknown): void {
-    if (context.state === ContextState.ANSWERED) return;
-    context.state = ContextState.ANSWERED;
-    if (context.askSlot !== -1) {
-      try {
-        this.#outbound.reply(context.askSlot, context.askGeneration, value);
-      } catch (error) {
-        context.endpoint.countFailed();
-        this.#sendFailure(context, error);
-        this.#finish(context);
-        return;
-      }
+  /** The endpoint goes on with other messages; the entry stays, because the ask is still this loop's to answer. */
+  #defer(context: CallContext): void {
+    const { endpoint } = context;
+    if (endpoint.quiescing) {
+      this.#settleFailure(context, deferredTooLong(endpoint.name));
+      return;
     }
-    context.endpoint.countProcessed();
-    this.#finish(context);
+    context.state = ContextState.DEFERRED;
+    if (!context.detached) this.#detach(context);
+    if (!context.counted) return;
+    context.counted = false;
+    endpoint.inFlight--;
+    this.#onReleased(endpoint);
+  }
+
+  #settleReply(context: CallContext, value: unknown): void {
+    try {
+      this.answer(context, value);
+    } catch (error) {
+      context.state = ContextState.ANSWERED;
+      context.endpoint.countFailed();
+      this.#sendFailure(context, error);
+      this.#finishIfEnded(context);
+    }
   }
 
   #settleFailure(context: CallContext, error: unknown): void {
-    if (context.state === ContextState.ANSWERED) return;
     context.state = ContextState.ANSWERED;
     context.endpoint.countFailed();
     this.#sendFailure(context, error);
     this.#tellEndpoint(context.endpoint, error);
-    this.#finish(context);
+    this.#finishIfEnded(context);
   }
 
   /** `onError` may throw or reject: then there is nobody left to tell but loop 0. */
@@ -231,19 +255,25 @@ export class HandlerRunner implements ContextHost {
     else this.#outbound.failure(RecordKind.FAILURE, context.askSlot, context.askGeneration, failure);
   }
 
+  /** An answer given while the handler still runs leaves its message in flight: a serial endpoint waits for the end. */
+  #finishIfEnded(context: CallContext): void {
+    if (!context.running) this.#finish(context);
+  }
+
   #finish(context: CallContext): void {
+    context.state = ContextState.ENDED;
     this.#entries.free(context.entry);
     if (!context.detached) return;
     context.detached = false;
     this.#contexts[context.entry] = undefined;
-    context.endpoint.inFlight--;
+    if (context.counted) context.endpoint.inFlight--;
+    context.counted = false;
     this.#onReleased(context.endpoint);
   }
 
   #detach(context: CallContext): void {
     context.detached = true;
     this.#contexts[context.entry] = context;
-    context.endpoint.inFlight++;
   }
 
   #drop(record: TakenRecord): void {
@@ -258,6 +288,10 @@ export class HandlerRunner implements ContextHost {
     endpoint.inFlight++;
     this.#outbound.report(RecordKind.PULL, record.sender, 0, record.entry);
   }
+}
+
+function deferredTooLong(endpoint: string): RpcError {
+  return new RpcError("ERR_RPC_NO_REPLY", `"${endpoint}" was stopped before it answered an ask that it had deferred`);
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

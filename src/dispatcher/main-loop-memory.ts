@@ -12,7 +12,7 @@ import type { PayloadWriter } from "../inbox/record.js";
 import { initialiseRing, ringRegionBytes } from "../inbox/ring.js";
 import { type Region, type Segment, SegmentAllocator, type SegmentHandle } from "../inbox/segment.js";
 import type { SpillBudget } from "../inbox/spill-queue.js";
-import { ENDPOINT_MEMBERS, LOOP_ZERO_MEMBERS, outboundMember } from "./loop-members.js";
+import { ENDPOINT_MEMBERS, inboxRoomMember, LOOP_ZERO_MEMBERS, outboundMember } from "./loop-members.js";
 import type { EnvRegions, LoopRegions, RingRegion } from "./loop-protocol.js";
 
 export class MainLoopMemory {
@@ -147,8 +147,10 @@ export class MainLoopMemory {
     return true;
   }
 
-  markShared(endpoint: number): void {
-    this.#sharedReady.mark(endpoint);
+  /** After a crash: whatever the dead loop was doing to these bits, the Inbox and its room are looked at again. */
+  restoreShared(endpoint: number): void {
+    this.#sharedReady.restore(endpoint);
+    this.ready.restore(inboxRoomMember(endpoint));
   }
 
   place(ring: RingRegion): RingPlace {

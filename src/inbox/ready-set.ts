@@ -51,6 +51,15 @@ export class ReadySet {
     return true;
   }
 
+  /**
+   * Sets both bits whatever they are. For recovery: a loop may have died between its leaf bit and the summary bit, or
+   * between clearing a summary bit and restoring it, and `mark` would trust the leaf bit that it finds.
+   */
+  restore(member: number): void {
+    or(this.words, this.leaf + (member >> 5), 1 << (member & 31));
+    or(this.words, this.summary + (member >> 10), 1 << ((member >> 5) & 31));
+  }
+
   isMarked(member: number): boolean {
     return (load(this.words, this.leaf + (member >> 5)) & (1 << (member & 31))) !== 0;
   }

@@ -18,7 +18,6 @@ import { REUSE_BUFFER_MODE } from "msgpackr";
 import { assert } from "../common/assert.js";
 import { isRpcError, RpcError } from "../common/errors.js";
 import { DECODE_DEPTH_MAX, MESSAGE_BYTES_MAX } from "../common/limits.js";
-import { resetErrors } from "./error-packing.js";
 import { findProblem, type Problem } from "./find-problem.js";
 import { checkPayload, describeFault, PayloadFault } from "./payload-check.js";
 import { ValuePackr } from "./value-packing.js";
@@ -170,7 +169,6 @@ export class MessageCodec {
 
   /** Packing has failed: because of a value that cannot travel, or only because an object has too many keys. */
   #packAgain(value: unknown, error: unknown): void {
-    resetErrors();
     if (isRpcError(error)) throw error;
     const wide = error instanceof Error && error.message.includes("variableMapSize");
     if (!wide || findProblem(value, DECODE_DEPTH_MAX) !== null) throw unencodable(value, error);
@@ -179,7 +177,6 @@ export class MessageCodec {
       this.#widePackr.useBuffer(this.#target);
       this.#take(this.#widePackr.packValue(value, REUSE_BUFFER_MODE) as Packed);
     } catch (wideError) {
-      resetErrors();
       throw isRpcError(wideError) ? wideError : unencodable(value, wideError);
     }
   }

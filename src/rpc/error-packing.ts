@@ -45,11 +45,6 @@ export function endError(): void {
   open.pop();
 }
 
-/** Forgets what an encoding that failed has left open. */
-export function resetErrors(): void {
-  open.length = 0;
-}
-
 const OWN_PARTS: ReadonlySet<string> = new Set(["name", "message", "stack", "cause"]);
 const NOTHING = Symbol("nothing");
 

@@ -107,8 +107,7 @@ function packSpecial(value: object, allocate: Allocate, packInner: PackInner): v
       packParts(allocate, packInner, ValueKind.DATE, [Date.prototype.getTime.call(value)]);
       break;
     case Shape.ERROR:
-      packParts(allocate, packInner, ValueKind.ERROR, beginError(value as Error));
-      endError();
+      packError(allocate, packInner, value as Error);
       break;
     case Shape.BYTES:
       packBytes(allocate, 0, value as Uint8Array);
@@ -162,6 +161,15 @@ function packParts(allocate: Allocate, packInner: PackInner, kind: number, parts
   writeHeader(room, room.position + TAG_BYTES, ARRAY_HEADER, count);
   room.target[room.position + TAG_BYTES + headerBytes(count)] = kind;
   for (const part of parts) packInner(part);
+}
+
+function packError(allocate: Allocate, packInner: PackInner, error: Error): void {
+  const parts = beginError(error);
+  try {
+    packParts(allocate, packInner, ValueKind.ERROR, parts);
+  } finally {
+    endError();
+  }
 }
 
 /** Bytes by themselves are MessagePack's own; of another kind they stand in a [kind, bytes]. */

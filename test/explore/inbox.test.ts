@@ -18,11 +18,17 @@ function search(scenario: Scenario<unknown>, preemptions: number): void {
   });
 }
 
+/** `npm run explore` searches everything as far as this machine can; CI what fits into its minutes. */
+const full = process.env.EXPLORE === "full";
+
 describe("the shipped inbox", () => {
   for (const [, position] of scenarios.POSITIONS) search(scenarios.pinned(inbox, 6, position), 3);
-  for (const [, position] of scenarios.POSITIONS) search(scenarios.shared(inbox, 2, position), 2);
-  search(scenarios.busySibling(inbox, 3), 2);
-  search(scenarios.crash(inbox, 2), 1);
+  // The positions differ in the ring alone, which does not know who shares it: three preemptions at one of them.
+  for (const [, position] of scenarios.POSITIONS) {
+    search(scenarios.shared(inbox, 2, position), full || position === 0 ? 3 : 2);
+  }
+  search(scenarios.busySibling(inbox, 3), 3);
+  search(scenarios.crash(inbox, 2), full ? 2 : 1);
   search(scenarios.jump(inbox), 3);
   search(scenarios.openEntry(inbox), 3);
   search(scenarios.cancel(inbox), 3);

@@ -54,7 +54,7 @@ describe("an endpoint", () => {
     expect(await ref.call.plain(1, 2)).toBe(3);
     const untyped = ref as unknown as { readonly call: Record<string | symbol, (...inputs: unknown[]) => Promise<unknown>> };
     expect([untyped.call.then, untyped.call[Symbol.toPrimitive]]).toEqual([undefined, undefined]);
-    const error = await failureOf(untyped.call.valueOf!("x") as Promise<unknown>);
+    const error = await failureOf((untyped.call.valueOf as () => unknown)() as Promise<unknown>);
     expect(error.code).toBe("ERR_RPC_NO_SUCH_METHOD");
     expect(error.message).toMatch(/no method valueOf; it has: echo, .*plain/);
     const asked = await failureOf((ref as unknown as { ask(message: unknown): Promise<unknown> }).ask({ op: "sum" }));

@@ -40,7 +40,7 @@ export interface Inbox {
   readonly TakenRecord: typeof TakenRecord;
   readonly RecordKind: typeof Records.RecordKind;
   readonly readySetWords: typeof ReadySets.readySetWords;
-  readonly ReadySet: ExploredClass<typeof ReadySets.ReadySet, "mark" | "isMarked">;
+  readonly ReadySet: ExploredClass<typeof ReadySets.ReadySet, "mark" | "restore" | "isMarked">;
   readonly CollectedReadySet: ExploredClass<typeof ReadySets.CollectedReadySet, "mark" | "collect" | "next">;
   readonly SharedReadySet: ExploredClass<
     typeof ReadySets.SharedReadySet,

@@ -209,7 +209,7 @@ export function crash(inbox: Inbox, count: number): Scenario<unknown> {
         }
         yield* inbox.releaseDeadLock(places.ring.words, 0, owner);
         yield* and(places.ring.words, RING_OPEN, ~2);
-        yield* new inbox.ReadySet(places.groupReady, 0, 1_024).mark(ENDPOINT);
+        yield* new inbox.ReadySet(places.groupReady, 0, 1_024).restore(ENDPOINT);
         yield* new inbox.Parking(places.env, 0, 4).notifyUnconditionally(2);
       },
     },
@@ -256,7 +256,10 @@ export function jump(inbox: Inbox): Scenario<unknown> {
       })(),
     ],
     ghost: takenGhost,
-    final: (state) => expectExactly(state, 2),
+    final: (state) => {
+      expectExactly(state, 2);
+      checkRing(state);
+    },
   });
 }
 
@@ -274,7 +277,7 @@ export function openEntry(inbox: Inbox): Scenario<unknown> {
         yield* producer.flush();
         yield* takeOne(state, 0);
         // The ring goes on for 2^32 units while the handler runs: HEAD is back where the record lay.
-        yield* store(words, RING_HEAD, 0x7fff_fffc);
+        yield* store(words, RING_HEAD, (state.loops[0] as MessageLoopParts).record.position);
         for (const entry of yield* inbox.readInFlightEntries(entries, 0)) {
           state.verdicts.push(yield* inbox.isVoidEntry(entry, words, 0, null));
         }

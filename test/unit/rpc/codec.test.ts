@@ -57,7 +57,14 @@ describe("values arrive as themselves", () => {
     ["arrays", [[], [1, [2, [3]]], new Array(20).fill("x"), new Array(70_000).fill(7)]],
     ["dates", [new Date(0), new Date(-1), new Date(1_700_000_000_123), new Date(8.64e15), new Date(-8.64e15)]],
     ["an empty Map", new Map()],
-    ["a Map with keys of any kind", new Map<unknown, unknown>([[1, "a"], [null, 1n], [{ k: [1] }, new Map([["x", {}]])]])],
+    [
+      "a Map with keys of any kind",
+      new Map<unknown, unknown>([
+        [1, "a"],
+        [null, 1n],
+        [{ k: [1] }, new Map([["x", {}]])],
+      ]),
+    ],
     ["a Map among objects", { before: { a: 1 }, map: new Map([["o", { p: new Map() }]]), after: { b: 2 } }],
     ["Maps of each header", [15, 16, 300, 70_000].map((n) => new Map(Array.from({ length: n }, (_, i) => [i, {}])))],
     ["Sets", [new Set(), new Set([1, "a", { b: new Set([2]) }]), new Set(Array.from({ length: 300 }, (_, i) => i))]],
@@ -297,6 +304,13 @@ describe("errors", () => {
     expect(Object.fromEntries(Object.entries(arrived))).toEqual({ code: "ECONNRESET", bytes: new Uint8Array([1]) });
   });
 
+  test("an encoding that fails inside of one does not count against the next", () => {
+    const small = new MessageCodec({ messageBytesMax: 5_000 });
+    const large = Object.assign(new Error("large"), { items: new Array(100_000).fill(1) });
+    for (let n = 0; n < 20; n++) expect(errorOf(() => small.encode(large)).code).toBe("ERR_RPC_MESSAGE_TOO_LARGE");
+    expect(travel(new Error("a", { cause: "b" })).cause).toBe("b");
+  });
+
   test("an AggregateError keeps its errors", () => {
     const arrived = travel(new AggregateError([new TypeError("a"), "b"], "both")) as unknown as AggregateError;
     expect(arrived).toBeInstanceOf(AggregateError);
@@ -306,7 +320,11 @@ describe("errors", () => {
   });
 
   test("a DOMException keeps its name and code", () => {
-    expect(travel(new DOMException("stop", "AbortError"))).toMatchObject({ name: "AbortError", message: "stop", code: 20 });
+    expect(travel(new DOMException("stop", "AbortError"))).toMatchObject({
+      name: "AbortError",
+      message: "stop",
+      code: 20,
+    });
   });
 
   test("an RpcError is one again", () => {

@@ -1,0 +1,4 @@
+/** Raw worker_threads: posts back what was posted. */
+import { parentPort } from "node:worker_threads";
+
+parentPort?.on("message", (message: unknown) => parentPort?.postMessage(message));

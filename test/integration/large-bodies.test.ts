@@ -1,0 +1,69 @@
+/**
+ * Goal: bodies too large for a ring, which travel beside it, are handled once or not at all, like any message.
+ * Method: asks are given up at the moments when their body is in the queue, on its way, or delivered.
+ */
+import { RpcEnv } from "ringpost";
+import { describe, expect, test } from "vitest";
+import { fixtureUrl } from "../fixtures/fixture-url.js";
+import { Gate } from "../fixtures/gate.js";
+import { printedRandom } from "../fixtures/random.js";
+
+type Spread = typeof import("../fixtures/spread-service.js");
+
+describe("a large body", () => {
+  test("whose ask is aborted while it is on its way is not handled", async () => {
+    using notes = new Gate();
+    await using env = await RpcEnv.create({ numThreads: 1 });
+    const ref = await env.setupEndpoint<Spread>("spread", fixtureUrl("spread-service"));
+    for (let round = 0; round < 20; round++) {
+      using gate = new Gate();
+      const controller = new AbortController();
+      // The loop takes the large one, asks for its body, and is held by the next message before it can get it.
+      const large = ref.with({ signal: controller.signal }).call.noteLength(notes.name, new Uint8Array(1_000_000));
+      const held = ref.call.hold(gate.name);
+      await gate.reached();
+      // By the time another process has answered, loop 0 has long sent the body.
+      await fetchNothing();
+      controller.abort(round);
+      await expect(large).rejects.toBe(round);
+      gate.open();
+      await held;
+      expect(await ref.call.noteLength(notes.name, new Uint8Array(1))).toBe(1);
+      expect(await notes.note()).toBe(1);
+    }
+  });
+
+  test.each([4_096, 262_144])("arrives whole among aborted ones, by any number of loops: Inbox of %i bytes", async (inboxBytes) => {
+    const random = printedRandom(`large bodies, inboxBytes=${inboxBytes}`);
+    await using env = await RpcEnv.create({ numThreads: 2, conf: { "rpc.loop.bytes": 4_096 } });
+    const ref = await env.setupEndpoint<Spread>("spread", fixtureUrl("spread-service"), { inboxBytes, concurrency: 4 });
+    const outcomes: string[] = [];
+    const one = async (n: number): Promise<void> => {
+      const bytes = new Uint8Array(random.logarithmic(100, 1_000_000)).fill(n & 255);
+      const controller = new AbortController();
+      const ask = ref.with({ signal: controller.signal }).call.echo(bytes);
+      if (random.next() < 0.3) {
+        const turns = random.integer(0, 5);
+        for (let turn = 0; turn < turns; turn++) await null;
+        if (random.next() < 0.5) await ref.call.echo(n);
+        controller.abort("aborted");
+      }
+      try {
+        const back = (await ask) as Uint8Array;
+        outcomes.push(back.length === bytes.length && back.every((byte) => byte === (n & 255)) ? "whole" : "torn");
+      } catch (error) {
+        outcomes.push(String(error));
+      }
+    };
+    for (let batch = 0; batch < 20; batch++) await Promise.all(Array.from({ length: 50 }, (_, i) => one(batch * 50 + i)));
+    expect([...new Set(outcomes)].sort()).toEqual(["aborted", "whole"]);
+    expect(outcomes).toHaveLength(1_000);
+    expect(env.stats().endpoints).toMatchObject([{ depth: 0, failed: 0 }]);
+  });
+});
+
+/** A round trip through the event loop and another thread of libuv. */
+async function fetchNothing(): Promise<void> {
+  const { stat } = await import("node:fs/promises");
+  for (let n = 0; n < 20; n++) await stat(".");
+}
