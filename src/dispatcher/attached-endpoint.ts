@@ -104,8 +104,7 @@ export interface AttachedEndpointOptions {
   readonly concurrency: number;
   readonly behaviour: EndpointBehaviour;
   readonly consumer: InboxConsumer;
-  readonly counterWords: Int32Array;
-  readonly counters: number;
+  readonly counters: Float64Array;
 }
 
 export class AttachedEndpoint {
@@ -115,13 +114,15 @@ export class AttachedEndpoint {
   readonly concurrency: number;
   readonly behaviour: EndpointBehaviour;
   readonly consumer: InboxConsumer;
-  readonly #words: Int32Array;
-  readonly #counters: number;
+  readonly #counters: Float64Array;
   /** Messages taken that outlive the turn: their handler has not settled, or their body is on its way. */
   inFlight = 0;
   /** No message of it is taken now: a serial one runs, or a replica has `concurrency` in flight. */
   blocked = false;
+  /** Loop 0 wants to know when nothing of it is in flight. */
   quiescing = false;
+  /** Its stop has run out of time: what is left in its Inbox is dropped. */
+  abandoned = false;
 
   constructor(options: AttachedEndpointOptions) {
     this.id = options.id;
@@ -130,22 +131,18 @@ export class AttachedEndpoint {
     this.concurrency = options.serial ? 1 : options.concurrency;
     this.behaviour = options.behaviour;
     this.consumer = options.consumer;
-    this.#words = options.counterWords;
     this.#counters = options.counters;
   }
 
   countTaken(): void {
-    const index = this.#counters + COUNTER_TAKEN;
-    this.#words[index] = (this.#words[index] as number) + 1;
+    this.#counters[COUNTER_TAKEN] = (this.#counters[COUNTER_TAKEN] as number) + 1;
   }
 
   countProcessed(): void {
-    const index = this.#counters + COUNTER_PROCESSED;
-    this.#words[index] = (this.#words[index] as number) + 1;
+    this.#counters[COUNTER_PROCESSED] = (this.#counters[COUNTER_PROCESSED] as number) + 1;
   }
 
   countFailed(): void {
-    const index = this.#counters + COUNTER_FAILED;
-    this.#words[index] = (this.#words[index] as number) + 1;
+    this.#counters[COUNTER_FAILED] = (this.#counters[COUNTER_FAILED] as number) + 1;
   }
 }

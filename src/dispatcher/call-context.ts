@@ -85,13 +85,11 @@ export class CallContext implements RpcCallContext<unknown> {
   }
 
   reply(value: unknown): void {
-    this.#answerOnce();
-    this.#host.answer(this, value);
+    if (this.#mayAnswer()) this.#host.answer(this, value);
   }
 
   sendFailure(error: unknown): void {
-    this.#answerOnce();
-    this.#host.answerFailure(this, error);
+    if (this.#mayAnswer()) this.#host.answerFailure(this, error);
   }
 
   defer(): RpcDeferred {
@@ -110,16 +108,19 @@ export class CallContext implements RpcCallContext<unknown> {
     this.#abort?.abort(cancelReason(this.endpoint.name));
   }
 
-  #answerOnce(): void {
+  /** False: nobody waits any more, and the late answer is ignored. */
+  #mayAnswer(): boolean {
     const endpoint = this.endpoint.name;
     if (this.askSlot === -1) {
       throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `a one-way message to "${endpoint}" cannot be answered`, {
         endpoint,
       });
     }
+    if (this.state === ContextState.ENDED && this.#cancelled) return false;
     if (this.state >= ContextState.ANSWERED) {
       throw new RpcError("ERR_RPC_ALREADY_REPLIED", `the ask of "${endpoint}" was answered before`, { endpoint });
     }
+    return true;
   }
 }
 

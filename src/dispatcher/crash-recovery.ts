@@ -18,8 +18,10 @@ import { and } from "../inbox/atomics.js";
 import { type InFlightEntry, isVoidEntry, readInFlightEntries } from "../inbox/in-flight-table.js";
 import { lockOwner, releaseDeadLock } from "../inbox/inbox.js";
 import { RING_OPEN } from "../inbox/layout.js";
+import { RecordKind } from "../inbox/record.js";
 import type { Dispatcher } from "./dispatcher.js";
 import type { EndpointStopper } from "./endpoint-stopper.js";
+import { describeThrown } from "./failure.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
 import type { LoopZero } from "./loop-zero.js";
 import type { HostedMessageLoop } from "./message-loops.js";
@@ -81,14 +83,20 @@ export class CrashRecovery {
 
   #failTaken(loop: HostedMessageLoop, taken: readonly InFlightEntry[], error: unknown): void {
     const dispatcher = this.#dispatcher;
+    const failed = new Map<number, RpcError>();
     for (const entry of taken) {
       const name = dispatcher.directory.nameOf(entry.endpoint);
       const crash = crashError(name, loop.index, error, true);
-      if (entry.askSlot === -1) dispatcher.events.deadLetter(name, crash, 1);
-      else if (dispatcher.asks.isOpen(entry.askSlot, entry.askGeneration)) {
-        dispatcher.poster.cancelAsks([entry.askSlot], () => crash);
+      if (entry.kind === RecordKind.STOP) {
+        // Taken, and its report lost with the loop: the stop goes on as if it had come.
+        this.#stopper.onRecord(loop.index, RecordKind.STOP_TAKEN, this.#endpoint(entry.endpoint));
+      } else if (entry.askSlot === -1) {
+        dispatcher.events.deadLetter(name, crash, 1);
+      } else if (dispatcher.asks.isOpen(entry.askSlot, entry.askGeneration)) {
+        failed.set(entry.askSlot, crash);
       }
     }
+    dispatcher.poster.cancelAsks([...failed.keys()], (slot) => failed.get(slot));
   }
 
   #fail(endpoint: HostedEndpoint, loop: HostedMessageLoop, error: unknown): void {
@@ -110,7 +118,7 @@ export class CrashRecovery {
 }
 
 function crashError(endpoint: string, loop: number, cause: unknown, maybeExecuted: boolean): RpcError {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = describeThrown(cause);
   const what = maybeExecuted ? "while it had this message" : "before this message was taken";
   const text = `message loop ${loop} of "${endpoint}" died ${what}: ${why}`;
   return new RpcError("ERR_RPC_WORKER_CRASHED", text, { endpoint, cause, maybeExecuted });

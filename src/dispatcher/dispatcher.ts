@@ -10,6 +10,7 @@ import { RpcError } from "../common/errors.js";
 import { SPILL_BYTES_PER_ENV_MAX, SWEEP_PERIOD_MS } from "../common/limits.js";
 import { COUNTER_FAILED, COUNTER_PROCESSED, COUNTER_TAKEN } from "../inbox/layout.js";
 import { PayloadWriter, RecordKind, TakenRecord } from "../inbox/record.js";
+import { counterView } from "../inbox/segment.js";
 import { SpillTotal } from "../inbox/spill-queue.js";
 import { MessageCodec } from "../rpc/codec.js";
 import { CrashRecovery } from "./crash-recovery.js";
@@ -161,6 +162,7 @@ export class Dispatcher implements LoopZeroHandler {
     const record = new TakenRecord();
     let sends = 0;
     const count = (kind: number): void => {
+      endpoint.accepted--;
       if (kind === RecordKind.SEND || kind === RecordKind.CAST) sends++;
     };
     endpoint.producer.flush();
@@ -187,10 +189,10 @@ export class Dispatcher implements LoopZeroHandler {
     let processed = 0;
     let failed = 0;
     for (const region of endpoint.counters) {
-      const words = this.memory.words(region);
-      taken += words[region.word + COUNTER_TAKEN] as number;
-      processed += words[region.word + COUNTER_PROCESSED] as number;
-      failed += words[region.word + COUNTER_FAILED] as number;
+      const counters = counterView(this.memory.segment(region), region);
+      taken += counters[COUNTER_TAKEN] as number;
+      processed += counters[COUNTER_PROCESSED] as number;
+      failed += counters[COUNTER_FAILED] as number;
     }
     return { depth: Math.max(0, endpoint.accepted - taken), processed, failed, rejected: endpoint.rejected };
   }

@@ -58,6 +58,8 @@ export class EndpointStarter {
   readonly #spillTotal: SpillTotal;
   readonly #isAccepting: () => boolean;
   readonly #onRing: (endpoint: number) => void;
+  /** Endpoints of which a loop has not said whether it started them. */
+  readonly #unanswered = new WeakSet<HostedEndpoint>();
 
   constructor(options: EndpointStarterOptions) {
     this.#clock = options.clock;
@@ -94,7 +96,7 @@ export class EndpointStarter {
       endpoint.state = EndpointState.RUNNING;
       return endpoint;
     } catch (error) {
-      this.#abandon(name, id);
+      await this.#abandon(name, id);
       const lostByShutdown = !this.#isAccepting() && isRpcError(error, "ERR_RPC_WORKER_CRASHED");
       throw lostByShutdown ? envStopped(name) : error;
     }
@@ -109,20 +111,27 @@ export class EndpointStarter {
     if (!this.#isAccepting()) throw envStopped(name);
   }
 
-  #abandon(name: string, id: number): void {
+  /** Frees what a failed start has used: its name at once, its id and memory unless a loop may still come to them. */
+  async #abandon(name: string, id: number): Promise<void> {
     const endpoint = this.#directory.get(id);
-    if (endpoint !== undefined) {
-      for (const index of endpoint.loops) {
-        const loop = this.#loops.get(index);
-        if (loop.alive) loop.control.call((remote) => remote.detach(endpoint.id)).catch(() => {});
-      }
-      this.#directory.forget(endpoint);
-      if (!endpoint.shared) for (const loop of endpoint.loops) this.#loops.get(loop).pinnedCount--;
-      // A replica that had started may still look at the region: it is not given out again.
-    } else {
+    if (endpoint === undefined) {
+      this.#directory.dropName(name);
       this.#directory.dropId(id);
+      return;
     }
-    this.#directory.dropName(name);
+    const served = endpoint.loops.map((index) => this.#loops.get(index)).filter((loop) => loop.alive);
+    const detached = await Promise.allSettled(served.map((loop) => loop.control.call((remote) => remote.detach(id))));
+    if (!endpoint.shared) for (const loop of endpoint.loops) this.#loops.get(loop).pinnedCount--;
+    const unanswered = this.#unanswered.has(endpoint) || detached.some((result) => result.status === "rejected");
+    if (unanswered) {
+      // A start that hangs may still attach one day: what it would look at is not given to another.
+      this.#directory.forget(endpoint);
+      this.#directory.dropName(name);
+      return;
+    }
+    this.#directory.remove(endpoint);
+    this.#memory.release(endpoint.ring.region);
+    for (const region of endpoint.counters) this.#memory.release(region);
   }
 
   #encodeArgs(args: unknown): EncodedValue | null {
@@ -205,7 +214,9 @@ export class EndpointStarter {
       );
     });
     // All of them, also after a failure: what has started must be known before it can be forgotten.
-    for (const started of await Promise.allSettled(starts)) {
+    const settled = await Promise.allSettled(starts);
+    if (settled.some((started) => started.status === "rejected")) this.#unanswered.add(endpoint);
+    for (const started of settled) {
       if (started.status === "rejected") throw started.reason;
       this.#unwrap(endpoint.name, started.value);
     }

@@ -4,8 +4,8 @@
  * STOP in the Inbox ──taken by a loop──▶ QUIESCE to every loop ──all answered──▶ ON_STOP to every loop ──all answered──▶ done
  *
  * The name stays taken until then, and posts are refused from the first step on. At its timeout what is still in flight
- * is given up: signals fire, asks fail, and onStop runs all the same. A loop that does not turn any more cannot run it;
- * then the stop rejects after a grace.
+ * is given up: signals fire, asks fail, the backlog is dropped, and onStop runs all the same. A loop that does not turn
+ * cannot run it; then the stop rejects after a grace, and ends in silence when the loop turns again.
  */
 import type { Clock, Timer } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
@@ -23,6 +23,8 @@ interface Stop {
   readonly reject: (error: RpcError) => void;
   readonly waiting: Set<number>;
   phase: number;
+  /** Env clock, ms: when what is in flight is given up. */
+  endsMs: number;
   timer: Timer;
 }
 
@@ -38,7 +40,10 @@ export class EndpointStopper {
 
   stop(endpoint: HostedEndpoint, timeoutMs: number): Promise<void> {
     const running = this.#stops.get(endpoint.id);
-    if (running !== undefined) return running.promise;
+    if (running !== undefined) {
+      this.#hasten(running, timeoutMs);
+      return running.promise;
+    }
     if (endpoint.state === EndpointState.FAILED) {
       this.#dispatcher.remove(endpoint);
       return Promise.resolve();
@@ -46,7 +51,9 @@ export class EndpointStopper {
     if (endpoint.state !== EndpointState.RUNNING) return Promise.resolve();
     const { promise, resolve, reject } = withResolvers();
     const timer = this.#clock.setTimeout(() => this.#expired(stop), timeoutMs);
-    const stop: Stop = { endpoint, promise, resolve, reject, waiting: new Set(), phase: Phase.BACKLOG, timer };
+    const endsMs = this.#clock.now() + timeoutMs;
+    const waiting = new Set<number>();
+    const stop: Stop = { endpoint, promise, resolve, reject, waiting, phase: Phase.BACKLOG, endsMs, timer };
     this.#stops.set(endpoint.id, stop);
     endpoint.state = EndpointState.STOPPING;
     endpoint.settleRoomWaiters(this.#dispatcher.refusal(endpoint));
@@ -103,10 +110,21 @@ export class EndpointStopper {
     stop.resolve();
   }
 
+  /** Somebody else stops it too, and has less time. */
+  #hasten(stop: Stop, timeoutMs: number): void {
+    const endsMs = this.#clock.now() + timeoutMs;
+    if (endsMs >= stop.endsMs) return;
+    stop.endsMs = endsMs;
+    this.#clock.clearTimeout(stop.timer);
+    stop.timer = this.#clock.setTimeout(() => this.#expired(stop), timeoutMs);
+  }
+
   /** What is in flight is given up; the loops that still turn go on to onStop. */
   #expired(stop: Stop): void {
     const { endpoint } = stop;
     const dispatcher = this.#dispatcher;
+    // From here on nobody can hasten it.
+    stop.endsMs = Number.NEGATIVE_INFINITY;
     const error = new RpcError("ERR_RPC_NO_REPLY", `"${endpoint.name}" was stopped before it answered`, {
       endpoint: endpoint.name,
     });
@@ -118,8 +136,8 @@ export class EndpointStopper {
         }
       }
     }
+    // The stop itself goes on: when its loops turn again, the endpoint ends and its name is free after all.
     stop.timer = this.#clock.setTimeout(() => {
-      this.#stops.delete(endpoint.id);
       const loops = [...(stop.waiting.size > 0 ? stop.waiting : endpoint.loops)].join(", ");
       const text = `endpoint "${endpoint.name}" did not stop in time; still busy on loop ${loops}`;
       stop.reject(new RpcError("ERR_RPC_TIMEOUT", text, { endpoint: endpoint.name }));

@@ -17,8 +17,7 @@ export type Failure = readonly [code: RpcErrorCode, text: string, cause: unknown
 /** What the asker is told of `error`, which a handler of `endpoint` threw. */
 export function handlerFailure(endpoint: string, error: unknown): Failure {
   if (isRpcError(error, ...PASSED_THROUGH)) return [error.code, error.message, error.cause];
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return ["ERR_RPC_HANDLER", `handler of "${endpoint}" failed: ${text}`, error];
+  return ["ERR_RPC_HANDLER", `handler of "${endpoint}" failed: ${describeThrown(error)}`, error];
 }
 
 /** Encodes a failure into the codec's scratch; a cause that cannot travel is replaced by what can be said of it. */
@@ -27,15 +26,28 @@ export function encodeFailure(codec: MessageCodec, failure: Failure): void {
     codec.encode(failure);
   } catch {
     const [code, text, cause] = failure;
-    codec.encode([code, text, cause instanceof Error ? plainError(cause) : String(cause)]);
+    codec.encode([code, text, cause instanceof Error ? plainError(cause) : describeThrown(cause)]);
+  }
+}
+
+/** One line for whatever a handler threw: it may have no prototype, or getters that throw. */
+export function describeThrown(thrown: unknown): string {
+  try {
+    return thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
+  } catch {
+    return "a value that cannot be described";
   }
 }
 
 function plainError(error: Error): Error {
-  const plain = new Error(String(error.message));
-  plain.name = String(error.name);
-  if (typeof error.stack === "string") plain.stack = error.stack;
-  return plain;
+  try {
+    const plain = new Error(String(error.message));
+    plain.name = String(error.name);
+    if (typeof error.stack === "string") plain.stack = error.stack;
+    return plain;
+  } catch {
+    return new Error(describeThrown(error));
+  }
 }
 
 /** The error that the asker sees. */
@@ -50,7 +62,7 @@ export function failureToError(endpoint: string, decoded: unknown): RpcError {
 }
 
 function remoteSummary(cause: unknown): RpcRemoteError {
-  if (!(cause instanceof Error)) return { name: typeof cause, message: String(cause), fields: {} };
+  if (!(cause instanceof Error)) return { name: typeof cause, message: describeThrown(cause), fields: {} };
   const fields: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(cause)) {
     if (key !== "code") fields[key] = value;

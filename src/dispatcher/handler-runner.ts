@@ -12,7 +12,6 @@ import { assert } from "../common/assert.js";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import type { AskTableView } from "../inbox/ask-table.js";
-import type { InFlightTable } from "../inbox/in-flight-table.js";
 import { RecordFlag, RecordKind, type TakenRecord } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
@@ -35,7 +34,6 @@ export interface HandlerRunnerOptions {
   readonly codec: MessageCodec;
   readonly clock: Clock;
   readonly asks: AskTableView;
-  readonly entries: InFlightTable;
   readonly outbound: Outbound;
   readonly bodyPort: MessagePort;
   /** The endpoint has fewer messages in flight than before, outside of its loop's own call. */
@@ -46,7 +44,6 @@ export class HandlerRunner implements ContextHost {
   readonly #codec: MessageCodec;
   readonly #clock: Clock;
   readonly #asks: AskTableView;
-  readonly #entries: InFlightTable;
   readonly #outbound: Outbound;
   readonly #bodyPort: MessagePort;
   readonly #onReleased: (endpoint: AttachedEndpoint) => void;
@@ -60,7 +57,6 @@ export class HandlerRunner implements ContextHost {
     this.#codec = options.codec;
     this.#clock = options.clock;
     this.#asks = options.asks;
-    this.#entries = options.entries;
     this.#outbound = options.outbound;
     this.#bodyPort = options.bodyPort;
     this.#onReleased = options.onReleased;
@@ -82,23 +78,34 @@ export class HandlerRunner implements ContextHost {
     }
   }
 
+  /** A message of an endpoint whose stop has run out of time: it is not run any more. Its ask, if any, has ended. */
+  abandon(endpoint: AttachedEndpoint, record: TakenRecord): void {
+    if (record.askSlot === -1) {
+      const text = `"${endpoint.name}" was stopped before it came to this message`;
+      this.#outbound.failure(RecordKind.SEND_FAILED, endpoint.id, 0, ["ERR_RPC_NO_REPLY", text, null]);
+      endpoint.countFailed();
+    }
+    this.#drop(record);
+  }
+
   /** A body has arrived, or its ask has ended (`gone`). */
   deliverBody(ticket: number, entry: number, gone: boolean): void {
     const pull = this.#pulls.get(entry);
     assert(pull !== undefined, "a body was sent for a message that waits for none");
     this.#pulls.delete(entry);
     const endpoint = pull.endpoint;
-    endpoint.inFlight--;
     const body = gone ? undefined : (receiveMessageOnPort(this.#bodyPort) as { message: Body } | undefined)?.message;
     assert(gone || body?.ticket === ticket, "bodies arrive in the order of their records");
     // The ask may have ended while its body was on its way.
     if (body === undefined || (pull.askSlot !== -1 && !this.#asks.isWaiting(pull.askSlot, pull.askGeneration))) {
       this.droppedCount++;
-      this.#entries.free(entry);
+      this.#outbound.release(entry);
     } else {
       const context = new CallContext(this, endpoint, entry, pull.askSlot, pull.askGeneration, pull.deadline);
       this.#run(context, pull.kind, pull.codec, body.bytes, body.bytes.length);
     }
+    // Only now: until here this message is what its endpoint may be blocked for.
+    endpoint.inFlight--;
     this.#onReleased(endpoint);
   }
 
@@ -107,6 +114,8 @@ export class HandlerRunner implements ContextHost {
     const context = this.#contexts[entry];
     if (context === undefined || context.askSlot !== askSlot || context.askGeneration !== askGeneration) return;
     context.cancel();
+    // Nobody waits and no handler runs: the entry has no purpose any more.
+    if (context.state === ContextState.DEFERRED) this.#finish(context);
   }
 
   /** The endpoint stops: nobody will answer what it deferred. With `abandon`, what still runs is given up too. */
@@ -155,17 +164,20 @@ export class HandlerRunner implements ContextHost {
 
   #run(context: CallContext, kind: number, codec: number, source: Uint8Array, length: number): void {
     let result: unknown;
+    let later: boolean;
     try {
       result = this.#invoke(context, kind, this.#codec.decode(codec, source, length));
+      // A look at `then` may run user code too.
+      later = isThenable(result);
     } catch (error) {
       this.#threw(context, error);
       return;
     }
-    if (isThenable(result)) {
+    if (later) {
       this.#detach(context);
       context.counted = true;
       context.endpoint.inFlight++;
-      result.then(
+      (result as PromiseLike<unknown>).then(
         (value) => this.#returned(context, value),
         (error) => this.#threw(context, error),
       );
@@ -202,7 +214,7 @@ export class HandlerRunner implements ContextHost {
   /** The endpoint goes on with other messages; the entry stays, because the ask is still this loop's to answer. */
   #defer(context: CallContext): void {
     const { endpoint } = context;
-    if (endpoint.quiescing) {
+    if (endpoint.quiescing || endpoint.abandoned) {
       this.#settleFailure(context, deferredTooLong(endpoint.name));
       return;
     }
@@ -262,7 +274,7 @@ export class HandlerRunner implements ContextHost {
 
   #finish(context: CallContext): void {
     context.state = ContextState.ENDED;
-    this.#entries.free(context.entry);
+    this.#outbound.release(context.entry);
     if (!context.detached) return;
     context.detached = false;
     this.#contexts[context.entry] = undefined;
@@ -279,7 +291,7 @@ export class HandlerRunner implements ContextHost {
   #drop(record: TakenRecord): void {
     this.droppedCount++;
     if ((record.flags & RecordFlag.LARGE) !== 0) this.#outbound.report(RecordKind.TICKET_DROPPED, record.sender);
-    this.#entries.free(record.entry);
+    this.#outbound.release(record.entry);
   }
 
   #pull(endpoint: AttachedEndpoint, record: TakenRecord): void {

@@ -70,11 +70,13 @@ class LocalCalls implements RpcEndpointCalls<RpcUntyped> {
   }
 
   askAbortable<Reply>(message: unknown, options?: RpcAskOptions): RpcAbortable<Reply> {
-    const controller = new AbortController();
-    const outer = options?.signal ?? this.signal;
-    const signal = outer === undefined ? controller.signal : AbortSignal.any([outer, controller.signal]);
-    const promise = this.ask<Reply>(message, { timeoutMs: options?.timeoutMs, signal });
-    return { promise, abort: (reason) => controller.abort(reason) };
+    const { poster } = this.target.dispatcher;
+    const promise = this.ask<Reply>(message, options);
+    const slot = poster.lastSlot;
+    const generation = poster.generation(slot);
+    const abort = (reason: unknown = new DOMException("This operation was aborted", "AbortError")): void =>
+      poster.abort(slot, generation, reason);
+    return { promise, abort };
   }
 
   send(message: unknown): boolean {

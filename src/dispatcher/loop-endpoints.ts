@@ -6,6 +6,7 @@ import { pathToFileURL } from "node:url";
 import { threadId } from "node:worker_threads";
 import { RpcError } from "../common/errors.js";
 import { type InboxConsumer, lockOwner, PinnedInboxConsumer, SharedInboxConsumer } from "../inbox/inbox.js";
+import { counterView } from "../inbox/segment.js";
 import { MessageCodec } from "../rpc/codec.js";
 import { describeDefinition, type EndpointDescription } from "../rpc/rpc-definition.js";
 import { bindEndpoint, type RpcEndpoint } from "../rpc/rpc-endpoint.js";
@@ -57,8 +58,7 @@ export class LoopEndpoints implements LoopControl {
         concurrency: request.concurrency,
         behaviour,
         consumer,
-        counterWords: segment.words,
-        counters: request.counters.word,
+        counters: counterView(segment, request.counters),
       });
       const place = this.#memory.place(request.inbox);
       this.#loop.add(endpoint, (queues) => {

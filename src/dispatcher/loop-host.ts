@@ -17,7 +17,7 @@ export interface HostedLoop {
 /** Where message loops run. Injected, so that a simulation can run them elsewhere. */
 export interface LoopHost {
   start(start: LoopStart): HostedLoop;
-  /** Resolves when the thread is gone and can write no more. */
+  /** Ends the thread of a task that has ended, and resolves when it is gone and can write no more. */
   exited(threadId: number): Promise<void>;
   /** Ends all threads. Loops were told to stop before. */
   destroy(): Promise<void>;
@@ -31,7 +31,7 @@ export const piscinaLoopHost: LoopHostFactory = (threadCount) => new PiscinaLoop
 
 class PiscinaLoopHost implements LoopHost {
   readonly #pool: Piscina;
-  readonly #exits = new Map<number, Promise<void>>();
+  readonly #threads = new Map<number, { worker: Worker; exited: Promise<void> }>();
 
   constructor(threadCount: number) {
     this.#pool = new Piscina({
@@ -55,7 +55,9 @@ class PiscinaLoopHost implements LoopHost {
   }
 
   async exited(threadId: number): Promise<void> {
-    await this.#exits.get(threadId);
+    const thread = this.#threads.get(threadId);
+    if (thread === undefined) return;
+    await Promise.all([thread.worker.terminate(), thread.exited]);
   }
 
   async destroy(): Promise<void> {
@@ -63,12 +65,9 @@ class PiscinaLoopHost implements LoopHost {
   }
 
   #watch(worker: Worker): void {
-    const { threadId } = worker;
-    this.#exits.set(
-      threadId,
-      new Promise((resolve) => {
-        worker.once("exit", () => resolve());
-      }),
-    );
+    const exited = new Promise<void>((resolve) => {
+      worker.once("exit", () => resolve());
+    });
+    this.#threads.set(worker.threadId, { worker, exited });
   }
 }

@@ -118,6 +118,7 @@ export class MessageLoop {
     if (endpoint.shared) this.#queues.reopen(endpoint.id);
     else this.#queues.own.unmask(endpoint.id);
     if (this.#inTurn) return;
+    this.#queues.unpark();
     // In the microtask of the promise that settled: a turn of the event loop for each message would halve the rate.
     this.#nowMs = this.#clock.now();
     if (!endpoint.shared && this.#mayTake(this.#throughput, this.#turnEndsMs))
@@ -225,7 +226,11 @@ export class MessageLoop {
         continue;
       }
       const result = this.#take(endpoint);
-      if (result === TakeResult.BUSY && ++busyLooks === BUSY_LOOKS_MAX) return;
+      if (result === TakeResult.BUSY && ++busyLooks === BUSY_LOOKS_MAX) {
+        // Nothing was taken, so nobody has looked at the clock: the holder may be off its core for long.
+        this.#nowMs = this.#clock.now();
+        return;
+      }
     }
   }
 
@@ -242,11 +247,15 @@ export class MessageLoop {
     this.#queues.ringSibling();
     if (record.kind === RecordKind.STOP) {
       this.#outbound.report(RecordKind.STOP_TAKEN, endpoint.id);
-      this.#entries.free(record.entry);
+      this.#outbound.release(record.entry);
       return result;
     }
     const runner = this.#runner as HandlerRunner;
     endpoint.countTaken();
+    if (endpoint.abandoned) {
+      runner.abandon(endpoint, record);
+      return result;
+    }
     this.#words[this.#control + LOOP_ENDPOINT] = endpoint.id;
     runner.serve(endpoint, record, this.#nowMs | 0);
     this.#words[this.#control + LOOP_ENDPOINT] = 0;
@@ -297,7 +306,9 @@ export class MessageLoop {
   #quiesce(id: number, abandon: boolean): void {
     const endpoint = this.#endpoints.get(id);
     if (endpoint === undefined) return;
-    endpoint.quiescing = true;
+    // To abandon is not to quiesce: STOP may still be in the Inbox, and nothing before it is run any more.
+    if (abandon) endpoint.abandoned = true;
+    else endpoint.quiescing = true;
     (this.#runner as HandlerRunner).failOpen(endpoint, abandon);
     this.#reportIfQuiet(endpoint);
   }

@@ -10,6 +10,7 @@ import { LOOP_BUSY_MS, LOOP_ENDPOINT, LOOP_STATUS, LOOP_STOP, LoopStatus } from 
 import type { PayloadWriter } from "../inbox/record.js";
 import { SpillBudget, type SpillTotal } from "../inbox/spill-queue.js";
 import { LoopControlClient } from "./control-plane.js";
+import { describeThrown } from "./failure.js";
 import type { LoopHost, LoopHostFactory } from "./loop-host.js";
 import { mailboxRoomMember, outboundMember } from "./loop-members.js";
 import type { LoopRegions } from "./loop-protocol.js";
@@ -125,11 +126,21 @@ export class MessageLoops {
       this.#loops.push(this.#startOne(this.#host, index));
     }
     loopZero.start(memory.parker(() => loopZero.wake()));
-    const threadIds = await Promise.all(this.#loops.map((loop) => loop.control.call((remote) => remote.threadId())));
+    const threadIds = await Promise.all(this.#loops.map((loop) => this.#threadId(loop)));
     const host = this.#host;
     this.#loops.forEach((loop, i) => {
       this.#watch(host, loop, threadIds[i] as number);
     });
+  }
+
+  /** A task can end before it serves its control port: then nobody would ever answer, or close it. */
+  #threadId(loop: HostedMessageLoop): Promise<number> {
+    const failed = (cause: unknown): never => {
+      const text = `message loop ${loop.index} did not start: ${describeThrown(cause)}`;
+      throw new RpcError("ERR_RPC_ENDPOINT_START", text, { cause });
+    };
+    const endedEarly = loop.ended.then(() => failed(new Error("its task ended by itself")), failed);
+    return Promise.race([loop.control.call((remote) => remote.threadId()), endedEarly]);
   }
 
   #startOne(host: LoopHost, index: number): HostedMessageLoop {

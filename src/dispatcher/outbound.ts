@@ -5,6 +5,7 @@
  * reply that finds the ring full waits in the overflow list, and the loop takes no new message until that is empty.
  */
 import type { MessagePort } from "node:worker_threads";
+import type { InFlightTable } from "../inbox/in-flight-table.js";
 import { type InboxProducer, Overflow } from "../inbox/inbox.js";
 import { OutgoingRecord, RecordFlag, RecordKind } from "../inbox/record.js";
 import { type MessageCodec, PayloadCodec } from "../rpc/codec.js";
@@ -15,13 +16,17 @@ export class Outbound {
   readonly #producer: InboxProducer;
   readonly #codec: MessageCodec;
   readonly #bodyPort: MessagePort;
+  readonly #entries: InFlightTable;
+  /** Entries of replies in the overflow list, and of what ended behind them. */
+  readonly #owed: number[] = [];
   readonly #record = new OutgoingRecord();
   #nextTicket = 0;
 
-  constructor(producer: InboxProducer, codec: MessageCodec, bodyPort: MessagePort) {
+  constructor(producer: InboxProducer, codec: MessageCodec, bodyPort: MessagePort, entries: InFlightTable) {
     this.#producer = producer;
     this.#codec = codec;
     this.#bodyPort = bodyPort;
+    this.#entries = entries;
   }
 
   /** Replies wait in the overflow list: take nothing new. */
@@ -31,7 +36,18 @@ export class Outbound {
 
   /** Moves the overflow list into the ring as far as it goes. */
   refill(): void {
-    this.#producer.refill();
+    if (!this.#producer.refill()) return;
+    for (const entry of this.#owed) this.#entries.free(entry);
+    this.#owed.length = 0;
+  }
+
+  /**
+   * Gives an in-flight entry back: at once, or when what was posted before it has left the overflow list. A loop that
+   * dies with a reply in that list must still be known to have taken its message (rule R14).
+   */
+  release(entry: number): void {
+    if (this.#producer.congested) this.#owed.push(entry);
+    else this.#entries.free(entry);
   }
 
   /** Throws an RpcError when `value` cannot be encoded; nothing was sent then. */

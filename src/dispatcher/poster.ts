@@ -49,6 +49,8 @@ export class Poster {
   readonly #record = new OutgoingRecord();
   readonly #ticketPayload = new Uint8Array(TICKET_PAYLOAD_BYTES);
   readonly #rungInboxes = new Set<number>();
+  /** Slot of the last `ask`, or -1 if it was refused: for `abort`, together with its generation. */
+  lastSlot = -1;
   #sweeping = false;
   #reRingArmed = false;
 
@@ -73,6 +75,7 @@ export class Poster {
     timeoutMs: number,
     signal: AbortSignal | undefined,
   ): Promise<unknown> {
+    this.lastSlot = -1;
     if (endpoint.state !== EndpointState.RUNNING) return Promise.reject(this.#refusal(endpoint));
     if (signal?.aborted) return Promise.reject(signal.reason);
     const codec = this.#codec;
@@ -84,6 +87,7 @@ export class Poster {
     const nowMs = this.#clock.now();
     const deadline = timeoutMs === Number.POSITIVE_INFINITY ? NO_DEADLINE : (nowMs + timeoutMs) | 0 || 1;
     const slot = this.#asks.open(endpoint.id, deadline, timeoutMs);
+    this.lastSlot = slot;
     if (slot === -1) return Promise.reject(tooManyAsks(endpoint.name, this.#asks.count));
     const promise = this.#asks.lastPromise;
     const record = this.#record;
@@ -139,6 +143,15 @@ export class Poster {
     });
   }
 
+  generation(slot: number): number {
+    return slot === -1 ? 0 : this.#asks.generation(slot);
+  }
+
+  /** The caller gives one ask up, if it is still open. */
+  abort(slot: number, generation: number, reason: unknown): void {
+    if (slot !== -1 && this.#asks.isOpen(slot, generation)) this.cancelAsks([slot], () => reason);
+  }
+
   /** Callers give asks up: a queued one never runs, a running handler's signal fires. */
   readonly #onAborted = (slots: readonly number[], reason: unknown): void => {
     this.cancelAsks(slots, () => reason);
@@ -188,6 +201,7 @@ export class Poster {
   /** A shared Inbox was rung: a look, once, whether the bell was heard. User code may eat it. */
   rang(endpoint: number): void {
     this.#rungInboxes.add(endpoint);
+    if (!this.#sweeping) this.#startSweep();
     if (this.#reRingArmed) return;
     this.#reRingArmed = true;
     this.#clock
@@ -242,12 +256,12 @@ export class Poster {
 
   // ── Sweeps ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Deadlines, and the net under bells that nobody heard. Runs while asks are outstanding. */
+  /** Deadlines, and the net under bells that nobody heard. Runs while asks are outstanding or bells unheard. */
   #startSweep(): void {
     this.#sweeping = true;
     const timer = this.#clock.setTimeout(() => {
       this.#sweep();
-      if (this.#asks.count > 0) timer.refresh();
+      if (this.#asks.count > 0 || this.#rungInboxes.size > 0) timer.refresh();
       else this.#sweeping = false;
     }, SWEEP_PERIOD_MS);
   }

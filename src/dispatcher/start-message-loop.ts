@@ -37,8 +37,8 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
     new PayloadWriter(codec.scratch),
     budget,
   );
-  const out = new Outbound(producer, codec, start.bodyPort);
   const table = new InFlightTable(memory.segment(entries.segment).words, entries.word, IN_FLIGHT_ENTRIES_PER_LOOP);
+  const out = new Outbound(producer, codec, start.bodyPort, table);
   const parker = new Parker(memory.envWords, memory.envRegion, start.loop, () => loop.schedule());
   const queues = new LoopQueues({
     loop: start.loop,
@@ -63,7 +63,6 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
     codec,
     clock,
     asks: memory.asks,
-    entries: table,
     outbound: out,
     bodyPort: start.bodyPort,
     onReleased: (endpoint) => loop.released(endpoint),

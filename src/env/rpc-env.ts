@@ -17,6 +17,7 @@ import {
   LOOP_RING_BYTES,
   LOOPS_MAX,
   SHUTDOWN_TIMEOUT_MS_DEFAULT,
+  TIMEOUT_MS_MAX,
   TURN_MESSAGES_DEFAULT,
 } from "../common/limits.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
@@ -108,12 +109,14 @@ export class LocalRpcEnv implements RpcEnv {
       events: {
         deadLetter: (endpoint, error, count) => this.#deadLetter(endpoint, error, count),
         loopCrashed: (loop, blamed, error) => {
-          this.#logger.error({ loop, blamed, error }, "message loop died");
-          this.#events.emit("loopCrashed", { loop, blamed, error });
+          this.#report("loopCrashed", { loop, blamed, error }, () =>
+            this.#logger.error({ loop, blamed, error }, "message loop died"),
+          );
         },
         endpointFailed: (endpoint, error) => {
-          this.#logger.error({ endpoint, error }, "endpoint failed");
-          this.#events.emit("endpointFailed", { endpoint, error });
+          this.#report("endpointFailed", { endpoint, error }, () =>
+            this.#logger.error({ endpoint, error }, "endpoint failed"),
+          );
         },
       },
     });
@@ -204,13 +207,28 @@ export class LocalRpcEnv implements RpcEnv {
   }
 
   #deadLetter(endpoint: string, error: RpcError, count: number): void {
-    this.#logger.warn({ endpoint, error, count }, "dead letter");
-    this.#events.emit("deadLetter", { endpoint, reason: error.code, count, error });
+    this.#report("deadLetter", { endpoint, reason: error.code, count, error }, () =>
+      this.#logger.warn({ endpoint, error, count }, "dead letter"),
+    );
+  }
+
+  /** Tells logger and listeners. What they throw is theirs: it must not stop loop 0 in the middle of its work. */
+  #report<E extends keyof RpcEnvEvents>(event: E, value: RpcEnvEvents[E][0], log: () => void): void {
+    for (const tell of [log, () => this.#events.emit(event, value)]) {
+      try {
+        tell();
+      } catch (error) {
+        process.nextTick(() => {
+          throw error;
+        });
+      }
+    }
   }
 }
 
 function stopTimeoutMs(options: RpcShutdownOptions | undefined): number {
-  return checkTimeoutMs(options?.timeoutMs ?? SHUTDOWN_TIMEOUT_MS_DEFAULT);
+  // A timer cannot be set to Infinity; 12 days are as good.
+  return Math.min(checkTimeoutMs(options?.timeoutMs ?? SHUTDOWN_TIMEOUT_MS_DEFAULT), TIMEOUT_MS_MAX);
 }
 
 function moduleUrl(module: unknown): string {

@@ -146,11 +146,13 @@ export const LOOP_CONTROL_WORDS = 64;
 export const LoopStatus = { STARTING: 0, BUSY: 1, SPINNING: 2, PARKED: 3, STOPPED: 4 } as const;
 
 /**
- * Counters of one endpoint on one loop, a line each; written plainly by that loop, read by loop 0 for statistics only.
+ * Counters of one endpoint on one loop, doubles, a line each; written plainly by that loop, read by loop 0 for
+ * statistics only.
  */
 export const COUNTER_PROCESSED = 0;
 export const COUNTER_FAILED = 1;
 export const COUNTER_TAKEN = 2;
+export const COUNTER_COUNT = 3;
 export const COUNTER_WORDS = LINE_WORDS;
 
 function checkLayout(holds: boolean, rule: string): void {

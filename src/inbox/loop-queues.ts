@@ -34,6 +34,8 @@ export class LoopQueues {
   readonly #parker: Parker;
   readonly #loopWord: number;
   readonly #loopBit: number;
+  /** This loop takes nothing from shared Inboxes now: none has its OPEN bit. */
+  #closed = false;
   /** OPEN sets of the shared Inboxes that this loop serves, by endpoint. */
   readonly #openSets = new Map<number, OpenSet>();
 
@@ -126,8 +128,12 @@ export class LoopQueues {
     return true;
   }
 
-  /** The same for a loop that may take no message now: only its mailbox can change that, or a handler of its own. */
+  /**
+   * The same for a loop that may take no message now: only its mailbox can change that, or a handler of its own. Bells
+   * for shared Inboxes go to others meanwhile.
+   */
   parkForMailbox(): boolean {
+    this.closeShared();
     this.#parker.announce();
     this.own.collect();
     if (this.own.isPending(MAILBOX_MEMBER) || this.stopRequested()) {
@@ -138,8 +144,21 @@ export class LoopQueues {
     return true;
   }
 
+  closeShared(): void {
+    this.#closed = true;
+    for (const set of this.#openSets.values()) and(set.words, set.open + this.#loopWord, ~this.#loopBit);
+  }
+
+  openShared(): void {
+    this.#closed = false;
+    for (const [endpoint, set] of this.#openSets) {
+      if (!this.shared.isMasked(endpoint)) or(set.words, set.open + this.#loopWord, this.#loopBit);
+    }
+  }
+
   /** The loop runs again, whatever woke it. */
   unpark(): void {
     this.#parker.retract();
+    if (this.#closed) this.openShared();
   }
 }

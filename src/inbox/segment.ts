@@ -7,7 +7,7 @@
  */
 import { assert } from "../common/assert.js";
 import { SEGMENT_BYTES } from "../common/limits.js";
-import { LINE_WORDS } from "./layout.js";
+import { COUNTER_COUNT, LINE_WORDS } from "./layout.js";
 
 /** A segment as one thread sees it: three views of the same memory, made once. */
 export interface Segment {
@@ -41,6 +41,11 @@ export function mapSegment(handle: SegmentHandle): Segment {
     bytes: new Uint8Array(buffer),
     longs: new BigInt64Array(buffer),
   };
+}
+
+/** The counters of one endpoint on one loop (layout.ts). Doubles, because 2^31 messages pass within hours. */
+export function counterView(segment: Segment, region: Region): Float64Array {
+  return new Float64Array(segment.buffer, region.word * 4, COUNTER_COUNT);
 }
 
 const REGION_ALIGNMENT_BYTES = LINE_WORDS * 4;

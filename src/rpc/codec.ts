@@ -9,7 +9,7 @@
  * msgpackr's state is global to its module, so three things happen around every pack and unpack:
  * - The scratch is handed over before each pack, for msgpackr moves silently to a buffer of its own when a message
  *   outgrows it, and stays there.
- * - A spare buffer without room is handed over after each pack. Other users of msgpackr in this process would otherwise
+ * - A spare buffer, used up, is handed over after each pack. Other users of msgpackr in this process would otherwise
  *   write behind our message into the scratch, and be given views of it as their result.
  * - Packing may run getters of the message, and these may send messages: such an inner `encode` leaves the scratch alone.
  */
@@ -38,7 +38,7 @@ const COPIED_BYTES_MAX = 4 * 1024;
 const FLAT_BYTES_MAX = DECODE_DEPTH_MAX;
 /** A message that has grown to this size is looked at once, for it may be a cycle. */
 const CYCLE_CHECK_BYTES = 1024 * 1024;
-/** What msgpackr allocates by itself, and too little for it to start another message in. */
+/** As large as msgpackr's own first one. Handed over with its position at the end, so that msgpackr allocates anew. */
 const spare = Buffer.allocUnsafeSlow(8 * 1024);
 
 export interface MessageCodecOptions {
@@ -140,10 +140,8 @@ export class MessageCodec {
       this.#message = undefined;
     }
     const length = this.length;
-    if (length > FLAT_BYTES_MAX) {
-      if (length > this.#messageBytesMax) throw this.#tooLarge(length);
-      this.#checkDepth(value, this.bytes, length);
-    }
+    if (length > this.#messageBytesMax) throw this.#tooLarge(length);
+    if (length > FLAT_BYTES_MAX) this.#checkDepth(value, this.bytes, length);
     this.payloadCodec = PayloadCodec.MSGPACK;
   }
 

@@ -43,10 +43,7 @@ export interface RpcCallContext<Reply = unknown> extends RpcContext {
   defer(): RpcDeferred;
 }
 
-/** What `defer` returns. It is no reply. */
+/** What `defer` returns: the loop knows it by identity, and takes it for no reply. */
 export interface RpcDeferred {
   readonly [deferred]: true;
 }
-
-/** The only RpcDeferred there is: every `defer()` returns it, and the loop recognises it by identity. */
-export const DEFERRED: RpcDeferred = Object.freeze({}) as RpcDeferred;

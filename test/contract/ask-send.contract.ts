@@ -3,7 +3,7 @@
  * Method: one suite, run for each form. The endpoint runs on one loop with one message at a time, so that what waits in
  * the queue is known; handlers and tests meet at gates.
  */
-import { isRpcError, type RpcAskOptions, type RpcEnv, RpcError } from "ringpost";
+import { isRpcError, type RpcAskOptions, type RpcEnv, type RpcError } from "ringpost";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Gate } from "../fixtures/gate.js";
 
@@ -42,13 +42,16 @@ export function askSendContract(form: string, create: () => Promise<CallHarness>
       expect(await harness.ask("later", ["x"])).toBe("x");
     });
 
-    test.each([0, 1, 480, 512, 4_096, 31_000, 32_768, 262_144, 5_000_000])("a body of %i bytes goes and comes", async (length) => {
-      const bytes = Uint8Array.from({ length }, (_, index) => (index * 31 + length) & 255);
-      const back = (await harness.ask("echo", [bytes])) as Uint8Array;
-      expect(Buffer.compare(Buffer.from(back), Buffer.from(bytes))).toBe(0);
-      expect(back.buffer).toBeInstanceOf(ArrayBuffer);
-      expect(await harness.ask("describe", [bytes])).toBe("[object Uint8Array] ArrayBuffer");
-    });
+    test.each([0, 1, 480, 512, 4_096, 31_000, 32_768, 262_144, 5_000_000])(
+      "a body of %i bytes goes and comes",
+      async (length) => {
+        const bytes = Uint8Array.from({ length }, (_, index) => (index * 31 + length) & 255);
+        const back = (await harness.ask("echo", [bytes])) as Uint8Array;
+        expect(Buffer.compare(Buffer.from(back), Buffer.from(bytes))).toBe(0);
+        expect(back.buffer).toBeInstanceOf(ArrayBuffer);
+        expect(await harness.ask("describe", [bytes])).toBe("[object Uint8Array] ArrayBuffer");
+      },
+    );
 
     test("a message is captured when ask returns: what happens to it later has no effect", async () => {
       const small = { text: "before", bytes: new Uint8Array([1, 2, 3]) };
@@ -66,37 +69,47 @@ export function askSendContract(form: string, create: () => Promise<CallHarness>
       expect(await Promise.all(asks)).toEqual(asks.map((_, n) => n));
     });
 
-    test.each(["fail", "failLater"])("the error of a handler keeps name, message, code, fields and cause: %s", async (method) => {
-      const error = await failureOf(harness.ask(method));
-      expect(error.code).toBe("ERR_RPC_HANDLER");
-      expect(error.maybeExecuted).toBe(true);
-      expect(error.endpoint).toBe("calls");
-      expect(error.message).toContain("TeapotError: I'm a teapot");
-      const cause = error.cause as Error & { readonly code: string; readonly status: number; readonly tags: string[] };
-      expect(cause).toBeInstanceOf(Error);
-      expect([cause.name, cause.message, cause.code, cause.status, cause.tags]).toEqual([
-        "TeapotError",
-        "I'm a teapot",
-        "E_TEAPOT",
-        418,
-        ["tea"],
-      ]);
-      expect(cause.stack).toContain("call-methods");
-      expect(cause.cause).toBeInstanceOf(TypeError);
-      expect((cause.cause as Error).message).toBe("no tea");
-      expect(error.remote).toMatchObject({
-        name: "TeapotError",
-        message: "I'm a teapot",
-        code: "E_TEAPOT",
-        fields: { status: 418, tags: ["tea"] },
-      });
-    });
+    test.each(["fail", "failLater"])(
+      "the error of a handler keeps name, message, code, fields and cause: %s",
+      async (method) => {
+        const error = await failureOf(harness.ask(method));
+        expect(error.code).toBe("ERR_RPC_HANDLER");
+        expect(error.maybeExecuted).toBe(true);
+        expect(error.endpoint).toBe("calls");
+        expect(error.message).toContain("TeapotError: I'm a teapot");
+        const cause = error.cause as Error & {
+          readonly code: string;
+          readonly status: number;
+          readonly tags: string[];
+        };
+        expect(cause).toBeInstanceOf(Error);
+        expect([cause.name, cause.message, cause.code, cause.status, cause.tags]).toEqual([
+          "TeapotError",
+          "I'm a teapot",
+          "E_TEAPOT",
+          418,
+          ["tea"],
+        ]);
+        expect(cause.stack).toContain("call-methods");
+        expect(cause.cause).toBeInstanceOf(TypeError);
+        expect((cause.cause as Error).message).toBe("no tea");
+        expect(error.remote).toMatchObject({
+          name: "TeapotError",
+          message: "I'm a teapot",
+          code: "E_TEAPOT",
+          fields: { status: 418, tags: ["tea"] },
+        });
+      },
+    );
 
-    test.each([["a string"], [null], [{ reason: "an object" }], [42]])("a handler may throw what is no error: %j", async (thrown) => {
-      const error = await failureOf(harness.ask("failWith", [thrown]));
-      expect(error.code).toBe("ERR_RPC_HANDLER");
-      expect(error.cause ?? null).toEqual(thrown);
-    });
+    test.each([["a string"], [null], [{ reason: "an object" }], [42]])(
+      "a handler may throw what is no error: %j",
+      async (thrown) => {
+        const error = await failureOf(harness.ask("failWith", [thrown]));
+        expect(error.code).toBe("ERR_RPC_HANDLER");
+        expect(error.cause ?? null).toEqual(thrown);
+      },
+    );
 
     test("a reply that cannot be encoded is the asker's error, and says where", async () => {
       const error = await failureOf(harness.ask("unencodable"));
@@ -128,7 +141,9 @@ export function askSendContract(form: string, create: () => Promise<CallHarness>
       const remaining = (await harness.ask("remainingMs", [], { timeoutMs: 50_000 })) as number;
       expect(remaining).toBeGreaterThan(0);
       expect(remaining).toBeLessThanOrEqual(50_000);
-      expect(await harness.ask("remainingMs", [], { timeoutMs: Number.POSITIVE_INFINITY })).toBe(Number.POSITIVE_INFINITY);
+      expect(await harness.ask("remainingMs", [], { timeoutMs: Number.POSITIVE_INFINITY })).toBe(
+        Number.POSITIVE_INFINITY,
+      );
       expect(await harness.ask("oneWay")).toBe(false);
     });
 
@@ -141,7 +156,10 @@ export function askSendContract(form: string, create: () => Promise<CallHarness>
       expect(await gate.note()).toEqual({ name: "AbortError", cancelled: true });
     });
 
-    test.each([["small", 10], ["large", 300_000]])("an ask that times out in the queue never runs: a %s one", async (_what, length) => {
+    test.each([
+      ["small", 10],
+      ["large", 300_000],
+    ])("an ask that times out in the queue never runs: a %s one", async (_what, length) => {
       using gate = new Gate();
       const running = harness.ask("gate", [gate.name]);
       await gate.reached();
@@ -163,12 +181,17 @@ export function askSendContract(form: string, create: () => Promise<CallHarness>
       expect(await gate.note()).toBe("fence");
     });
 
-    test.each([["small", 10], ["large", 300_000]])("an ask aborted in the queue never runs: a %s one", async (_what, length) => {
+    test.each([
+      ["small", 10],
+      ["large", 300_000],
+    ])("an ask aborted in the queue never runs: a %s one", async (_what, length) => {
       using gate = new Gate();
       const running = harness.ask("gate", [gate.name]);
       await gate.reached();
       const controllers = Array.from({ length: 20 }, () => new AbortController());
-      const queued = controllers.map(({ signal }, n) => harness.ask("note", [gate.name, n, new Uint8Array(length)], { signal }));
+      const queued = controllers.map(({ signal }, n) =>
+        harness.ask("note", [gate.name, n, new Uint8Array(length)], { signal }),
+      );
       const settled = Promise.allSettled(queued);
       // Every second one, in an order of their own.
       for (let n = 18; n >= 0; n -= 2) controllers[n]?.abort(n);

@@ -33,33 +33,40 @@ describe("a large body", () => {
     }
   });
 
-  test.each([4_096, 262_144])("arrives whole among aborted ones, by any number of loops: Inbox of %i bytes", async (inboxBytes) => {
-    const random = printedRandom(`large bodies, inboxBytes=${inboxBytes}`);
-    await using env = await RpcEnv.create({ numThreads: 2, conf: { "rpc.loop.bytes": 4_096 } });
-    const ref = await env.setupEndpoint<Spread>("spread", fixtureUrl("spread-service"), { inboxBytes, concurrency: 4 });
-    const outcomes: string[] = [];
-    const one = async (n: number): Promise<void> => {
-      const bytes = new Uint8Array(random.logarithmic(100, 1_000_000)).fill(n & 255);
-      const controller = new AbortController();
-      const ask = ref.with({ signal: controller.signal }).call.echo(bytes);
-      if (random.next() < 0.3) {
-        const turns = random.integer(0, 5);
-        for (let turn = 0; turn < turns; turn++) await null;
-        if (random.next() < 0.5) await ref.call.echo(n);
-        controller.abort("aborted");
-      }
-      try {
-        const back = (await ask) as Uint8Array;
-        outcomes.push(back.length === bytes.length && back.every((byte) => byte === (n & 255)) ? "whole" : "torn");
-      } catch (error) {
-        outcomes.push(String(error));
-      }
-    };
-    for (let batch = 0; batch < 20; batch++) await Promise.all(Array.from({ length: 50 }, (_, i) => one(batch * 50 + i)));
-    expect([...new Set(outcomes)].sort()).toEqual(["aborted", "whole"]);
-    expect(outcomes).toHaveLength(1_000);
-    expect(env.stats().endpoints).toMatchObject([{ depth: 0, failed: 0 }]);
-  });
+  test.each([4_096, 262_144])(
+    "arrives whole among aborted ones, by any number of loops: Inbox of %i bytes",
+    async (inboxBytes) => {
+      const random = printedRandom(`large bodies, inboxBytes=${inboxBytes}`);
+      await using env = await RpcEnv.create({ numThreads: 2, conf: { "rpc.loop.bytes": 4_096 } });
+      const ref = await env.setupEndpoint<Spread>("spread", fixtureUrl("spread-service"), {
+        inboxBytes,
+        concurrency: 4,
+      });
+      const outcomes: string[] = [];
+      const one = async (n: number): Promise<void> => {
+        const bytes = new Uint8Array(random.logarithmic(100, 1_000_000)).fill(n & 255);
+        const controller = new AbortController();
+        const ask = ref.with({ signal: controller.signal }).call.echo(bytes);
+        if (random.next() < 0.3) {
+          const turns = random.integer(0, 5);
+          for (let turn = 0; turn < turns; turn++) await null;
+          if (random.next() < 0.5) await ref.call.echo(n);
+          controller.abort("aborted");
+        }
+        try {
+          const back = (await ask) as Uint8Array;
+          outcomes.push(back.length === bytes.length && back.every((byte) => byte === (n & 255)) ? "whole" : "torn");
+        } catch (error) {
+          outcomes.push(String(error));
+        }
+      };
+      for (let batch = 0; batch < 20; batch++)
+        await Promise.all(Array.from({ length: 50 }, (_, i) => one(batch * 50 + i)));
+      expect([...new Set(outcomes)].sort()).toEqual(["aborted", "whole"]);
+      expect(outcomes).toHaveLength(1_000);
+      expect(env.stats().endpoints).toMatchObject([{ depth: 0, failed: 0 }]);
+    },
+  );
 });
 
 /** A round trip through the event loop and another thread of libuv. */

@@ -19,7 +19,10 @@ function setUpLife(env: RpcEnv, gate: Gate, fail?: StartArgs["fail"]) {
 }
 
 /** One env, one serial endpoint whose first note was read. */
-async function withLife(run: (ref: LifeRef, gate: Gate, env: RpcEnv) => Promise<void>, fail?: StartArgs["fail"]): Promise<void> {
+async function withLife(
+  run: (ref: LifeRef, gate: Gate, env: RpcEnv) => Promise<void>,
+  fail?: StartArgs["fail"],
+): Promise<void> {
   using gate = new Gate();
   await using env = await RpcEnv.create({ numThreads: 2 });
   const ref = await setUpLife(env, gate, fail);
@@ -52,7 +55,10 @@ describe("an answer", () => {
     withLife(async (ref) => {
       const deferred = failureOf(ref.ask({ op: "defer" }));
       await ref.ask({ op: "failDeferred" });
-      expect(await deferred).toMatchObject({ code: "ERR_RPC_HANDLER", cause: { name: "RangeError", message: "deferred failure" } });
+      expect(await deferred).toMatchObject({
+        code: "ERR_RPC_HANDLER",
+        cause: { name: "RangeError", message: "deferred failure" },
+      });
     }));
 
   test("is given once: a second one throws ERR_RPC_ALREADY_REPLIED in the handler, a return value is ignored", () =>
@@ -118,7 +124,9 @@ describe("stop", () => {
   test("handles the backlog, then runs onStop, then frees the name; it is idempotent", () =>
     withLife(async (ref, gate, env) => {
       const asks = Array.from({ length: 5_000 }, (_, n) => ref.ask({ op: "note", value: n }));
-      const sends = Array.from({ length: 100 }, (_, n) => ref.send({ op: "note", value: 5_000 + n })).filter(Boolean).length;
+      const sends = Array.from({ length: 100 }, (_, n) => ref.send({ op: "note", value: 5_000 + n })).filter(
+        Boolean,
+      ).length;
       const stopping = [env.stop(ref), env.stop(ref)];
       const refused = await failureOf(ref.ask({ op: "note", value: "late" }));
       expect([refused.code, refused.maybeExecuted]).toEqual(["ERR_RPC_ENDPOINT_NOT_FOUND", false]);
@@ -182,7 +190,10 @@ describe("shutdown", () => {
     const env = await RpcEnv.create({ numThreads: 2 });
     const serial = await setUpLife(env, gate);
     const shared = await env.setupEndpoint<Calls>("calls", fixtureUrl("call-service"));
-    const asks = Array.from({ length: 5_000 }, (_, n) => [serial.ask({ op: "note", value: n }), shared.call.plain(n, 1)]).flat();
+    const asks = Array.from({ length: 5_000 }, (_, n) => [
+      serial.ask({ op: "note", value: n }),
+      shared.call.plain(n, 1),
+    ]).flat();
     const down = [env.shutdown(), env.shutdown(), env.awaitTermination()];
     const refused = await failureOf(shared.call.plain(1, 1));
     expect([refused.code, refused.maybeExecuted]).toEqual(["ERR_RPC_ENV_STOPPED", false]);
@@ -235,7 +246,9 @@ describe("a full Inbox", () => {
     expect(accepted).toBeLessThan(200);
     const asks = Array.from({ length: 1_000 }, (_, n) => ref.ask({ op: "note", value: accepted + n }));
     expect(ref.send({ op: "note", value: "refused" })).toBe(false);
-    expect(env.stats().endpoints).toMatchObject([{ name: "life", state: "running", depth: accepted + 1_000, rejected: 2 }]);
+    expect(env.stats().endpoints).toMatchObject([
+      { name: "life", state: "running", depth: accepted + 1_000, rejected: 2 },
+    ]);
     const timedOut = await failureOf(ref.ready({ timeoutMs: 50 }));
     expect(timedOut.code).toBe("ERR_RPC_TIMEOUT");
     await expect(ref.ready({ signal: AbortSignal.abort("no") })).rejects.toBe("no");

@@ -52,7 +52,9 @@ describe("an endpoint", () => {
   test("of a service has the methods it has, and nothing of the proxy behind its ref", async () => {
     const ref = await env.setupEndpoint<Calls>("calls", fixtureUrl("call-service"));
     expect(await ref.call.plain(1, 2)).toBe(3);
-    const untyped = ref as unknown as { readonly call: Record<string | symbol, (...inputs: unknown[]) => Promise<unknown>> };
+    const untyped = ref as unknown as {
+      readonly call: Record<string | symbol, (...inputs: unknown[]) => Promise<unknown>>;
+    };
     expect([untyped.call.then, untyped.call[Symbol.toPrimitive]]).toEqual([undefined, undefined]);
     const error = await failureOf((untyped.call.valueOf as () => unknown)() as Promise<unknown>);
     expect(error.code).toBe("ERR_RPC_NO_SUCH_METHOD");
@@ -77,24 +79,51 @@ describe("an endpoint", () => {
 
 describe("a start that fails", () => {
   const cases: [what: string, module: string, args: unknown, says: RegExp, cause: object | null][] = [
-    ["onStart throws", "start-endpoint", { gate: "g", fail: "onStart" }, /"broken" did not start: no start/, { name: "RangeError", code: "E_START" }],
-    ["the constructor throws", "start-endpoint", { gate: "g", fail: "constructor" }, /no construction/, { name: "RangeError" }],
-    ["the module throws while loading", "throws-at-load", undefined, /cannot load .*throws-at-load.js: will not load/, { name: "TypeError", code: "E_LOAD" }],
-    ["the module is missing", "no-such-module", undefined, /cannot load .*no-such-module.js/, { code: "ERR_MODULE_NOT_FOUND" }],
+    [
+      "onStart throws",
+      "start-endpoint",
+      { gate: "g", fail: "onStart" },
+      /"broken" did not start: no start/,
+      { name: "RangeError", code: "E_START" },
+    ],
+    [
+      "the constructor throws",
+      "start-endpoint",
+      { gate: "g", fail: "constructor" },
+      /no construction/,
+      { name: "RangeError" },
+    ],
+    [
+      "the module throws while loading",
+      "throws-at-load",
+      undefined,
+      /cannot load .*throws-at-load.js: will not load/,
+      { name: "TypeError", code: "E_LOAD" },
+    ],
+    [
+      "the module is missing",
+      "no-such-module",
+      undefined,
+      /cannot load .*no-such-module.js/,
+      { code: "ERR_MODULE_NOT_FOUND" },
+    ],
     ["there is no default export", "no-default", undefined, /no default export/, null],
     ["the default export is no endpoint", "no-endpoint", undefined, /the function or class Unrelated/, null],
   ];
 
-  test.each(cases)("rejects with ERR_RPC_ENDPOINT_START and the cause, and frees the name: %s", async (_what, module, args, says, cause) => {
-    const error = await failureOf(env.setupEndpoint("broken", fixtureUrl(module), { args } as object));
-    expect(error.code).toBe("ERR_RPC_ENDPOINT_START");
-    expect(error.message).toMatch(says);
-    if (cause !== null) expect(error.cause).toMatchObject(cause);
-    expect(env.endpointRef("broken")).toBe(null);
-    const ref = await env.setupEndpoint<Counter>("broken", fixtureUrl("counter-service"), { args: { start: 1 } });
-    expect(await ref.call.get()).toBe(1);
-    await env.stop(ref);
-  });
+  test.each(cases)(
+    "rejects with ERR_RPC_ENDPOINT_START and the cause, and frees the name: %s",
+    async (_what, module, args, says, cause) => {
+      const error = await failureOf(env.setupEndpoint("broken", fixtureUrl(module), { args } as object));
+      expect(error.code).toBe("ERR_RPC_ENDPOINT_START");
+      expect(error.message).toMatch(says);
+      if (cause !== null) expect(error.cause).toMatchObject(cause);
+      expect(env.endpointRef("broken")).toBe(null);
+      const ref = await env.setupEndpoint<Counter>("broken", fixtureUrl("counter-service"), { args: { start: 1 } });
+      expect(await ref.call.get()).toBe(1);
+      await env.stop(ref);
+    },
+  );
 
   test("of one name must not be mistaken for the next: a taken name is refused, while it starts too", async () => {
     using gate = new Gate();
@@ -114,7 +143,10 @@ describe("what the contract excludes", () => {
     [{ numThreads: 1.5 }, "numThreads=1.5"],
     [{ numThreads: 256 }, "numThreads=256"],
     [{ conf: { "rpc.dispatcher.throughput": 1 } }, "an integer from 32 to 65536: rpc.dispatcher.throughput=1"],
-    [{ conf: { "rpc.inbox.bytes": 5_000 } }, "rpc.inbox.bytes must be a power of two from 4096 to 16777216: rpc.inbox.bytes=5000"],
+    [
+      { conf: { "rpc.inbox.bytes": 5_000 } },
+      "rpc.inbox.bytes must be a power of two from 4096 to 16777216: rpc.inbox.bytes=5000",
+    ],
     [{ conf: { "rpc.loop.bytes": 2_048 } }, "rpc.loop.bytes=2048"],
     [{ conf: { "rpc.nonsense": 1 } }, "conf has no key rpc.nonsense; it has: rpc.dispatcher.numThreads"],
     [{ threads: 2 }, "RpcEnv.create has no key threads; it has: name, numThreads"],
@@ -136,7 +168,7 @@ describe("what the contract excludes", () => {
     ["x", life, { inboxBytes: 4_095 }, "inboxBytes=4095"],
     ["x", life, { inboxBytes: 33_554_432 }, "inboxBytes=33554432"],
     ["x", life, { concurrency: 0 }, "concurrency must be an integer from 1 to 16384: concurrency=0"],
-    ["x", life, { args: { gate: "g" }, loop: 3 }, 'there is no loop 3; loops=1..2'],
+    ["x", life, { args: { gate: "g" }, loop: 3 }, "there is no loop 3; loops=1..2"],
     ["x", fixtureUrl("call-service"), { loop: 1 }, "only a serial one takes option loop"],
     ["x", life, { arguments: {} }, 'endpoint "x" has no key arguments; it has: args, inboxBytes, concurrency, loop'],
   ];

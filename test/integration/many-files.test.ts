@@ -19,7 +19,9 @@ async function compressAll(form: "paths" | "bytes"): Promise<ManyFilesReport> {
   const { stdout } = await run(process.execPath, [main, form, String(seed)]);
   const report = JSON.parse(stdout) as ManyFilesReport;
   const { mebibytes, ms, peakRssMebibytes } = report;
-  console.log(`${form}: ${mebibytes.toFixed(0)} MiB in ${(ms / 1_000).toFixed(1)} s, peak RSS ${peakRssMebibytes.toFixed(0)} MiB`);
+  console.log(
+    `${form}: ${mebibytes.toFixed(0)} MiB in ${(ms / 1_000).toFixed(1)} s, peak RSS ${peakRssMebibytes.toFixed(0)} MiB`,
+  );
   return report;
 }
 

@@ -19,31 +19,34 @@ const orderModule = fixtureUrl("order-endpoint");
 const spreadModule = fixtureUrl("spread-service");
 
 describe("a serial endpoint", () => {
-  test.each([4_096, 262_144])("keeps order and never overlaps, through ring, spill and tickets: Inbox of %i bytes", async (inboxBytes) => {
-    const random = printedRandom(`order, inboxBytes=${inboxBytes}`);
-    await using env = await RpcEnv.create({ numThreads: 2, conf: { "rpc.loop.bytes": 4_096 } });
-    const ref = await env.setupEndpoint<Order>("order", orderModule, { inboxBytes });
-    const sent: number[] = [];
-    const asks: Promise<unknown>[] = [];
-    for (let n = 0; n < 4_000; n++) {
-      const length = random.next() < 0.05 ? random.logarithmic(1_000, 200_000) : random.logarithmic(1, 1_000);
-      const turns = random.next() < 0.2 ? random.integer(1, 3) : 0;
-      const step = { n, turns, bytes: new Uint8Array(length).fill(n & 255) };
-      if (random.next() < 0.3) {
-        if (ref.send(step)) sent.push(n);
-      } else {
-        asks.push(ref.ask(step));
-        sent.push(n);
+  test.each([4_096, 262_144])(
+    "keeps order and never overlaps, through ring, spill and tickets: Inbox of %i bytes",
+    async (inboxBytes) => {
+      const random = printedRandom(`order, inboxBytes=${inboxBytes}`);
+      await using env = await RpcEnv.create({ numThreads: 2, conf: { "rpc.loop.bytes": 4_096 } });
+      const ref = await env.setupEndpoint<Order>("order", orderModule, { inboxBytes });
+      const sent: number[] = [];
+      const asks: Promise<unknown>[] = [];
+      for (let n = 0; n < 4_000; n++) {
+        const length = random.next() < 0.05 ? random.logarithmic(1_000, 200_000) : random.logarithmic(1, 1_000);
+        const turns = random.next() < 0.2 ? random.integer(1, 3) : 0;
+        const step = { n, turns, bytes: new Uint8Array(length).fill(n & 255) };
+        if (random.next() < 0.3) {
+          if (ref.send(step)) sent.push(n);
+        } else {
+          asks.push(ref.ask(step));
+          sent.push(n);
+        }
+        // Some bursts end, so that the ring runs empty and the sender's turn does too.
+        if (random.next() < 0.01) await asks.at(-1);
       }
-      // Some bursts end, so that the ring runs empty and the sender's turn does too.
-      if (random.next() < 0.01) await asks.at(-1);
-    }
-    await Promise.all(asks);
-    const report = (await ref.ask("report")) as OrderReport;
-    expect(report.overlaps).toBe(0);
-    expect(report.torn).toBe(0);
-    expect(report.order).toEqual(sent);
-  });
+      await Promise.all(asks);
+      const report = (await ref.ask("report")) as OrderReport;
+      expect(report.overlaps).toBe(0);
+      expect(report.torn).toBe(0);
+      expect(report.order).toEqual(sent);
+    },
+  );
 
   test("of two endpoints on one loop the one that waits does not hold the other", async () => {
     using gate = new Gate();
@@ -95,7 +98,10 @@ describe("a concurrent endpoint", () => {
 
   test("a message of a second of computing delays no other", async () => {
     await using env = await RpcEnv.create({ numThreads: 2 });
-    const ref = await env.setupEndpoint<typeof import("../fixtures/process-service.js")>("work", fixtureUrl("process-service"));
+    const ref = await env.setupEndpoint<typeof import("../fixtures/process-service.js")>(
+      "work",
+      fixtureUrl("process-service"),
+    );
     await ref.call.spin(1);
     let done = false;
     const long = ref.call.spin(1_000).then(() => {
@@ -119,22 +125,25 @@ describe("a concurrent endpoint", () => {
     [1, 8],
     [2, 8],
     [2, undefined],
-  ])("has up to `concurrency` async handlers in flight on each loop, and no more: %i loops, concurrency %s", async (numThreads, concurrency) => {
-    using gate = new Gate();
-    await using env = await RpcEnv.create({ numThreads });
-    const ref = await env.setupEndpoint<Spread>("spread", spreadModule, { concurrency });
-    const max = (concurrency ?? 64) * numThreads;
-    const asks = Array.from({ length: max + 40 }, () => ref.call.wait(gate.name));
-    await gate.reached(max);
-    // Another endpoint on each of the loops still turns; nothing of the first is taken meanwhile.
-    for (let loop = 1; loop <= numThreads; loop++) {
-      const other = await env.setupEndpoint<Order>(`other ${loop}`, orderModule, { loop });
-      for (let n = 0; n < 20; n++) await other.ask({ n, turns: 1, bytes: new Uint8Array(0) });
-    }
-    expect(gate.reachedCount).toBe(max);
-    expect(env.stats().endpoints[0]?.depth).toBe(40);
-    gate.open();
-    expect(new Set(await Promise.all(asks)).size).toBe(numThreads);
-    expect(gate.reachedCount).toBe(max + 40);
-  });
+  ])(
+    "has up to `concurrency` async handlers in flight on each loop, and no more: %i loops, concurrency %s",
+    async (numThreads, concurrency) => {
+      using gate = new Gate();
+      await using env = await RpcEnv.create({ numThreads });
+      const ref = await env.setupEndpoint<Spread>("spread", spreadModule, { concurrency });
+      const max = (concurrency ?? 64) * numThreads;
+      const asks = Array.from({ length: max + 40 }, () => ref.call.wait(gate.name));
+      await gate.reached(max);
+      // Another endpoint on each of the loops still turns; nothing of the first is taken meanwhile.
+      for (let loop = 1; loop <= numThreads; loop++) {
+        const other = await env.setupEndpoint<Order>(`other ${loop}`, orderModule, { loop });
+        for (let n = 0; n < 20; n++) await other.ask({ n, turns: 1, bytes: new Uint8Array(0) });
+      }
+      expect(gate.reachedCount).toBe(max);
+      expect(env.stats().endpoints[0]?.depth).toBe(40);
+      gate.open();
+      expect(new Set(await Promise.all(asks)).size).toBe(numThreads);
+      expect(gate.reachedCount).toBe(max + 40);
+    },
+  );
 });

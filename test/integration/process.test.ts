@@ -87,7 +87,9 @@ describe("a process with an environment", () => {
   test("loads the thread pool only where an environment is made, never by the import of an endpoint module", async () => {
     const { code, lines } = await runMain("import-main");
     const imported = lines.indexOf("imported");
-    const pools = lines.map((line, index) => (line.includes("node_modules/piscina") ? index : -1)).filter((index) => index >= 0);
+    const pools = lines
+      .map((line, index) => (line.includes("node_modules/piscina") ? index : -1))
+      .filter((index) => index >= 0);
     expect([code, lines.at(-1)]).toEqual([0, "created"]);
     expect(lines.slice(0, imported).join("\n")).toContain("dist/src/index.js");
     expect(pools.length).toBeGreaterThan(0);

@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { isRpcError } from "../../dist/src/common/errors.js";
 import { MessageCodec } from "../../dist/src/rpc/codec.js";
 
-const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
 const sender = new MessageCodec();
 const receiver = new MessageCodec();
 /** Reused, as a loop reuses its own: what the message before has left behind the end must not matter. */

@@ -57,7 +57,7 @@ describe("MessagePack that we do not write is refused", () => {
   const foreign = new Packr({ moreTypes: true, structuredClone: true });
   const bundled = new Packr({ bundleStrings: true });
   const cycle: Record<string, unknown> = {};
-  cycle["self"] = cycle;
+  cycle.self = cycle;
   test.each<[string, Uint8Array]>([
     ["a record definition", foreign.pack({ a: 1 })],
     ["msgpackr's Set", foreign.pack(new Set([1]))],
