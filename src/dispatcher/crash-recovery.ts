@@ -19,7 +19,7 @@ import { type InFlightEntry, isVoidEntry, readInFlightEntries } from "../inbox/i
 import { lockOwner, releaseDeadLock } from "../inbox/inbox.js";
 import { RING_OPEN } from "../inbox/layout.js";
 import { RecordKind } from "../inbox/record.js";
-import type { Dispatcher } from "./dispatcher.js";
+import type { DispatcherParts } from "./dispatcher-parts.js";
 import type { EndpointStopper } from "./endpoint-stopper.js";
 import { describeThrown } from "./failure.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
@@ -27,11 +27,11 @@ import type { LoopZero } from "./loop-zero.js";
 import type { HostedMessageLoop } from "./message-loops.js";
 
 export class CrashRecovery {
-  readonly #dispatcher: Dispatcher;
+  readonly #dispatcher: DispatcherParts;
   readonly #loopZero: LoopZero;
   readonly #stopper: EndpointStopper;
 
-  constructor(dispatcher: Dispatcher, loopZero: LoopZero, stopper: EndpointStopper) {
+  constructor(dispatcher: DispatcherParts, loopZero: LoopZero, stopper: EndpointStopper) {
     this.#dispatcher = dispatcher;
     this.#loopZero = loopZero;
     this.#stopper = stopper;

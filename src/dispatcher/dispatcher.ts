@@ -15,6 +15,7 @@ import { SpillTotal } from "../inbox/spill-queue.js";
 import { MessageCodec } from "../rpc/codec.js";
 import { CrashRecovery } from "./crash-recovery.js";
 import { envStopped } from "./dispatch-errors.js";
+import type { DispatcherEvents, DispatcherParts } from "./dispatcher-parts.js";
 import { EndpointDirectory } from "./endpoint-directory.js";
 import { type EndpointSetup, EndpointStarter } from "./endpoint-starter.js";
 import { EndpointStopper } from "./endpoint-stopper.js";
@@ -29,14 +30,6 @@ import { Poster } from "./poster.js";
 import { Replies } from "./replies.js";
 import { Tickets } from "./tickets.js";
 
-/** What the Dispatcher reports to its env. */
-export interface DispatcherEvents {
-  /** Messages that were accepted and will not be handled, or whose one-way handler failed. */
-  deadLetter(endpoint: string, error: RpcError, count: number): void;
-  loopCrashed(loop: number, blamed: string | null, error: unknown): void;
-  endpointFailed(endpoint: string, error: RpcError): void;
-}
-
 export interface DispatcherOptions {
   readonly envName: string;
   readonly clock: Clock;
@@ -48,7 +41,7 @@ export interface DispatcherOptions {
   readonly events: DispatcherEvents;
 }
 
-export class Dispatcher implements LoopZeroHandler {
+export class Dispatcher implements DispatcherParts, LoopZeroHandler {
   readonly memory = new MainLoopMemory();
   readonly directory = new EndpointDirectory();
   readonly asks = new OutstandingAsks(this.memory.asks);

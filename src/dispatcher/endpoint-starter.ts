@@ -81,6 +81,7 @@ export class EndpointStarter {
     const id = this.#directory.reserve(name);
     try {
       await this.#loops.start();
+      if (!this.#isAccepting()) throw envStopped(name);
       const alive = this.#loops.alive;
       if (alive.length === 0) throw noLoops(name, this.#loops.count);
       const scout = leastLoaded(alive);

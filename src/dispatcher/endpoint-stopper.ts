@@ -11,7 +11,7 @@ import type { Clock, Timer } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { STOP_GRACE_MS } from "../common/limits.js";
 import { RecordKind } from "../inbox/record.js";
-import type { Dispatcher } from "./dispatcher.js";
+import type { DispatcherParts } from "./dispatcher-parts.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
 
 const Phase = { BACKLOG: 0, QUIESCE: 1, ON_STOP: 2 } as const;
@@ -29,11 +29,11 @@ interface Stop {
 }
 
 export class EndpointStopper {
-  readonly #dispatcher: Dispatcher;
+  readonly #dispatcher: DispatcherParts;
   readonly #clock: Clock;
   readonly #stops = new Map<number, Stop>();
 
-  constructor(dispatcher: Dispatcher, clock: Clock) {
+  constructor(dispatcher: DispatcherParts, clock: Clock) {
     this.#dispatcher = dispatcher;
     this.#clock = clock;
   }

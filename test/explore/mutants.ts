@@ -19,8 +19,10 @@ export const MUTANTS: readonly CaughtMutant[] = [
     rule: "R1",
     file: "inbox.js",
     find: "        this.#writer.write(this.#segment, index, record);\n        this.#ring.commit();",
-    replace:
-      "        this.#ring.commit();\n        if (this.#ring.publish())\n            this.#doorbell.press();\n        this.#writer.write(this.#segment, index, record);",
+    replace: `        this.#ring.commit();
+        if (this.#ring.publish())
+            this.#doorbell.press();
+        this.#writer.write(this.#segment, index, record);`,
     scenario: (inbox) => scenarios.pinned(inbox, 2, 0),
   },
   {
@@ -51,7 +53,8 @@ export const MUTANTS: readonly CaughtMutant[] = [
     name: "full-by-plain-compare",
     rule: "R3",
     file: "ring.js",
-    find: "            if (((this.#tail + units - this.#head) | 0) > this.#capacity)\n                return NO_ROOM;",
+    find: `            if (((this.#tail + units - this.#head) | 0) > this.#capacity)
+                return NO_ROOM;`,
     replace: "            if (this.#tail + units - this.#head > this.#capacity)\n                return NO_ROOM;",
     scenario: (inbox) => scenarios.pinned(inbox, 6, near2to31),
   },
@@ -91,9 +94,10 @@ export const MUTANTS: readonly CaughtMutant[] = [
     name: "want-without-second-look",
     rule: "R6",
     file: "ring.js",
-    find: "        store(this.#words, this.#base + RING_WANT, 1);\n        this.#head = load(this.#words, this.#base + RING_HEAD);",
-    replace:
-      "        this.#head = load(this.#words, this.#base + RING_HEAD);\n        store(this.#words, this.#base + RING_WANT, 1);",
+    find: `        store(this.#words, this.#base + RING_WANT, 1);
+        this.#head = load(this.#words, this.#base + RING_HEAD);`,
+    replace: `        this.#head = load(this.#words, this.#base + RING_HEAD);
+        store(this.#words, this.#base + RING_WANT, 1);`,
     scenario: (inbox) => scenarios.pinned(inbox, 6, 0),
   },
   {
@@ -228,7 +232,10 @@ export const MUTANTS: readonly CaughtMutant[] = [
     name: "taking-counts-as-taken",
     rule: "R12",
     file: "in-flight-table.js",
-    find: "    if (entry.state !== EntryState.TAKING)\n        return false;\n    if (load(words, ringBase + RING_HEAD) !== entry.position)\n        return false;",
+    find: `    if (entry.state !== EntryState.TAKING)
+        return false;
+    if (load(words, ringBase + RING_HEAD) !== entry.position)
+        return false;`,
     replace: "    return false;",
     scenario: (inbox) => scenarios.crash(inbox, 2),
   },
@@ -294,7 +301,9 @@ export const MUTANTS: readonly CaughtMutant[] = [
     name: "bell-without-notify",
     rule: "R16",
     file: "parking.js",
-    find: "        if ((and(this.#words, word, ~bit) & bit) === 0)\n            return false;\n        notify(this.#words, this.#bells + loop * LINE_WORDS);",
+    find: `        if ((and(this.#words, word, ~bit) & bit) === 0)
+            return false;
+        notify(this.#words, this.#bells + loop * LINE_WORDS);`,
     replace: "        and(this.#words, word, ~bit);",
     scenario: (inbox) => scenarios.pinned(inbox, 2, 0),
   },
@@ -310,7 +319,8 @@ export const MUTANTS: readonly CaughtMutant[] = [
     name: "recovery-trusts-the-leaf",
     rule: "R19",
     file: "ready-set.js",
-    find: "        or(this.words, this.leaf + (member >> 5), 1 << (member & 31));\n        or(this.words, this.summary + (member >> 10), 1 << ((member >> 5) & 31));",
+    find: `        or(this.words, this.leaf + (member >> 5), 1 << (member & 31));
+        or(this.words, this.summary + (member >> 10), 1 << ((member >> 5) & 31));`,
     replace: "        this.mark(member);",
     scenario: (inbox) => scenarios.crash(inbox, 2),
   },

@@ -1,0 +1,31 @@
+/** What the pieces of the Dispatcher that end things (stops, crashes) need of the whole. Types only. */
+import type { RpcError } from "../common/errors.js";
+import type { EndpointDirectory } from "./endpoint-directory.js";
+import type { HostedEndpoint } from "./hosted-endpoint.js";
+import type { MainLoopMemory } from "./main-loop-memory.js";
+import type { MessageLoops } from "./message-loops.js";
+import type { OutstandingAsks } from "./outstanding-asks.js";
+import type { Poster } from "./poster.js";
+
+/** What the Dispatcher reports to its env. */
+export interface DispatcherEvents {
+  /** Messages that were accepted and will not be handled, or whose one-way handler failed. */
+  deadLetter(endpoint: string, error: RpcError, count: number): void;
+  loopCrashed(loop: number, blamed: string | null, error: unknown): void;
+  endpointFailed(endpoint: string, error: RpcError): void;
+}
+
+export interface DispatcherParts {
+  readonly memory: MainLoopMemory;
+  readonly directory: EndpointDirectory;
+  readonly asks: OutstandingAsks;
+  readonly loops: MessageLoops;
+  readonly poster: Poster;
+  readonly events: DispatcherEvents;
+  /** Why nothing more can be sent to this endpoint. */
+  refusal(endpoint: HostedEndpoint): RpcError;
+  /** Forgets an endpoint that has stopped: its name and its memory may be used again. */
+  remove(endpoint: HostedEndpoint): void;
+  /** Empties Inbox and spill of an endpoint that no loop serves. Returns how many one-way messages were in them. */
+  discardBacklog(endpoint: HostedEndpoint): number;
+}
