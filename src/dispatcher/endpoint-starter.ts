@@ -80,7 +80,9 @@ export class EndpointStarter {
     const args = this.#encodeArgs(setup.args);
     const id = this.#directory.reserve(name);
     try {
-      await this.#loops.start();
+      await this.#loops.start().catch((error: unknown) => {
+        throw this.#isAccepting() ? error : envStopped(name);
+      });
       if (!this.#isAccepting()) throw envStopped(name);
       const alive = this.#loops.alive;
       if (alive.length === 0) throw noLoops(name, this.#loops.count);
