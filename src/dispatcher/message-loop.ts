@@ -4,7 +4,7 @@
  * A turn: mailbox; pinned Inboxes; shared Inboxes, for which its last part is kept. It ends after `throughput` messages
  * or a millisecond, so that timers, sockets and the control port of this thread run in between.
  *
- * BUSY ──nothing left──▶ SPINNING (100 looks) ──▶ one more turn of the event loop ──▶ PARKED ──bell, promise, timer──▶ BUSY
+ * BUSY ──nothing left──▶ SPINNING (300 looks) ──▶ one more turn of the event loop ──▶ PARKED ──bell, promise, timer──▶ BUSY
  *
  * One thread only. What other threads see of it stands in shared memory (loop-queues.ts, in-flight-table.ts).
  */
