@@ -213,6 +213,17 @@ export class SharedReadySet extends ReadySet {
 
   /** First marked member in [from, end) that this loop can serve, or -1. */
   nextFrom(from: number, end: number): number {
+    const found = this.findMarked(from, end, true);
+    return found < end ? found : -1;
+  }
+
+  /** First marked member in [from, …), served by this loop or not, or -1. */
+  nextMarkedFrom(from: number): number {
+    return this.findMarked(from, this.#memberCount, false);
+  }
+
+  /** First marked member in [from, end), rounded up to whole leaf words; `served`: that this loop can serve. Or -1. */
+  findMarked(from: number, end: number, served: boolean): number {
     let member = from;
     while (member < end) {
       const summary = load(this.words, this.summary + (member >> 10));
@@ -223,29 +234,8 @@ export class SharedReadySet extends ReadySet {
       }
       const leaf = ((member >> 10) << 5) + 31 - Math.clz32(leaves & -leaves);
       const start = leaf << 5 > member ? 0 : member & 31;
-      const bits = load(this.words, this.leaf + leaf) & ~(this.#masked[leaf] as number) & (-1 << start);
-      if (bits !== 0) {
-        const found = (leaf << 5) + 31 - Math.clz32(bits & -bits);
-        return found < end ? found : -1;
-      }
-      member = (leaf + 1) << 5;
-    }
-    return -1;
-  }
-
-  /** First marked member in [from, …), served by this loop or not, or -1. */
-  nextMarkedFrom(from: number): number {
-    let member = from;
-    while (member < this.#memberCount) {
-      const summary = load(this.words, this.summary + (member >> 10));
-      const leaves = summary & (-1 << ((member >> 5) & 31));
-      if (leaves === 0) {
-        member = ((member >> 10) + 1) << 10;
-        continue;
-      }
-      const leaf = ((member >> 10) << 5) + 31 - Math.clz32(leaves & -leaves);
-      const start = leaf << 5 > member ? 0 : member & 31;
-      const bits = load(this.words, this.leaf + leaf) & (-1 << start);
+      const masked = served ? (this.#masked[leaf] as number) : 0;
+      const bits = load(this.words, this.leaf + leaf) & ~masked & (-1 << start);
       if (bits !== 0) return (leaf << 5) + 31 - Math.clz32(bits & -bits);
       member = (leaf + 1) << 5;
     }

@@ -263,7 +263,7 @@ export function jump(inbox: Inbox): Scenario<unknown> {
   });
 }
 
-/** R12: an entry stays open while HEAD comes round to its position; its loop then dies. It was taken all the same. */
+/** R12: an entry stays open while HEAD jumps by 2^31, and comes round to its position; its loop then dies. It was taken. */
 export function openEntry(inbox: Inbox): Scenario<unknown> {
   return scenario<State & { verdicts: boolean[] }>({
     name: "an entry is open while positions come round",
@@ -276,15 +276,18 @@ export function openEntry(inbox: Inbox): Scenario<unknown> {
         yield* producer.post(makeRecord(places, 1), Overflow.SPILL);
         yield* producer.flush();
         yield* takeOne(state, 0);
-        // The ring goes on for 2^32 units while the handler runs: HEAD is back where the record lay.
-        yield* store(words, RING_HEAD, (state.loops[0] as MessageLoopParts).record.position);
-        for (const entry of yield* inbox.readInFlightEntries(entries, 0)) {
-          state.verdicts.push(yield* inbox.isVoidEntry(entry, words, 0, null));
+        // The ring goes on while the handler runs: HEAD is half a round away, then back where the record lay.
+        const { position } = (state.loops[0] as MessageLoopParts).record;
+        for (const head of [(position + 0x8000_0000) | 0, position]) {
+          yield* store(words, RING_HEAD, head);
+          for (const entry of yield* inbox.readInFlightEntries(entries, 0)) {
+            state.verdicts.push(yield* inbox.isVoidEntry(entry, words, 0, null));
+          }
         }
       })(),
     ],
     final: (state) => {
-      if (state.verdicts.join() !== "false") throw new Error(`judged void: ${state.verdicts.join()}`);
+      if (state.verdicts.join() !== "false,false") throw new Error(`judged void: ${state.verdicts.join()}`);
     },
   });
 }
