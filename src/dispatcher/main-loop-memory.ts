@@ -143,7 +143,7 @@ export class MainLoopMemory {
   /** Re-ring: if a shared Inbox is still marked, wakes another loop that is open for it. True while it is marked. */
   reRing(endpoint: number, ring: RingRegion): boolean {
     if (!this.#sharedReady.isMarked(endpoint)) return false;
-    this.parking.unparkOne(this.words(ring.region), ring.region.word + RING_OPEN);
+    this.parking.ringOne(this.words(ring.region), ring.region.word + RING_OPEN);
     return true;
   }
 

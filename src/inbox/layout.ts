@@ -120,10 +120,12 @@ export const READY_MEMBERS_PER_SUMMARY = 1_024;
  * | offset | words    | name   | writer                                     | readers                    |
  * |-------:|---------:|--------|--------------------------------------------|----------------------------|
  * |      0 |        8 | PARKED | a loop sets its bit; who unparks it clears | producers                  |
- * |     32 | 32 × 256 | BELL   | nobody: always 0                           | waitAsync / notify address |
+ * |     32 |        8 | SPIN   | each loop its own bit; recovery            | producers                  |
+ * |     64 | 32 × 256 | BELL   | nobody: always 0                           | waitAsync / notify address |
  */
 export const ENV_PARKED = 0;
-export const ENV_BELL = 32;
+export const ENV_SPIN = 32;
+export const ENV_BELL = 64;
 
 /**
  * The control line of a message loop.
@@ -161,4 +163,5 @@ function checkLayout(holds: boolean, rule: string): void {
 checkLayout(RECORD_HEADER_BYTES % UNIT_BYTES === 0, "a record header is a whole number of units");
 checkLayout((RING_DATA * 4) % 128 === 0, "ring data starts on a line");
 checkLayout(RING_OPEN + LOOP_SET_WORDS <= RING_STATE, "OPEN and STATE do not overlap");
-checkLayout(ENV_PARKED + LOOP_SET_WORDS <= ENV_BELL, "PARKED and BELL do not overlap");
+checkLayout(ENV_PARKED + LOOP_SET_WORDS <= ENV_SPIN, "PARKED and SPIN do not overlap");
+checkLayout(ENV_SPIN + LOOP_SET_WORDS <= ENV_BELL, "SPIN and BELL do not overlap");

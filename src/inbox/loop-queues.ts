@@ -106,10 +106,12 @@ export class LoopQueues {
 
   /** Looks `iterations` times whether something has come, without giving up the processor. */
   spin(iterations: number): boolean {
-    for (let i = 0; i < iterations; i++) {
-      if (this.own.anyMarked() || this.sharedWaits()) return true;
-    }
-    return false;
+    const shares = this.#openSets.size > 0;
+    if (shares) this.#parker.beginSpin();
+    let found = false;
+    for (let i = 0; i < iterations && !found; i++) found = this.own.anyMarked() || this.sharedWaits();
+    if (shares) this.#parker.endSpin();
+    return found;
   }
 
   stopRequested(): boolean {

@@ -10,12 +10,15 @@
  *     again} one sees the other.
  *  3. A loop that wakes for any other reason (a timer, a promise, its control port) clears its own bit first: a stale
  *     bit would draw a bell meant for a loop that is free.
- *  4. A bell is a hint. Who is rung looks for himself, and finding nothing is no error.
+ *  4. A loop that spins over shared Inboxes says so by its SPIN bit. Who publishes for one of them rings nobody while a
+ *     loop spins that is open for it: a bell costs more than the message. The spinner clears its bit before it looks for
+ *     the last time (rule 1), and whoever takes rings on for what is left.
+ *  5. A bell is a hint. Who is rung looks for himself, and finding nothing is no error.
  *
  * No loop sits in `Atomics.wait`: it would be deaf to timers, sockets, its control port, stdout and the inspector.
  */
 import { and, load, notify, or, waitAsync } from "./atomics.js";
-import { ENV_BELL, ENV_PARKED, LINE_WORDS, LOOP_SET_WORDS } from "./layout.js";
+import { ENV_BELL, ENV_PARKED, ENV_SPIN, LINE_WORDS, LOOP_SET_WORDS } from "./layout.js";
 
 /** Words of the env region, for `loopCountMax` loops, loop 0 included. */
 export function envRegionWords(loopCountMax: number): number {
@@ -26,6 +29,7 @@ export function envRegionWords(loopCountMax: number): number {
 export class Parking {
   readonly #words: Int32Array;
   readonly #parked: number;
+  readonly #spinning: number;
   readonly #bells: number;
   /** Words of the PARKED set that have loops in them; bounds every scan. */
   readonly #setWords: number;
@@ -33,6 +37,7 @@ export class Parking {
   constructor(words: Int32Array, envRegion: number, loopCountMax: number) {
     this.#words = words;
     this.#parked = envRegion + ENV_PARKED;
+    this.#spinning = envRegion + ENV_SPIN;
     this.#bells = envRegion + ENV_BELL;
     this.#setWords = Math.min(LOOP_SET_WORDS, Math.ceil(loopCountMax / 32));
   }
@@ -47,8 +52,23 @@ export class Parking {
     return true;
   }
 
-  /** Rule 2 for one loop, whatever the others are, out of an OPEN set. True if this call rang one. */
+  /** Rules 2 and 4 for one loop out of an OPEN set. True if this call rang one, or one spins. */
   unparkOne(openWords: Int32Array, open: number): boolean {
+    if (this.anySpinning(openWords, open)) return true;
+    return this.ringOne(openWords, open);
+  }
+
+  /** True if a loop of an OPEN set spins. */
+  anySpinning(openWords: Int32Array, open: number): boolean {
+    for (let i = 0; i < this.#setWords; i++) {
+      const spinning = load(this.#words, this.#spinning + i);
+      if (spinning !== 0 && (spinning & load(openWords, open + i)) !== 0) return true;
+    }
+    return false;
+  }
+
+  /** Rule 2 alone: a spinner that should have looked by now may have lost its core. True if this call rang one. */
+  ringOne(openWords: Int32Array, open: number): boolean {
     for (let i = 0; i < this.#setWords; i++) {
       let candidates = load(this.#words, this.#parked + i);
       if (candidates === 0) continue;
@@ -81,6 +101,7 @@ export class Parking {
   /** After a crash: its killer may have died between clearing a bit and the notify, so every bell is rung. */
   notifyUnconditionally(loop: number): void {
     and(this.#words, this.#parked + (loop >> 5), ~(1 << (loop & 31)));
+    and(this.#words, this.#spinning + (loop >> 5), ~(1 << (loop & 31)));
     notify(this.#words, this.#bells + loop * LINE_WORDS);
   }
 }
@@ -89,6 +110,7 @@ export class Parking {
 export class Parker {
   readonly #words: Int32Array;
   readonly #parked: number;
+  readonly #spinning: number;
   readonly #bit: number;
   readonly #bell: number;
   readonly #onBell: () => void;
@@ -99,6 +121,7 @@ export class Parker {
   constructor(words: Int32Array, envRegion: number, loop: number, onBell: () => void) {
     this.#words = words;
     this.#parked = envRegion + ENV_PARKED + (loop >> 5);
+    this.#spinning = envRegion + ENV_SPIN + (loop >> 5);
     this.#bit = 1 << (loop & 31);
     this.#bell = envRegion + ENV_BELL + loop * LINE_WORDS;
     this.#onBell = onBell;
@@ -123,6 +146,15 @@ export class Parker {
 
   get announced(): boolean {
     return this.#announced;
+  }
+
+  /** Rule 4. */
+  beginSpin(): void {
+    or(this.#words, this.#spinning, this.#bit);
+  }
+
+  endSpin(): void {
+    and(this.#words, this.#spinning, ~this.#bit);
   }
 
   arm(rung: Promise<unknown>): void {

@@ -316,6 +316,14 @@ export const MUTANTS: readonly CaughtMutant[] = [
     scenario: (inbox) => scenarios.busySibling(inbox, 3),
   },
   {
+    name: "spin-bit-kept",
+    rule: "R20",
+    file: "parking.js",
+    find: "and(this.#words, this.#spinning, ~this.#bit);",
+    replace: "load(this.#words, this.#spinning);",
+    scenario: (inbox) => scenarios.shared(inbox, 2, 0),
+  },
+  {
     name: "recovery-trusts-the-leaf",
     rule: "R19",
     file: "ready-set.js",

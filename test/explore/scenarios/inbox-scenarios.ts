@@ -135,6 +135,7 @@ function* sharedLoop(state: State, index: number, options: SharedLoopOptions = {
       }
       member = yield* queues.shared.next();
     }
+    if (yield* queues.spin(1)) continue;
     if (yield* queues.park()) yield* sleep();
   }
 }
