@@ -21,7 +21,7 @@ export const LINE_WORDS = 32;
  * |     64 |     1 | WANT     | producer sets, consumer clears  | consumer           | itself; consumer then rings the producer |
  * |     96 |     1 | LOCK     | CAS by any consumer             | consumers, recovery| itself                                   |
  * |    128 |     8 | OPEN     | each loop its own bit           | who rings          | itself                                   |
- * |    160 |     1 | STATE    | loop 0                          | consumers          | itself                                   |
+ * |    160 |     1 | STATE    | reserved: 0                     | –                  | –                                        |
  * |    192 |     – | DATA     | the producer                    | who may consume    | TAIL                                     |
  *
  * DATA holds `capacity` bytes, a power of two, and a slack behind it: a record that begins before the end runs on
@@ -35,9 +35,6 @@ export const RING_LOCK = 96;
 export const RING_OPEN = 128;
 export const RING_STATE = 160;
 export const RING_DATA = 192;
-
-/** STATE of an Inbox. While FAILED its consumers answer records instead of running them. */
-export const InboxState = { RUNNING: 0, FAILED: 1 } as const;
 
 /** One bit for each loop of an env, loop 0 included. */
 export const LOOP_SET_WORDS = 8;
