@@ -11,7 +11,8 @@
  *   outgrows it, and stays there.
  * - A spare buffer, used up, is handed over after each pack. Other users of msgpackr in this process would otherwise
  *   write behind our message into the scratch, and be given views of it as their result.
- * - Packing may run getters of the message, and these may send messages: such an inner `encode` leaves the scratch alone.
+ * - Packing may run getters of the message, and these may send messages: such an inner `encode`, of this codec or
+ *   of another, leaves msgpackr's buffer alone.
  */
 import { types } from "node:util";
 import { REUSE_BUFFER_MODE } from "msgpackr";
@@ -20,7 +21,8 @@ import { isRpcError, RpcError } from "../common/errors.js";
 import { DECODE_DEPTH_MAX, MESSAGE_BYTES_MAX } from "../common/limits.js";
 import { findProblem, type Problem } from "./find-problem.js";
 import { checkPayload, describeFault, PayloadFault } from "./payload-check.js";
-import { ValuePackr } from "./value-packing.js";
+import type { RefPacking } from "./ref-handle.js";
+import { isPacking, ValuePackr } from "./value-packing.js";
 
 /** How a payload is written. Frozen: they are the wire's codes as well. */
 export const PayloadCodec = {
@@ -44,6 +46,8 @@ const spare = Buffer.allocUnsafeSlow(8 * 1024);
 export interface MessageCodecOptions {
   /** Bytes of one encoded message: 1 to 134,217,728, which is the default. */
   messageBytesMax?: number | undefined;
+  /** How references travel; without it they are refused. */
+  refs?: RefPacking | undefined;
 }
 
 export class MessageCodec {
@@ -55,18 +59,20 @@ export class MessageCodec {
   payloadCodec: number = PayloadCodec.EMPTY;
 
   readonly #messageBytesMax: number;
-  readonly #packr = new ValuePackr();
+  readonly #refs: RefPacking | null;
+  readonly #packr: ValuePackr;
   /** For objects of more than 65,535 keys; made when the first one is met. */
   #widePackr: ValuePackr | null = null;
   /** The scratch as msgpackr wants it. */
   readonly #target: Buffer;
   /** The message being packed, and whether it was looked at for cycles. */
-  #packing = false;
   #message: unknown;
   #checked = false;
 
   constructor(options?: MessageCodecOptions) {
     this.#messageBytesMax = options?.messageBytesMax ?? MESSAGE_BYTES_MAX;
+    this.#refs = options?.refs ?? null;
+    this.#packr = new ValuePackr(this.#refs);
     const buffer = new ArrayBuffer(SCRATCH_BYTES);
     this.scratch = new Uint8Array(buffer);
     this.bytes = this.scratch;
@@ -84,7 +90,7 @@ export class MessageCodec {
       this.payloadCodec = PayloadCodec.EMPTY;
       this.bytes = this.scratch;
       this.length = 0;
-    } else if (this.#packing) {
+    } else if (isPacking()) {
       this.#encodeInner(value);
     } else {
       this.#encodeValue(value);
@@ -113,7 +119,7 @@ export class MessageCodec {
   #encodeBytes(value: Uint8Array): void {
     const length = value.length;
     if (length > this.#messageBytesMax) throw this.#tooLarge(length);
-    if (length <= COPIED_BYTES_MAX && !this.#packing) {
+    if (length <= COPIED_BYTES_MAX && !isPacking()) {
       this.scratch.set(value);
       this.bytes = this.scratch;
     } else {
@@ -125,7 +131,6 @@ export class MessageCodec {
 
   #encodeValue(value: unknown): void {
     const packr = this.#packr;
-    this.#packing = true;
     this.#message = value;
     this.#checked = false;
     try {
@@ -136,7 +141,6 @@ export class MessageCodec {
     } finally {
       packr.useBuffer(spare);
       packr.position = spare.length;
-      this.#packing = false;
       this.#message = undefined;
     }
     const length = this.length;
@@ -156,7 +160,7 @@ export class MessageCodec {
     try {
       packed = this.#packr.packValue(value, 0);
     } catch (error) {
-      throw unencodable(value, error);
+      throw this.#unencodable(value, error);
     }
     if (packed.length > this.#messageBytesMax) throw this.#tooLarge(packed.length);
     this.#checkDepth(value, packed, packed.length);
@@ -169,13 +173,14 @@ export class MessageCodec {
   #packAgain(value: unknown, error: unknown): void {
     if (isRpcError(error)) throw error;
     const wide = error instanceof Error && error.message.includes("variableMapSize");
-    if (!wide || findProblem(value, DECODE_DEPTH_MAX) !== null) throw unencodable(value, error);
-    this.#widePackr ??= new ValuePackr(true);
+    if (!wide || findProblem(value, DECODE_DEPTH_MAX, this.#refs !== null) !== null)
+      throw this.#unencodable(value, error);
+    this.#widePackr ??= new ValuePackr(this.#refs, true);
     try {
       this.#widePackr.useBuffer(this.#target);
       this.#take(this.#widePackr.packValue(value, REUSE_BUFFER_MODE) as Packed);
     } catch (wideError) {
-      throw isRpcError(wideError) ? wideError : unencodable(value, wideError);
+      throw isRpcError(wideError) ? wideError : this.#unencodable(value, wideError);
     }
   }
 
@@ -185,14 +190,26 @@ export class MessageCodec {
     if (length > this.#messageBytesMax) throw this.#tooLarge(length);
     if (length <= CYCLE_CHECK_BYTES || this.#checked) return;
     this.#checked = true;
-    const problem = findProblem(this.#message, DECODE_DEPTH_MAX);
+    const problem = findProblem(this.#message, DECODE_DEPTH_MAX, this.#refs !== null);
     if (problem !== null) throw refused(problem);
   }
 
   /** The bytes are looked over as their receiver will: cheaper than counting levels while packing. */
   #checkDepth(value: unknown, bytes: Uint8Array, length: number): void {
     const fault = checkPayload(bytes, length, DECODE_DEPTH_MAX);
-    if (fault !== PayloadFault.NONE) throw unencodable(value, new Error(describeFault(fault, DECODE_DEPTH_MAX)));
+    if (fault !== PayloadFault.NONE) throw this.#unencodable(value, new Error(describeFault(fault, DECODE_DEPTH_MAX)));
+  }
+
+  /** What an encoding failed of. The walk may fail as well, where a getter throws. */
+  #unencodable(value: unknown, cause: unknown): RpcError {
+    try {
+      const problem = findProblem(value, DECODE_DEPTH_MAX, this.#refs !== null);
+      if (problem !== null) return refused(problem);
+    } catch (error) {
+      cause = error;
+    }
+    const why = cause instanceof Error ? cause.message : String(cause);
+    return new RpcError("ERR_RPC_SERIALIZATION", `a message cannot be encoded: ${why}`, { cause });
   }
 
   #tooLarge(length: number): RpcError {
@@ -251,18 +268,6 @@ function watchGrowth(buffer: Buffer, onGrowth: () => void): Buffer {
     return Buffer.prototype.copy.call(buffer, larger, ...range);
   };
   return buffer;
-}
-
-/** What an encoding failed of. The walk may fail as well, where a getter throws. */
-function unencodable(value: unknown, cause: unknown): RpcError {
-  try {
-    const problem = findProblem(value, DECODE_DEPTH_MAX);
-    if (problem !== null) return refused(problem);
-  } catch (error) {
-    cause = error;
-  }
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new RpcError("ERR_RPC_SERIALIZATION", `a message cannot be encoded: ${why}`, { cause });
 }
 
 function refused({ path, what, instead }: Problem): RpcError {

@@ -11,7 +11,7 @@ import { findProblem } from "./find-problem.js";
 const open: Error[] = [];
 
 /** The parts of an error in their order on the wire; between `beginError` and `endError` its inner errors are encoded. */
-export function beginError(error: Error): unknown[] {
+export function beginError(error: Error, refsTravel: boolean): unknown[] {
   const parts: unknown[] = [
     text(error, "name") ?? "Error",
     text(error, "message") ?? "",
@@ -25,7 +25,7 @@ export function beginError(error: Error): unknown[] {
   // An error inside itself, or too deep, keeps its name, message and stack.
   if (again || depth > ERROR_CAUSE_DEPTH_MAX) return parts;
   if (depth < ERROR_CAUSE_DEPTH_MAX && Object.hasOwn(error, "cause")) {
-    const cause = travelling(error, "cause");
+    const cause = travelling(error, "cause", refsTravel);
     if (cause !== NOTHING) {
       parts[3] = true;
       parts[4] = cause;
@@ -35,7 +35,7 @@ export function beginError(error: Error): unknown[] {
   // Not enumerable where it matters: `code` of a DOMException, `errors` of an AggregateError.
   for (const key of ["code", "errors"]) if (key in error && !fields.includes(key)) fields.push(key);
   for (const field of fields) {
-    const value = travelling(error, field);
+    const value = travelling(error, field, refsTravel);
     if (value !== NOTHING) parts.push(field, value);
   }
   return parts;
@@ -48,10 +48,10 @@ export function endError(): void {
 const OWN_PARTS: ReadonlySet<string> = new Set(["name", "message", "stack", "cause"]);
 const NOTHING = Symbol("nothing");
 
-function travelling(error: Error, field: string): unknown {
+function travelling(error: Error, field: string, refsTravel: boolean): unknown {
   try {
     const value = (error as unknown as Record<string, unknown>)[field];
-    return findProblem(value, DECODE_DEPTH_MAX) === null ? value : NOTHING;
+    return findProblem(value, DECODE_DEPTH_MAX, refsTravel) === null ? value : NOTHING;
   } catch {
     return NOTHING;
   }

@@ -11,23 +11,28 @@ export interface Problem {
   readonly instead: string;
 }
 
-/** @param depthMax Containers inside containers that travel. */
-export function findProblem(root: unknown, depthMax: number): Problem | null {
-  return new Walk(depthMax).visit(root, "message", 0);
+/**
+ * @param depthMax Containers inside containers that travel.
+ * @param refsTravel References can be packed.
+ */
+export function findProblem(root: unknown, depthMax: number, refsTravel: boolean): Problem | null {
+  return new Walk(depthMax, refsTravel).visit(root, "message", 0);
 }
 
 const PATH_LENGTH_MAX = 200;
 
 class Walk {
   readonly #depthMax: number;
+  readonly #refsTravel: boolean;
   readonly #ancestors = new Set<object>();
   /** Levels below objects that were walked to the end, so that shared parts are walked once. */
   readonly #heights = new Map<object, number>();
   /** Levels below the object just left. */
   #height = 0;
 
-  constructor(depthMax: number) {
+  constructor(depthMax: number, refsTravel: boolean) {
     this.#depthMax = depthMax;
+    this.#refsTravel = refsTravel;
   }
 
   visit(value: unknown, path: string, depth: number): Problem | null {
@@ -39,6 +44,7 @@ class Walk {
       const { what, instead } = refusalOf(value) ?? { what: "not encodable", instead: "send plain data" };
       return problem(path, what, instead);
     }
+    if (shape === Shape.REF && !this.#refsTravel) return problem(path, "an RpcEndpointRef", "send its name");
     if (shape === Shape.BYTES) return null;
     if (this.#ancestors.has(value))
       return problem(path, "a cycle, back to an object that holds it", "send an id instead");

@@ -1,4 +1,5 @@
 /** References: a name at an address, typed by its endpoint's definition. Made by an environment, never by hand. */
+import { REF_BRAND } from "./ref-handle.js";
 import type { RpcAddress } from "./rpc-address.js";
 import type {
   AskOf,
@@ -13,8 +14,7 @@ import type {
 
 declare const ref: unique symbol;
 
-/** Two copies of this package in one process still recognise each other's references. */
-export const REF_BRAND: unique symbol = Symbol.for("ringpost.RpcEndpointRef");
+export { REF_BRAND };
 
 export interface RpcAskOptions {
   /** Milliseconds, positive, or Infinity; 120,000 unless the environment says otherwise. */

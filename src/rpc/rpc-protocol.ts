@@ -5,6 +5,7 @@
  *
  * Everything here is structural, so that this file needs neither the endpoint classes nor the references.
  */
+import type { REF_BRAND } from "./ref-handle.js";
 import type { RpcCallContext, RpcContext, RpcDeferred, RpcSendContext } from "./rpc-context.js";
 
 declare const service: unique symbol;
@@ -174,12 +175,20 @@ type InputProblem<I> = unknown extends I
 
 // ── Values ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What a value is after it travelled: methods are gone, a Buffer is a Uint8Array, bytes are never shared. */
+/** Any reference, told by its brand, so that this file does not need theirs. */
+interface AnyRef {
+  readonly [REF_BRAND]: true;
+}
+
+/**
+ * What a value is after it travelled: methods are gone, a Buffer is a Uint8Array, bytes are never shared. A reference
+ * stays what it is.
+ */
 export type Arrived<T> = Same<T, Plain<T>> extends true ? T : Plain<T>;
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
 type Plain<T> = T extends Uint8Array
   ? Uint8Array<ArrayBuffer>
-  : T extends string | number | bigint | boolean | null | undefined | void | Date | Error | ArrayBufferView
+  : T extends string | number | bigint | boolean | null | undefined | void | Date | Error | AnyRef | ArrayBufferView
     ? T
     : T extends Map<infer K, infer V>
       ? Map<Plain<K>, Plain<V>>

@@ -5,7 +5,7 @@
  */
 import { types } from "node:util";
 import { MessagePort } from "node:worker_threads";
-import { isRpcEndpointRef } from "./rpc-endpoint-ref.js";
+import { isReference } from "./ref-handle.js";
 
 /**
  * The first element of a [kind, …] array behind extension 0x76. Frozen: they are the wire's codes as well.
@@ -16,9 +16,10 @@ import { isRpcEndpointRef } from "./rpc-endpoint-ref.js";
  * 2     | Date: milliseconds since 1970, NaN for an invalid one
  * 3     | Error: name, message, stack or nil, has a cause, cause or nil, then field names and values in turn
  * 4, 5  | ArrayBuffer, DataView: bytes
+ * 6     | RpcEndpointRef: env, name, host or nil, port, then the hints id, generation, replicas
  * 16–26 | typed arrays in the order of TYPED_ARRAY_NAMES: their bytes in the order of the machine (little-endian)
  */
-export const ValueKind = { SET: 1, DATE: 2, ERROR: 3, ARRAY_BUFFER: 4, DATA_VIEW: 5, TYPED_ARRAY: 16 } as const;
+export const ValueKind = { SET: 1, DATE: 2, ERROR: 3, ARRAY_BUFFER: 4, DATA_VIEW: 5, REF: 6, TYPED_ARRAY: 16 } as const;
 
 /** The kind of a typed array is ValueKind.TYPED_ARRAY plus its index here. */
 export const TYPED_ARRAY_NAMES = [
@@ -51,6 +52,8 @@ export const Shape = {
   TYPED_ARRAY: 9,
   /** Cannot travel: `refusalOf` says why. */
   REFUSED: 10,
+  /** A reference; it travels where the codec can pack it. */
+  REF: 11,
 } as const;
 export type Shape = (typeof Shape)[keyof typeof Shape];
 
@@ -82,6 +85,7 @@ function classify(value: object): Shape {
   if (types.isDate(value) || value instanceof Date) return Shape.DATE;
   if (types.isNativeError(value) || value instanceof Error) return Shape.ERROR;
   if (types.isArrayBuffer(value) || value instanceof ArrayBuffer) return Shape.ARRAY_BUFFER;
+  if (isReference(value)) return Shape.REF;
   return refusalOf(value) === null ? Shape.FIELDS : Shape.REFUSED;
 }
 
@@ -109,7 +113,6 @@ const REFUSALS: readonly Refusal[] = [
   [(value) => value instanceof URL, "a URL", "send its href"],
   [(value) => value instanceof URLSearchParams, "URLSearchParams", "send their string"],
   [(value) => value instanceof AbortSignal, "an AbortSignal", "pass it as an option; the handler has context.signal"],
-  [isRpcEndpointRef, "an RpcEndpointRef", "send its name"],
   [ArrayBuffer.isView, "a typed array of an unknown class", "send its bytes as a Uint8Array"],
 ];
 

@@ -13,6 +13,7 @@
 import { addExtension, Packr } from "msgpackr";
 import { beginError, endError, readError } from "./error-packing.js";
 import { Extension } from "./payload-check.js";
+import { handleParts, type RefPacking, readHandle } from "./ref-handle.js";
 import { Shape, shapeOf, TYPED_ARRAY_NAMES, typedArrayKind, ValueKind } from "./value-kinds.js";
 
 /** Thrown through msgpackr by a value that cannot travel; the slow walk finds out which. */
@@ -24,8 +25,15 @@ type PackInner = (value: unknown) => void;
 
 /** How many of our packers are packing: one, or more while a getter in a message sends a message. */
 let packing = 0;
+/** How the packer that works now packs references; null: it does not. */
+let refs: RefPacking | null = null;
 /** The map that is read next was written as a Map. */
 let readMap = false;
+
+/** True inside a getter of a message: msgpackr works on the buffer of whatever codec packs that message. */
+export function isPacking(): boolean {
+  return packing > 0;
+}
 
 /** Packed in place of a value to have its tag written. */
 const MAP_TAG = new (class MapTag {})();
@@ -36,10 +44,12 @@ let probed: PackInner | null = null;
 /** A packer and unpacker that knows our extensions. */
 export class ValuePackr extends Packr {
   #packInner: PackInner = () => {};
+  readonly #refs: RefPacking | null;
 
   /** @param wide Objects may have more than 65,535 keys, at some cost for all. */
-  constructor(wide = false) {
+  constructor(refPacking: RefPacking | null, wide = false) {
     super({ useRecords: false, copyBuffers: true, useToJSON: false, useBigIntExtension: true, variableMapSize: wide });
+    this.#refs = refPacking;
     this.packValue(PROBE, 0);
     if (probed === null) throw new Unencodable("msgpackr did not ask our extension");
     this.#packInner = probed;
@@ -47,17 +57,22 @@ export class ValuePackr extends Packr {
 
   /** As `pack`. Whatever it throws, the packer can be used again. */
   packValue(value: unknown, mode: number): Uint8Array {
+    const outerRefs = refs;
+    refs = this.#refs;
     packing++;
     try {
       return this.pack(value, mode);
     } finally {
       packing--;
+      refs = outerRefs;
     }
   }
 
   /** As `unpack`: what is read is from bytes that `checkPayload` found good. */
   unpackValue(source: Uint8Array, length: number): unknown {
     readMap = false;
+    // Nothing of ours is packed or unpacked while this runs, so there is nothing to give back.
+    refs = this.#refs;
     return this.unpack(source, length);
   }
 
@@ -118,6 +133,9 @@ function packSpecial(value: object, allocate: Allocate, packInner: PackInner): v
     case Shape.DATA_VIEW:
       packBytes(allocate, ValueKind.DATA_VIEW, bytesOf(value as DataView));
       break;
+    case Shape.REF:
+      packRef(allocate, packInner, value);
+      break;
     case Shape.TYPED_ARRAY:
       packBytes(allocate, typedArrayKind(value as ArrayBufferView), bytesOf(value as ArrayBufferView));
       break;
@@ -164,12 +182,17 @@ function packParts(allocate: Allocate, packInner: PackInner, kind: number, parts
 }
 
 function packError(allocate: Allocate, packInner: PackInner, error: Error): void {
-  const parts = beginError(error);
+  const parts = beginError(error, refs !== null);
   try {
     packParts(allocate, packInner, ValueKind.ERROR, parts);
   } finally {
     endError();
   }
+}
+
+function packRef(allocate: Allocate, packInner: PackInner, ref: object): void {
+  if (refs === null) throw new Unencodable();
+  packParts(allocate, packInner, ValueKind.REF, handleParts(refs.pack(ref)));
 }
 
 /** Bytes by themselves are MessagePack's own; of another kind they stand in a [kind, bytes]. */
@@ -239,6 +262,9 @@ function readSpecial(parts: unknown): unknown {
       return new Date(parts[1]);
     case ValueKind.ERROR:
       return readError(parts, 1);
+    case ValueKind.REF:
+      if (refs === null) throw new TypeError("there is no environment to make a reference for");
+      return refs.unpack(readHandle(parts, 1));
     case ValueKind.ARRAY_BUFFER:
       return bytesIn(parts).buffer;
     case ValueKind.DATA_VIEW:

@@ -103,6 +103,17 @@ const unknownReply = untyped.ask({ whatever: 1 });
 expectTrue<Equal<typeof unknownReply, Promise<unknown>>>();
 void untyped.call.anything?.(1, 2);
 
+// A reference arrives as a reference, in a message and in a reply, at any depth.
+type Lookup = RpcAsk<{ find: string }, { found: RpcEndpointRef<Counter> | null; all: Map<string, RpcEndpointRef[]> }>;
+declare const names: RpcEndpointRef<RpcMessages<Lookup, never, { register: RpcEndpointRef<Counter> }>>;
+const lookup = names.ask({ find: "counter" });
+expectTrue<
+  Equal<typeof lookup, Promise<{ found: RpcEndpointRef<Counter> | null; all: Map<string, RpcEndpointRef[]> }>>
+>();
+names.send({ register: counter });
+// @ts-expect-error -- a reference to another kind of endpoint
+names.send({ register: overloaded });
+
 // Modules and classes lead to the same reference.
 const byModule = env.setupEndpoint<{ readonly default: typeof Counter }>("counter", new URL("file:///counter.js"));
 expectTrue<Equal<typeof byModule, Promise<RpcEndpointRef<Counter>>>>();
