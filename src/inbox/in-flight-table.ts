@@ -8,11 +8,15 @@
  *     holds the take lock): that message is still in the Inbox. Every other entry of a dead loop was taken. TAKEN is
  *     needed because positions come round: after 2^31 units HEAD alone could not tell.
  *  3. An entry is freed only after the TAIL store that published its reply.
+ *  4. Before a one-way message is counted as handled, its entry gets the value that the counter will have: mark, count,
+ *     free. Recovery then knows that a taken message was handled, and whether the counter knows it already.
+ *  5. The entry of a record taken from a mailbox holds a position in that mailbox, and is judged against its HEAD.
  */
 import { load, store } from "./atomics.js";
 import {
   ENTRY_ASK_GENERATION,
   ENTRY_ASK_SLOT,
+  ENTRY_COUNT,
   ENTRY_KIND,
   ENTRY_POSITION,
   ENTRY_STARTED_AT,
@@ -66,6 +70,7 @@ export class InFlightTable {
     words[index + ENTRY_ASK_SLOT] = record.askSlot;
     words[index + ENTRY_ASK_GENERATION] = record.askGeneration;
     words[index + ENTRY_STARTED_AT] = startedAt;
+    words[index + ENTRY_COUNT] = 0;
     words[index + ENTRY_KIND] = record.kind;
     store(words, index + ENTRY_STATE, (endpoint << ENTRY_STATE_BITS) | EntryState.TAKING);
   }
@@ -77,6 +82,15 @@ export class InFlightTable {
       this.#base + TABLE_ENTRIES + entry * ENTRY_WORDS + ENTRY_STATE,
       (endpoint << ENTRY_STATE_BITS) | EntryState.TAKEN,
     );
+  }
+
+  /**
+   * Rule 4, before the endpoint's counter of handled one-way messages becomes `value`. A plain write: it is read after
+   * the loop's thread has exited, and a thread dies between two of its writes, never with the later one alone done.
+   * @param value 1 or more; kept modulo 2^32.
+   */
+  markCounted(entry: number, value: number): void {
+    this.#words[this.#base + TABLE_ENTRIES + entry * ENTRY_WORDS + ENTRY_COUNT] = value;
   }
 
   /** Gives back an entry that was claimed and never published. */
@@ -100,6 +114,8 @@ export interface InFlightEntry {
   readonly askSlot: number;
   readonly askGeneration: number;
   readonly startedAt: number;
+  /** Of a one-way message: the value of its endpoint's counter once it is counted as handled, or 0 before that. */
+  readonly count: number;
   readonly kind: number;
 }
 
@@ -120,6 +136,7 @@ export function readInFlightEntries(words: Int32Array, base: number): InFlightEn
       askSlot: words[at + ENTRY_ASK_SLOT] as number,
       askGeneration: words[at + ENTRY_ASK_GENERATION] as number,
       startedAt: words[at + ENTRY_STARTED_AT] as number,
+      count: words[at + ENTRY_COUNT] as number,
       kind: words[at + ENTRY_KIND] as number,
     });
   }
@@ -127,7 +144,8 @@ export function readInFlightEntries(words: Int32Array, base: number): InFlightEn
 }
 
 /**
- * Rule 2, after the loop's thread has exited: true if the entry's message is still in its Inbox at `ringBase`.
+ * Rule 2, after the loop's thread has exited: true if the entry's message is still in its ring at `ringBase`: its Inbox,
+ * or of a record that came by mailbox (rule 5) the dead loop's mailbox.
  * @param lockOwnerOfLoop of a shared Inbox the dead loop's lock word; null where the loop is the only consumer.
  */
 export function isVoidEntry(

@@ -159,11 +159,16 @@ export class InboxProducer {
   }
 }
 
-/** The single consumer's side of a ring whose records need no in-flight entry: mailboxes and outbound rings. */
+/**
+ * The single consumer's side of a mailbox or an outbound ring. Most of their records need no in-flight entry and are
+ * read at once; one that starts a handler (a broadcast or an event to replicas) is peeked at and then claimed.
+ */
 export class RecordReader {
   readonly #segment: Segment;
   readonly #ring: RingConsumer;
   readonly #room: Doorbell;
+  /** Index of the record last peeked at. */
+  #peeked = EMPTY;
 
   /** @param room rings the producer when it waits for room. */
   constructor(place: RingPlace, room: Doorbell) {
@@ -172,16 +177,47 @@ export class RecordReader {
     this.#room = room;
   }
 
-  /** Copies the next record; false when there is none. */
+  /** Copies the next record and gives it back; false when there is none. */
   read(record: TakenRecord): boolean {
+    if (!this.peek(record)) return false;
+    this.release();
+    return true;
+  }
+
+  /** Copies the next record; false when there is none. It stays in the ring until `release` or `claim`. */
+  peek(record: TakenRecord): boolean {
     const index = this.#ring.peek();
     if (index === EMPTY) return false;
+    this.#peeked = index;
     record.position = this.#ring.position;
     record.entry = -1;
     record.copyFrom(this.#segment, index);
-    this.#ring.release(index);
-    if (this.#ring.takeWant()) this.#room.press();
     return true;
+  }
+
+  /** Gives back the record that was peeked at: its bytes are the producer's again. */
+  release(): void {
+    this.#ring.release(this.#peeked);
+    if (this.#ring.takeWant()) this.#room.press();
+  }
+
+  /**
+   * Takes the record that was peeked at, as from an Inbox: with an in-flight entry, which is judged against this
+   * ring's HEAD. Such a record names its endpoint where others name their ask; nobody waits for it, and entry and
+   * `record` say so from here on.
+   * @returns the endpoint's id, or -1 when no entry is free: then the record is still in the ring.
+   */
+  claim(record: TakenRecord, entries: InFlightTable, startedAt: number): number {
+    const entry = entries.claim();
+    if (entry === -1) return -1;
+    const endpoint = record.askSlot;
+    record.entry = entry;
+    record.askSlot = -1;
+    entries.publishTaking(entry, endpoint, record, startedAt);
+    this.#ring.release(this.#peeked);
+    entries.publishTaken(entry, endpoint);
+    if (this.#ring.takeWant()) this.#room.press();
+    return endpoint;
   }
 }
 

@@ -79,11 +79,11 @@ export const TABLE_ENTRIES = LINE_WORDS;
  * | word | name           | meaning                                                          |
  * |-----:|----------------|------------------------------------------------------------------|
  * |    0 | STATE          | FREE, TAKING, TAKEN in bits 0–1, endpoint id above; publishes 1–7 |
- * |    1 | POSITION       | the record's position in its ring                                |
- * |    2 | ASK_SLOT       | as in the record                                                 |
+ * |    1 | POSITION       | the record's position in its ring: its Inbox or the mailbox      |
+ * |    2 | ASK_SLOT       | as in the record; -1 of a record that came by mailbox            |
  * |    3 | ASK_GENERATION | as in the record                                                 |
  * |    4 | STARTED_AT     | env clock, ms, int32                                             |
- * |    5 | COUNT          | reserved: the value the endpoint's counter will have             |
+ * |    5 | COUNT          | 0, or the value of the one-way counter once it counts this one   |
  * |    6 | KIND           | kind of the record                                               |
  * |    7 | –              | reserved, 0                                                      |
  */

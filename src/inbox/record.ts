@@ -29,6 +29,10 @@ export const RecordKind = {
   CALL: 4,
   /** The backlog's last record: nothing of the endpoint follows. */
   STOP: 5,
+  /** One-way message to every replica. By mailbox: ASK_SLOT: endpoint id. Payload: the message. */
+  BROADCAST: 6,
+  /** A connection event. By mailbox: ASK_SLOT: endpoint id. Payload: [method, address, error]. */
+  EVENT: 7,
 
   /** Loop to loop 0: the reply. Payload: the value. */
   REPLY: 16,
