@@ -96,6 +96,8 @@ export const ENDPOINT_START_TIMEOUT_MS = 30_000;
 export const TIMEOUT_MS_MAX = 2 ** 30 - 1;
 /** After the timeout of a stop: for handlers that were told to give up, and for onStop. */
 export const STOP_GRACE_MS = 5_000;
+/** A handler that does not end after its ask has ended: then a concurrent endpoint takes its slot back. */
+export const HANDLER_GRACE_MS = 5_000;
 /** `env.shutdown()` and `env.stop()` without `timeoutMs`. */
 export const SHUTDOWN_TIMEOUT_MS_DEFAULT = 10_000;
 

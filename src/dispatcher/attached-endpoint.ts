@@ -3,8 +3,9 @@
  */
 import { RpcError } from "../common/errors.js";
 import type { InboxConsumer } from "../inbox/inbox.js";
-import { COUNTER_FAILED, COUNTER_PROCESSED, COUNTER_TAKEN } from "../inbox/layout.js";
+import { COUNTER_FAILED, COUNTER_HANDLED, COUNTER_PROCESSED, COUNTER_TAKEN } from "../inbox/layout.js";
 import { RecordKind } from "../inbox/record.js";
+import type { RpcAddress } from "../rpc/rpc-address.js";
 import type { RpcContext } from "../rpc/rpc-context.js";
 import type { RpcEndpoint } from "../rpc/rpc-endpoint.js";
 import { takesContext } from "../rpc/rpc-service.js";
@@ -25,6 +26,18 @@ interface ServiceMethodEntry {
   readonly wantsContext: boolean;
 }
 
+/** Payload of an event: the method it calls, and its inputs. */
+export type NetworkEvent = readonly [
+  method: "onConnected" | "onDisconnected" | "onNetworkError",
+  address: RpcAddress,
+  error: RpcError | null,
+];
+
+function callEventMethod(instance: RpcEndpoint, [method, address, error]: NetworkEvent): unknown {
+  if (method === "onNetworkError") return instance.onNetworkError(error as RpcError, address);
+  return instance[method](address);
+}
+
 export class ClassBehaviour implements EndpointBehaviour {
   readonly #instance: RpcEndpoint;
   readonly #name: string;
@@ -37,6 +50,7 @@ export class ClassBehaviour implements EndpointBehaviour {
   invoke(kind: number, message: unknown, context: RpcContext): unknown {
     if (kind === RecordKind.ASK) return this.#instance.receiveAndReply(message as never, context as never);
     if (kind === RecordKind.SEND) return this.#instance.receive(message as never, context as never);
+    if (kind === RecordKind.EVENT) return callEventMethod(this.#instance, message as NetworkEvent);
     const method = (message as unknown[])[0];
     throw new RpcError(
       "ERR_RPC_NO_SUCH_METHOD",
@@ -105,18 +119,32 @@ export interface AttachedEndpointOptions {
   readonly behaviour: EndpointBehaviour;
   readonly consumer: InboxConsumer;
   readonly counters: Float64Array;
+  /** Milliseconds, or Infinity. */
+  readonly handlerTimeoutMs: number;
+  /** Makes a new instance in place of one whose handler was given up. */
+  readonly replace: ReplaceInstance;
 }
+
+/** Starts a new instance of an endpoint on its loop; rejects with what its start failed of. */
+export type ReplaceInstance = (reason: RpcError) => Promise<EndpointBehaviour>;
 
 export class AttachedEndpoint {
   readonly id: number;
   readonly name: string;
   readonly shared: boolean;
+  readonly serial: boolean;
   readonly concurrency: number;
-  readonly behaviour: EndpointBehaviour;
   readonly consumer: InboxConsumer;
+  readonly handlerTimeoutMs: number;
+  readonly replace: ReplaceInstance;
   readonly #counters: Float64Array;
+  behaviour: EndpointBehaviour;
   /** Messages taken that outlive the turn: their handler has not settled, or their body is on its way. */
   inFlight = 0;
+  /** The same of broadcasts and events, which do not count against its concurrency. */
+  inFlightAside = 0;
+  /** Its instance is being replaced: no message is taken meanwhile. */
+  replacing = false;
   /** No message of it is taken now: a serial one runs, or a replica has `concurrency` in flight. */
   blocked = false;
   /** Loop 0 wants to know when nothing of it is in flight. */
@@ -128,10 +156,27 @@ export class AttachedEndpoint {
     this.id = options.id;
     this.name = options.name;
     this.shared = options.shared;
+    this.serial = options.serial;
     this.concurrency = options.serial ? 1 : options.concurrency;
+    this.handlerTimeoutMs = options.handlerTimeoutMs;
+    this.replace = options.replace;
     this.behaviour = options.behaviour;
     this.consumer = options.consumer;
     this.#counters = options.counters;
+  }
+
+  get quiet(): boolean {
+    return this.inFlight === 0 && this.inFlightAside === 0;
+  }
+
+  enterFlight(aside: boolean): void {
+    if (aside) this.inFlightAside++;
+    else this.inFlight++;
+  }
+
+  leaveFlight(aside: boolean): void {
+    if (aside) this.inFlightAside--;
+    else this.inFlight--;
   }
 
   countTaken(): void {
@@ -140,6 +185,15 @@ export class AttachedEndpoint {
 
   countProcessed(): void {
     this.#counters[COUNTER_PROCESSED] = (this.#counters[COUNTER_PROCESSED] as number) + 1;
+  }
+
+  /** What the count of one-way messages handled will be with the next one. */
+  get nextHandled(): number {
+    return (this.#counters[COUNTER_HANDLED] as number) + 1;
+  }
+
+  countHandled(): void {
+    this.#counters[COUNTER_HANDLED] = this.nextHandled;
   }
 
   countFailed(): void {

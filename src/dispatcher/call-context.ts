@@ -17,6 +17,16 @@ export interface ContextHost {
   answerFailure(context: CallContext, error: unknown): void;
 }
 
+/** What a context knows of its message: a taken record, or what was kept of it while its body was on its way. */
+export interface ContextMessage {
+  readonly entry: number;
+  readonly position: number;
+  readonly kind: number;
+  readonly askSlot: number;
+  readonly askGeneration: number;
+  readonly deadline: number;
+}
+
 export const ContextState = { OPEN: 0, DEFERRED: 1, ANSWERED: 2, ENDED: 3 } as const;
 
 /** Returned by `defer`; a handler that returns it answers later. */
@@ -25,8 +35,13 @@ export const DEFERRED = Object.freeze({}) as RpcDeferred;
 export class CallContext implements RpcCallContext<unknown> {
   readonly endpoint: AttachedEndpoint;
   readonly entry: number;
+  /** Where its record lay; with the entry, the name of this very message. */
+  readonly position: number;
+  readonly kind: number;
   readonly askSlot: number;
   readonly askGeneration: number;
+  /** It came by mailbox and does not count against its endpoint's concurrency. */
+  readonly aside: boolean;
   readonly #host: ContextHost;
   readonly #deadline: number;
   #abort: AbortController | null = null;
@@ -40,20 +55,16 @@ export class CallContext implements RpcCallContext<unknown> {
   /** It is one of the messages that its endpoint has in flight. */
   counted = false;
 
-  constructor(
-    host: ContextHost,
-    endpoint: AttachedEndpoint,
-    entry: number,
-    askSlot: number,
-    askGeneration: number,
-    deadline: number,
-  ) {
+  constructor(host: ContextHost, endpoint: AttachedEndpoint, message: ContextMessage, aside: boolean) {
     this.#host = host;
     this.endpoint = endpoint;
-    this.entry = entry;
-    this.askSlot = askSlot;
-    this.askGeneration = askGeneration;
-    this.#deadline = deadline;
+    this.entry = message.entry;
+    this.position = message.position;
+    this.kind = message.kind;
+    this.askSlot = message.askSlot;
+    this.askGeneration = message.askGeneration;
+    this.#deadline = message.deadline;
+    this.aside = aside;
   }
 
   // One class serves both directions; RpcSendContext differs from RpcCallContext in its type only.

@@ -6,19 +6,18 @@
  * entry is freed after the reply was published and the handler has ended. A deferred ask keeps its entry, but no longer
  * counts as one in flight: a serial endpoint goes on with the messages that will bring its answer.
  */
-import type { MessagePort } from "node:worker_threads";
-import { receiveMessageOnPort } from "node:worker_threads";
 import { assert } from "../common/assert.js";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
+import { HANDLER_GRACE_MS } from "../common/limits.js";
 import type { AskTableView } from "../inbox/ask-table.js";
+import type { InFlightTable } from "../inbox/in-flight-table.js";
 import { RecordFlag, RecordKind, type TakenRecord } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
+import type { Answers, TakeBody } from "./answers.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
 import { CallContext, type ContextHost, ContextState, DEFERRED } from "./call-context.js";
-import { handlerFailure } from "./failure.js";
-import type { Body } from "./loop-protocol.js";
-import type { Outbound } from "./outbound.js";
+import { type Failure, handlerFailure } from "./failure.js";
 
 /** A message whose body is on its way. */
 interface Pull {
@@ -28,14 +27,17 @@ interface Pull {
   readonly askSlot: number;
   readonly askGeneration: number;
   readonly deadline: number;
+  readonly position: number;
+  readonly aside: boolean;
 }
 
 export interface HandlerRunnerOptions {
   readonly codec: MessageCodec;
   readonly clock: Clock;
   readonly asks: AskTableView;
-  readonly outbound: Outbound;
-  readonly bodyPort: MessagePort;
+  readonly entries: InFlightTable;
+  readonly answers: Answers;
+  readonly takeBody: TakeBody;
   /** The endpoint has fewer messages in flight than before, outside of its loop's own call. */
   readonly onReleased: (endpoint: AttachedEndpoint) => void;
 }
@@ -44,12 +46,15 @@ export class HandlerRunner implements ContextHost {
   readonly #codec: MessageCodec;
   readonly #clock: Clock;
   readonly #asks: AskTableView;
-  readonly #outbound: Outbound;
-  readonly #bodyPort: MessagePort;
+  readonly #entries: InFlightTable;
+  readonly #answers: Answers;
+  readonly #takeBody: TakeBody;
   readonly #onReleased: (endpoint: AttachedEndpoint) => void;
   /** Detached contexts by in-flight entry. */
   readonly #contexts: (CallContext | undefined)[] = [];
   readonly #pulls = new Map<number, Pull>();
+  /** Running handlers whose ask has ended, oldest first; they have a grace to notice. */
+  readonly #overdue: { readonly context: CallContext; readonly sinceMs: number }[] = [];
   /** Messages dropped because nobody waited any more. */
   droppedCount = 0;
 
@@ -57,32 +62,48 @@ export class HandlerRunner implements ContextHost {
     this.#codec = options.codec;
     this.#clock = options.clock;
     this.#asks = options.asks;
-    this.#outbound = options.outbound;
-    this.#bodyPort = options.bodyPort;
+    this.#entries = options.entries;
+    this.#answers = options.answers;
+    this.#takeBody = options.takeBody;
     this.#onReleased = options.onReleased;
   }
 
-  /** Serves a message just taken. `nowMs`: env clock, int32, not older than the turn. */
-  serve(endpoint: AttachedEndpoint, record: TakenRecord, nowMs: number): void {
-    const { entry, kind, askSlot, askGeneration, deadline } = record;
+  /**
+   * Serves a message just taken. `nowMs`: env clock, int32, not older than the turn. `aside`: it came by mailbox and does
+   * not count against the endpoint's concurrency.
+   */
+  serve(endpoint: AttachedEndpoint, record: TakenRecord, nowMs: number, aside = false): void {
+    const { askSlot, askGeneration, deadline } = record;
     if (askSlot !== -1 && !this.#asks.isWaiting(askSlot, askGeneration)) {
       this.#drop(record);
     } else if (deadline !== 0 && ((nowMs - deadline) | 0) >= 0) {
-      this.#outbound.report(RecordKind.EXPIRED, askSlot, askGeneration);
+      this.#answers.report(RecordKind.EXPIRED, askSlot, askGeneration);
       this.#drop(record);
     } else if ((record.flags & RecordFlag.LARGE) !== 0) {
-      this.#pull(endpoint, record);
+      this.#pull(endpoint, record, aside);
     } else {
-      const context = new CallContext(this, endpoint, entry, askSlot, askGeneration, deadline);
-      this.#run(context, kind, record.codec, record.scratch, record.payloadBytes);
+      const context = new CallContext(this, endpoint, record, aside);
+      this.#run(context, record.codec, record.scratch, record.payloadBytes);
     }
+  }
+
+  /** A broadcast or event that came behind the end of its replica, or found no free in-flight entry. */
+  dropAside(endpoint: number, record: TakenRecord): void {
+    if (record.kind === RecordKind.BROADCAST) {
+      const failure: Failure =
+        record.entry === -1
+          ? ["ERR_RPC_INBOX_FULL", "too many messages are in flight on its loop", null]
+          : ["ERR_RPC_NO_REPLY", "the replica had stopped before it came to this message", null];
+      this.#answers.failure(RecordKind.SEND_FAILED, endpoint, record.position, failure, record.entry);
+    }
+    this.#drop(record);
   }
 
   /** A message of an endpoint whose stop has run out of time: it is not run any more. Its ask, if any, has ended. */
   abandon(endpoint: AttachedEndpoint, record: TakenRecord): void {
     if (record.askSlot === -1) {
       const text = `"${endpoint.name}" was stopped before it came to this message`;
-      this.#outbound.failure(RecordKind.SEND_FAILED, endpoint.id, 0, ["ERR_RPC_NO_REPLY", text, null]);
+      this.#sendFailed(endpoint, record.entry, record.position, ["ERR_RPC_NO_REPLY", text, null]);
       endpoint.countFailed();
     }
     this.#drop(record);
@@ -94,18 +115,18 @@ export class HandlerRunner implements ContextHost {
     assert(pull !== undefined, "a body was sent for a message that waits for none");
     this.#pulls.delete(entry);
     const endpoint = pull.endpoint;
-    const body = gone ? undefined : (receiveMessageOnPort(this.#bodyPort) as { message: Body } | undefined)?.message;
+    const body = gone ? undefined : this.#takeBody(ticket);
     assert(gone || body?.ticket === ticket, "bodies arrive in the order of their records");
     // The ask may have ended while its body was on its way.
     if (body === undefined || (pull.askSlot !== -1 && !this.#asks.isWaiting(pull.askSlot, pull.askGeneration))) {
       this.droppedCount++;
-      this.#outbound.release(entry);
+      this.#answers.release(entry);
     } else {
-      const context = new CallContext(this, endpoint, entry, pull.askSlot, pull.askGeneration, pull.deadline);
-      this.#run(context, pull.kind, pull.codec, body.bytes, body.bytes.length);
+      const context = new CallContext(this, endpoint, { ...pull, entry }, pull.aside);
+      this.#run(context, pull.codec, body.bytes, body.bytes.length);
     }
     // Only now: until here this message is what its endpoint may be blocked for.
-    endpoint.inFlight--;
+    endpoint.leaveFlight(pull.aside);
     this.#onReleased(endpoint);
   }
 
@@ -116,6 +137,30 @@ export class HandlerRunner implements ContextHost {
     context.cancel();
     // Nobody waits and no handler runs: the entry has no purpose any more.
     if (context.state === ContextState.DEFERRED) this.#finish(context);
+    else if (context.state === ContextState.OPEN) this.#watchOverdue(context);
+  }
+
+  /** True while that very message has a handler that has not settled. */
+  isRunning(entry: number, endpoint: AttachedEndpoint, position: number): boolean {
+    const context = this.#contexts[entry];
+    return context?.endpoint === endpoint && context.position === position && context.running;
+  }
+
+  /** Its handler has had its time: the message ends here, and whatever the handler may still do is ignored. */
+  giveUp(entry: number): void {
+    const context = this.#contexts[entry];
+    if (context === undefined) return;
+    const { endpoint } = context;
+    context.cancel();
+    if (context.state === ContextState.OPEN) {
+      endpoint.countFailed();
+      if (context.askSlot === -1 && context.kind !== RecordKind.EVENT) {
+        const text = `the handler of "${endpoint.name}" did not end in time`;
+        this.#sendFailed(endpoint, entry, context.position, ["ERR_RPC_HANDLER_TIMEOUT", text, null]);
+      }
+    }
+    context.running = false;
+    this.#finish(context);
   }
 
   /** The endpoint stops: nobody will answer what it deferred. With `abandon`, what still runs is given up too. */
@@ -133,9 +178,20 @@ export class HandlerRunner implements ContextHost {
     }
   }
 
-  /** onStop or onError failed: nobody asked, so loop 0 is told as of a one-way message. */
+  /** onStop, onError or an event method failed: nobody asked, so loop 0 is told. */
   reportHookFailure(endpoint: AttachedEndpoint, error: unknown): void {
-    this.#outbound.failure(RecordKind.SEND_FAILED, endpoint.id, 0, handlerFailure(endpoint.name, error));
+    this.#sendFailed(endpoint, -1, 0, handlerFailure(endpoint.name, error));
+  }
+
+  /** `onError` may throw or reject: then there is nobody left to tell but loop 0. */
+  tellEndpoint(endpoint: AttachedEndpoint, error: unknown): void {
+    const failed = (second: unknown): void => this.reportHookFailure(endpoint, second);
+    try {
+      const told = endpoint.behaviour.onError(error);
+      if (isThenable(told)) told.then(undefined, failed);
+    } catch (second) {
+      failed(second);
+    }
   }
 
   // ── ContextHost ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -150,7 +206,8 @@ export class HandlerRunner implements ContextHost {
 
   /** Throws an RpcError for a value that cannot travel; the ask is still open then. */
   answer(context: CallContext, value: unknown): void {
-    if (context.askSlot !== -1) this.#outbound.reply(context.askSlot, context.askGeneration, value);
+    if (context.askSlot !== -1) this.#answers.reply(context.askSlot, context.askGeneration, value);
+    else if (context.kind !== RecordKind.EVENT) this.#countHandled(context);
     context.state = ContextState.ANSWERED;
     context.endpoint.countProcessed();
     this.#finishIfEnded(context);
@@ -162,11 +219,11 @@ export class HandlerRunner implements ContextHost {
 
   // ── One message ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #run(context: CallContext, kind: number, codec: number, source: Uint8Array, length: number): void {
+  #run(context: CallContext, codec: number, source: Uint8Array, length: number): void {
     let result: unknown;
     let later: boolean;
     try {
-      result = this.#invoke(context, kind, this.#codec.decode(codec, source, length));
+      result = this.#invoke(context, this.#codec.decode(codec, source, length));
       // A look at `then` may run user code too.
       later = isThenable(result);
     } catch (error) {
@@ -176,7 +233,7 @@ export class HandlerRunner implements ContextHost {
     if (later) {
       this.#detach(context);
       context.counted = true;
-      context.endpoint.inFlight++;
+      context.endpoint.enterFlight(context.aside);
       (result as PromiseLike<unknown>).then(
         (value) => this.#returned(context, value),
         (error) => this.#threw(context, error),
@@ -187,8 +244,8 @@ export class HandlerRunner implements ContextHost {
   }
 
   /** Small on purpose: V8 would inline a handler into a larger function and compile both worse. */
-  #invoke(context: CallContext, kind: number, message: unknown): unknown {
-    return context.endpoint.behaviour.invoke(kind, message, context);
+  #invoke(context: CallContext, message: unknown): unknown {
+    return context.endpoint.behaviour.invoke(context.kind, message, context);
   }
 
   /** The handler has ended. Its message ends with it, unless its answer was deferred. */
@@ -204,7 +261,7 @@ export class HandlerRunner implements ContextHost {
     if (context.state === ContextState.ENDED) return;
     context.running = false;
     if (context.state === ContextState.ANSWERED) {
-      this.#tellEndpoint(context.endpoint, error);
+      this.tellEndpoint(context.endpoint, error);
       this.#finish(context);
     } else {
       this.#settleFailure(context, error);
@@ -222,7 +279,7 @@ export class HandlerRunner implements ContextHost {
     if (!context.detached) this.#detach(context);
     if (!context.counted) return;
     context.counted = false;
-    endpoint.inFlight--;
+    endpoint.leaveFlight(context.aside);
     this.#onReleased(endpoint);
   }
 
@@ -241,19 +298,8 @@ export class HandlerRunner implements ContextHost {
     context.state = ContextState.ANSWERED;
     context.endpoint.countFailed();
     this.#sendFailure(context, error);
-    this.#tellEndpoint(context.endpoint, error);
+    this.tellEndpoint(context.endpoint, error);
     this.#finishIfEnded(context);
-  }
-
-  /** `onError` may throw or reject: then there is nobody left to tell but loop 0. */
-  #tellEndpoint(endpoint: AttachedEndpoint, error: unknown): void {
-    const failed = (second: unknown): void => this.reportHookFailure(endpoint, second);
-    try {
-      const told = endpoint.behaviour.onError(error);
-      if (isThenable(told)) told.then(undefined, failed);
-    } catch (second) {
-      failed(second);
-    }
   }
 
   #sendFailure(context: CallContext, error: unknown): void {
@@ -263,8 +309,24 @@ export class HandlerRunner implements ContextHost {
     const failure = engineError
       ? ([error.code, `"${endpoint.name}": ${error.message}`, null] as const)
       : handlerFailure(endpoint.name, error);
-    if (context.askSlot === -1) this.#outbound.failure(RecordKind.SEND_FAILED, endpoint.id, 0, failure);
-    else this.#outbound.failure(RecordKind.FAILURE, context.askSlot, context.askGeneration, failure);
+    if (context.askSlot !== -1) {
+      this.#answers.failure(RecordKind.FAILURE, context.askSlot, context.askGeneration, failure);
+    } else if (context.kind === RecordKind.EVENT) {
+      this.#sendFailed(endpoint, -1, 0, failure);
+    } else {
+      this.#sendFailed(endpoint, context.entry, context.position, failure);
+    }
+  }
+
+  /** Entry and position name the message, so that a crash right after does not count it a second time; -1: no message. */
+  #sendFailed(endpoint: AttachedEndpoint, entry: number, position: number, failure: Failure): void {
+    this.#answers.failure(RecordKind.SEND_FAILED, endpoint.id, position, failure, entry);
+  }
+
+  /** Mark, count, free: so that recovery knows which of the messages of a dead loop its counter knows already. */
+  #countHandled({ endpoint, entry }: CallContext): void {
+    this.#entries.markCounted(entry, endpoint.nextHandled);
+    endpoint.countHandled();
   }
 
   /** An answer given while the handler still runs leaves its message in flight: a serial endpoint waits for the end. */
@@ -274,11 +336,11 @@ export class HandlerRunner implements ContextHost {
 
   #finish(context: CallContext): void {
     context.state = ContextState.ENDED;
-    this.#outbound.release(context.entry);
+    this.#answers.release(context.entry);
     if (!context.detached) return;
     context.detached = false;
     this.#contexts[context.entry] = undefined;
-    if (context.counted) context.endpoint.inFlight--;
+    if (context.counted) context.endpoint.leaveFlight(context.aside);
     context.counted = false;
     this.#onReleased(context.endpoint);
   }
@@ -290,15 +352,44 @@ export class HandlerRunner implements ContextHost {
 
   #drop(record: TakenRecord): void {
     this.droppedCount++;
-    if ((record.flags & RecordFlag.LARGE) !== 0) this.#outbound.report(RecordKind.TICKET_DROPPED, record.sender);
-    this.#outbound.release(record.entry);
+    if ((record.flags & RecordFlag.LARGE) !== 0) this.#answers.report(RecordKind.TICKET_DROPPED, record.sender);
+    if (record.entry !== -1) this.#answers.release(record.entry);
   }
 
-  #pull(endpoint: AttachedEndpoint, record: TakenRecord): void {
-    const { kind, codec, askSlot, askGeneration, deadline } = record;
-    this.#pulls.set(record.entry, { endpoint, kind, codec, askSlot, askGeneration, deadline });
-    endpoint.inFlight++;
-    this.#outbound.report(RecordKind.PULL, record.sender, 0, record.entry);
+  #pull(endpoint: AttachedEndpoint, record: TakenRecord, aside: boolean): void {
+    const { kind, codec, askSlot, askGeneration, deadline, position } = record;
+    this.#pulls.set(record.entry, { endpoint, kind, codec, askSlot, askGeneration, deadline, position, aside });
+    endpoint.enterFlight(aside);
+    this.#answers.report(RecordKind.PULL, record.sender, 0, record.entry);
+  }
+
+  // ── Handlers that never settle ─────────────────────────────────────────────────────────────────────────────────────
+
+  #watchOverdue(context: CallContext): void {
+    this.#overdue.push({ context, sinceMs: this.#clock.now() });
+    if (this.#overdue.length === 1) this.#armOverdue(HANDLER_GRACE_MS);
+  }
+
+  #armOverdue(delayMs: number): void {
+    this.#clock.setTimeout(() => this.#sweepOverdue(), Math.max(1, delayMs)).unref();
+  }
+
+  /** A concurrent endpoint gets its slot back. A serial one stays suspended: its handler may yet write to its state. */
+  #sweepOverdue(): void {
+    const nowMs = this.#clock.now();
+    while (this.#overdue.length > 0) {
+      const { context, sinceMs } = this.#overdue[0] as { context: CallContext; sinceMs: number };
+      const ageMs = nowMs - sinceMs;
+      if (context.running && context.state !== ContextState.ENDED) {
+        if (ageMs < HANDLER_GRACE_MS) {
+          this.#armOverdue(HANDLER_GRACE_MS - ageMs);
+          return;
+        }
+        if (context.endpoint.serial) this.#answers.report(RecordKind.STUCK, context.endpoint.id, 0, Math.round(ageMs));
+        else this.giveUp(context.entry);
+      }
+      this.#overdue.shift();
+    }
   }
 }
 

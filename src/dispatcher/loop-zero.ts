@@ -22,6 +22,8 @@ export interface LoopZeroHandler {
   onInboxRoom(endpoint: number): void;
   /** A loop's mailbox has room again. */
   onMailboxRoom(loop: number): void;
+  /** Runs messages of loop 0's own endpoints. True if there was anything to do. */
+  serve(): boolean;
 }
 
 export class LoopZero {
@@ -106,7 +108,8 @@ export class LoopZero {
 
   readonly #poll = (): void => {
     if (this.#closed) return;
-    if (this.#drain()) {
+    const drained = this.#drain();
+    if (this.#handler.serve() || drained) {
       this.#emptyPolls = 0;
       this.#clock.setImmediate(this.#poll);
     } else if (this.#emptyPolls++ < LOOP0_EMPTY_POLLS) {

@@ -3,7 +3,7 @@
  */
 import { ASKS_OUTSTANDING_MAX, IN_FLIGHT_ENTRIES_PER_LOOP, LOOPS_MAX } from "../common/limits.js";
 import { AskTable } from "../inbox/ask-table.js";
-import { Doorbell, InboxProducer, RecordReader, type RingPlace } from "../inbox/inbox.js";
+import { type Bell, Doorbell, InboxProducer, RecordReader, type RingPlace } from "../inbox/inbox.js";
 import { COUNTER_WORDS, ENTRY_WORDS, LOOP_CONTROL_WORDS, RING_OPEN, TABLE_ENTRIES } from "../inbox/layout.js";
 import { MAILBOX_MEMBER } from "../inbox/loop-queues.js";
 import { envRegionWords, GroupBell, LoopBell, Parker, Parking } from "../inbox/parking.js";
@@ -20,6 +20,8 @@ export class MainLoopMemory {
   readonly parking: Parking;
   readonly ready: CollectedReadySet;
   readonly asks: AskTable;
+  /** Control line and in-flight table of loop 0's own endpoints. */
+  readonly loopZero: { readonly control: Region; readonly entries: Region };
   readonly #allocator = new SegmentAllocator();
   readonly #sharedReady: ReadySet;
 
@@ -30,6 +32,10 @@ export class MainLoopMemory {
       loopZeroReady: allocate(readySetWords(LOOP_ZERO_MEMBERS)),
       sharedReady: allocate(readySetWords(ENDPOINT_MEMBERS)),
       asks: allocate(ASKS_OUTSTANDING_MAX),
+    };
+    this.loopZero = {
+      control: allocate(LOOP_CONTROL_WORDS),
+      entries: allocate(TABLE_ENTRIES + IN_FLIGHT_ENTRIES_PER_LOOP * ENTRY_WORDS),
     };
     const { env, loopZeroReady, sharedReady, asks } = this.regions;
     this.parking = new Parking(this.segment(env).words, env.word, LOOPS_MAX);
@@ -117,6 +123,11 @@ export class MainLoopMemory {
   ): InboxProducer {
     const ready = new ReadySet(this.words(regions.ready), regions.ready.word, ENDPOINT_MEMBERS);
     const doorbell = new Doorbell(ready, endpoint, new LoopBell(this.parking, loop));
+    return new InboxProducer(this.place(ring), doorbell, writer, budget);
+  }
+
+  /** The Inbox of an endpoint of loop 0: nobody has to be rung on another thread. */
+  ownProducer(ring: RingRegion, doorbell: Bell, writer: PayloadWriter, budget: SpillBudget): InboxProducer {
     return new InboxProducer(this.place(ring), doorbell, writer, budget);
   }
 

@@ -17,10 +17,11 @@ import {
 } from "../common/limits.js";
 import type { InFlightTable } from "../inbox/in-flight-table.js";
 import { type RecordReader, TakeResult } from "../inbox/inbox.js";
-import { LOOP_BUSY_MS, LOOP_DROPPED, LOOP_ENDPOINT, LOOP_STATUS, LoopStatus } from "../inbox/layout.js";
+import { LOOP_BUSY_MS, LOOP_STATUS, LoopStatus } from "../inbox/layout.js";
 import { type LoopQueues, MAILBOX_MEMBER } from "../inbox/loop-queues.js";
 import { RecordKind, TakenRecord } from "../inbox/record.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
+import { type EndpointGate, EndpointServer } from "./endpoint-server.js";
 import type { HandlerRunner } from "./handler-runner.js";
 import type { Outbound } from "./outbound.js";
 
@@ -38,7 +39,7 @@ export interface MessageLoopOptions {
   readonly control: number;
 }
 
-export class MessageLoop {
+export class MessageLoop implements EndpointGate {
   readonly #clock: Clock;
   readonly #throughput: number;
   readonly #queues: LoopQueues;
@@ -47,11 +48,10 @@ export class MessageLoop {
   readonly #outbound: Outbound;
   readonly #words: Int32Array;
   readonly #control: number;
-  readonly #endpoints = new Map<number, AttachedEndpoint>();
+  readonly #server: EndpointServer;
   readonly #record = new TakenRecord();
   readonly #ended: Promise<void>;
   #end: () => void = () => {};
-  #runner: HandlerRunner | null = null;
 
   #turnScheduled = false;
   #inTurn = false;
@@ -62,8 +62,6 @@ export class MessageLoop {
   #busyMs = 0;
   /** The last turn found nothing: the next one may park. */
   #idle = false;
-  /** No in-flight entry is free: only the mailbox is read until a handler settles. */
-  #saturated = false;
 
   constructor(options: MessageLoopOptions) {
     this.#clock = options.clock;
@@ -74,6 +72,8 @@ export class MessageLoop {
     this.#outbound = options.outbound;
     this.#words = options.controlWords;
     this.#control = options.control;
+    const { entries, outbound: answers, controlWords, control } = options;
+    this.#server = new EndpointServer({ entries, answers, gate: this, controlWords, control }, this.#record);
     this.#ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -81,22 +81,19 @@ export class MessageLoop {
 
   /** Runs until loop 0 asks this loop to stop. */
   run(runner: HandlerRunner): Promise<void> {
-    this.#runner = runner;
+    this.#server.start(runner);
     this.schedule();
     return this.#ended;
   }
 
   add(endpoint: AttachedEndpoint, join: (queues: LoopQueues) => void): void {
-    this.#endpoints.set(endpoint.id, endpoint);
+    this.#server.add(endpoint);
     join(this.#queues);
     this.schedule();
   }
 
   remove(id: number): void {
-    const endpoint = this.#endpoints.get(id);
-    if (endpoint === undefined) return;
-    this.#endpoints.delete(id);
-    if (endpoint.shared) this.#queues.leaveShared(id);
+    this.#server.remove(id);
   }
 
   /** Called when this loop was rung, and by whoever has given it something to do. */
@@ -106,15 +103,24 @@ export class MessageLoop {
     this.#clock.setImmediate(this.#turn);
   }
 
-  /** A message of `endpoint` that outlived its turn has ended. Goes on with its Inbox at once if the turn allows. */
+  /** A message of `endpoint` that outlived its turn has ended. */
   released(endpoint: AttachedEndpoint): void {
-    if (this.#saturated) {
-      this.#saturated = false;
-      this.schedule();
+    this.#server.released(endpoint);
+  }
+
+  // ── EndpointGate ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  block(endpoint: AttachedEndpoint): void {
+    if (endpoint.shared) this.#queues.saturate(endpoint.id);
+    else {
+      // Its ring may hold more than was collected; the bit is spent, so the look must be owed privately.
+      this.#queues.own.mask(endpoint.id);
+      this.#queues.own.keep(endpoint.id);
     }
-    if (endpoint.quiescing) this.#reportIfQuiet(endpoint);
-    if (!endpoint.blocked || endpoint.inFlight >= endpoint.concurrency) return;
-    endpoint.blocked = false;
+  }
+
+  /** Goes on with the endpoint's Inbox at once if the turn allows. */
+  unblock(endpoint: AttachedEndpoint): void {
     if (endpoint.shared) this.#queues.reopen(endpoint.id);
     else this.#queues.own.unmask(endpoint.id);
     if (this.#inTurn) return;
@@ -123,6 +129,19 @@ export class MessageLoop {
     this.#nowMs = this.#clock.now();
     if (!endpoint.shared && this.#mayTake(this.#throughput, this.#turnEndsMs))
       this.#servePinned(endpoint, this.#throughput, this.#turnEndsMs);
+    this.schedule();
+  }
+
+  leave(endpoint: AttachedEndpoint): void {
+    if (endpoint.shared) this.#queues.leaveShared(endpoint.id);
+    else this.#queues.own.unmask(endpoint.id);
+  }
+
+  beforeHandler(): void {
+    this.#queues.ringSibling();
+  }
+
+  desaturated(): void {
     this.schedule();
   }
 
@@ -174,7 +193,7 @@ export class MessageLoop {
 
   #park(): void {
     this.#words[this.#control + LOOP_STATUS] = LoopStatus.PARKED;
-    if (this.#outbound.congested || this.#saturated ? this.#queues.parkForMailbox() : this.#queues.park()) return;
+    if (this.#outbound.congested || this.#server.saturated ? this.#queues.parkForMailbox() : this.#queues.park()) return;
     this.#words[this.#control + LOOP_STATUS] = LoopStatus.BUSY;
     this.#idle = false;
     this.schedule();
@@ -182,7 +201,7 @@ export class MessageLoop {
 
   /** True while this turn has messages and time left, replies find room, and entries are free. */
   #mayTake(messagesMax: number, endsMs: number): boolean {
-    return this.#taken < messagesMax && this.#nowMs < endsMs && !this.#outbound.congested && !this.#saturated;
+    return this.#taken < messagesMax && this.#nowMs < endsMs && !this.#outbound.congested && !this.#server.saturated;
   }
 
   #servePinnedInboxes(): void {
@@ -198,7 +217,7 @@ export class MessageLoop {
         this.#readMailbox();
         continue;
       }
-      const endpoint = this.#endpoints.get(member);
+      const endpoint = this.#server.get(member);
       // A mark that outlived its endpoint: its ring is gone, there is nothing to look at.
       if (endpoint === undefined) own.settle(member);
       else this.#servePinned(endpoint, messagesMax, endsMs);
@@ -220,7 +239,7 @@ export class MessageLoop {
     while (this.#mayTake(this.#throughput, this.#turnEndsMs)) {
       const member = this.#queues.shared.next();
       if (member === -1) return;
-      const endpoint = this.#endpoints.get(member);
+      const endpoint = this.#server.get(member);
       if (endpoint === undefined) {
         this.#queues.shared.mask(member);
         continue;
@@ -236,43 +255,11 @@ export class MessageLoop {
 
   /** Takes and serves one message. */
   #take(endpoint: AttachedEndpoint): TakeResult {
-    const record = this.#record;
-    const result = endpoint.consumer.take(record, this.#entries, this.#nowMs | 0);
-    if (result !== TakeResult.TAKEN) {
-      this.#saturated = result === TakeResult.SATURATED;
-      return result;
-    }
+    const result = this.#server.take(endpoint, this.#nowMs);
+    if (result !== TakeResult.TAKEN) return result;
     this.#taken++;
-    // Before any user code: what else waits must not wait for this handler while a core idles.
-    this.#queues.ringSibling();
-    if (record.kind === RecordKind.STOP) {
-      this.#outbound.report(RecordKind.STOP_TAKEN, endpoint.id);
-      this.#outbound.release(record.entry);
-      return result;
-    }
-    const runner = this.#runner as HandlerRunner;
-    endpoint.countTaken();
-    if (endpoint.abandoned) {
-      runner.abandon(endpoint, record);
-      return result;
-    }
-    this.#words[this.#control + LOOP_ENDPOINT] = endpoint.id;
-    runner.serve(endpoint, record, this.#nowMs | 0);
-    this.#words[this.#control + LOOP_ENDPOINT] = 0;
-    this.#words[this.#control + LOOP_DROPPED] = runner.droppedCount;
     this.#nowMs = this.#clock.now();
-    if (endpoint.inFlight >= endpoint.concurrency) this.#block(endpoint);
     return result;
-  }
-
-  #block(endpoint: AttachedEndpoint): void {
-    endpoint.blocked = true;
-    if (endpoint.shared) this.#queues.saturate(endpoint.id);
-    else {
-      // Its ring may hold more than was collected; the bit is spent, so the look must be owed privately.
-      this.#queues.own.mask(endpoint.id);
-      this.#queues.own.keep(endpoint.id);
-    }
   }
 
   // ── The mailbox ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -280,59 +267,20 @@ export class MessageLoop {
   #readMailbox(): void {
     if (this.#outbound.congested) this.#outbound.refill();
     const record = this.#record;
-    const runner = this.#runner as HandlerRunner;
-    while (this.#mailbox.read(record)) {
+    const mailbox = this.#mailbox;
+    while (mailbox.peek(record)) {
       this.#taken++;
-      switch (record.kind) {
-        case RecordKind.CANCEL:
-          runner.cancel(record.sender, record.askSlot, record.askGeneration);
-          break;
-        case RecordKind.BODY:
-        case RecordKind.GONE:
-          runner.deliverBody(record.askSlot, record.sender, record.kind === RecordKind.GONE);
-          break;
-        case RecordKind.QUIESCE:
-          this.#quiesce(record.askSlot, record.sender === 1);
-          break;
-        case RecordKind.ON_STOP:
-          this.#stopEndpoint(record.askSlot);
-          break;
+      if (record.kind === RecordKind.BROADCAST || record.kind === RecordKind.EVENT) {
+        const endpoint = record.askSlot;
+        // Without a free entry it is dropped, and said so: nothing in a mailbox waits.
+        if (mailbox.claim(record, this.#entries, this.#nowMs | 0) === -1) mailbox.release();
+        this.#server.serveAside(endpoint, record, this.#nowMs);
+      } else {
+        mailbox.release();
+        this.#server.onControl(record);
       }
     }
     this.#queues.own.settle(MAILBOX_MEMBER);
     this.#nowMs = this.#clock.now();
-  }
-
-  #quiesce(id: number, abandon: boolean): void {
-    const endpoint = this.#endpoints.get(id);
-    if (endpoint === undefined) return;
-    // To abandon is not to quiesce: STOP may still be in the Inbox, and nothing before it is run any more.
-    if (abandon) endpoint.abandoned = true;
-    else endpoint.quiescing = true;
-    (this.#runner as HandlerRunner).failOpen(endpoint, abandon);
-    this.#reportIfQuiet(endpoint);
-  }
-
-  #reportIfQuiet(endpoint: AttachedEndpoint): void {
-    if (!endpoint.quiescing || endpoint.inFlight > 0) return;
-    endpoint.quiescing = false;
-    this.#outbound.report(RecordKind.QUIESCED, endpoint.id);
-  }
-
-  #stopEndpoint(id: number): void {
-    const endpoint = this.#endpoints.get(id);
-    if (endpoint === undefined) return;
-    const stopped = (failure: unknown): void => {
-      this.remove(id);
-      if (failure !== undefined) (this.#runner as HandlerRunner).reportHookFailure(endpoint, failure);
-      this.#outbound.report(RecordKind.STOPPED, id);
-    };
-    const onStop = async (): Promise<void> => {
-      await endpoint.behaviour.onStop();
-    };
-    onStop().then(
-      () => stopped(undefined),
-      (error) => stopped(error ?? new Error("onStop rejected without a reason")),
-    );
   }
 }

@@ -9,10 +9,11 @@ import type { InFlightTable } from "../inbox/in-flight-table.js";
 import { type InboxProducer, Overflow } from "../inbox/inbox.js";
 import { OutgoingRecord, RecordFlag, RecordKind } from "../inbox/record.js";
 import { type MessageCodec, PayloadCodec } from "../rpc/codec.js";
+import type { Answers } from "./answers.js";
 import { encodeFailure, type Failure } from "./failure.js";
 import type { Body } from "./loop-protocol.js";
 
-export class Outbound {
+export class Outbound implements Answers {
   readonly #producer: InboxProducer;
   readonly #codec: MessageCodec;
   readonly #bodyPort: MessagePort;
@@ -56,9 +57,9 @@ export class Outbound {
     this.#postPayload(RecordKind.REPLY, askSlot, askGeneration);
   }
 
-  failure(kind: number, askSlot: number, askGeneration: number, failure: Failure): void {
+  failure(kind: number, subject: number, generation: number, failure: Failure, entry = -1): void {
     encodeFailure(this.#codec, failure);
-    this.#postPayload(kind, askSlot, askGeneration);
+    this.#postPayload(kind, subject, generation, entry);
   }
 
   /** A record without payload. */
@@ -67,9 +68,10 @@ export class Outbound {
     this.#producer.flush();
   }
 
-  #postPayload(kind: number, askSlot: number, askGeneration: number): void {
+  #postPayload(kind: number, askSlot: number, askGeneration: number, entry = 0): void {
     const codec = this.#codec;
     const record = this.#record.setHeaderOnly(kind, askSlot, askGeneration);
+    record.endpointGeneration = entry;
     if (codec.length > this.#producer.inlinePayloadBytesMax) {
       // The body goes first, so that it is there when loop 0 reads the record.
       const bytes = codec.bytes.slice(0, codec.length);

@@ -2,6 +2,7 @@
  * Puts a message loop together on its worker thread and runs it. Everything a worker loads starts here, so nothing
  * below may import piscina, node:net or node:tls.
  */
+import { receiveMessageOnPort } from "node:worker_threads";
 import { systemClock } from "../common/clock.js";
 import { IN_FLIGHT_ENTRIES_PER_LOOP, OVERFLOW_LIST_BYTES_MAX } from "../common/limits.js";
 import { InFlightTable } from "../inbox/in-flight-table.js";
@@ -15,7 +16,7 @@ import { expose } from "./control-plane.js";
 import { HandlerRunner } from "./handler-runner.js";
 import { LoopEndpoints } from "./loop-endpoints.js";
 import { LoopMemory } from "./loop-memory.js";
-import type { LoopStart } from "./loop-protocol.js";
+import type { Body, LoopStart } from "./loop-protocol.js";
 import { MessageLoop } from "./message-loop.js";
 import { Outbound } from "./outbound.js";
 
@@ -63,8 +64,9 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
     codec,
     clock,
     asks: memory.asks,
-    outbound: out,
-    bodyPort: start.bodyPort,
+    entries: table,
+    answers: out,
+    takeBody: () => (receiveMessageOnPort(start.bodyPort) as { message: Body } | undefined)?.message,
     onReleased: (endpoint) => loop.released(endpoint),
   });
   // Exposed ports keep this thread's event loop alive: a pending waitAsync alone would let it exit.

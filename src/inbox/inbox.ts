@@ -22,8 +22,13 @@ import type { Segment } from "./segment.js";
 import type { SpillBudget } from "./spill-queue.js";
 import { SpillQueue } from "./spill-queue.js";
 
+/** What is pressed when a ring has news, or room again. */
+export interface Bell {
+  press(): void;
+}
+
 /** A ready bit and who is rung when it is set. */
-export class Doorbell {
+export class Doorbell implements Bell {
   readonly #set: ReadySet;
   readonly #member: number;
   readonly #bell: LoopBell | GroupBell;
@@ -75,7 +80,7 @@ export interface RingPlace {
 export class InboxProducer {
   readonly #segment: Segment;
   readonly #ring: RingProducer;
-  readonly #doorbell: Doorbell;
+  readonly #doorbell: Bell;
   readonly #writer: PayloadWriter;
   readonly #spill: SpillQueue;
   /** Payloads above this go by ticket. */
@@ -85,7 +90,7 @@ export class InboxProducer {
 
   constructor(
     place: RingPlace,
-    doorbell: Doorbell,
+    doorbell: Bell,
     writer: PayloadWriter,
     budget: SpillBudget,
     rewindOffsetBytes?: number,
@@ -166,12 +171,12 @@ export class InboxProducer {
 export class RecordReader {
   readonly #segment: Segment;
   readonly #ring: RingConsumer;
-  readonly #room: Doorbell;
+  readonly #room: Bell;
   /** Index of the record last peeked at. */
   #peeked = EMPTY;
 
   /** @param room rings the producer when it waits for room. */
-  constructor(place: RingPlace, room: Doorbell) {
+  constructor(place: RingPlace, room: Bell) {
     this.#segment = place.segment;
     this.#ring = new RingConsumer(place.segment.words, place.base, place.capacityBytes);
     this.#room = room;
@@ -244,9 +249,9 @@ export class PinnedInboxConsumer implements InboxConsumer {
   readonly endpoint: number;
   readonly #segment: Segment;
   readonly #ring: RingConsumer;
-  readonly #room: Doorbell;
+  readonly #room: Bell;
 
-  constructor(endpoint: number, place: RingPlace, room: Doorbell) {
+  constructor(endpoint: number, place: RingPlace, room: Bell) {
     this.endpoint = endpoint;
     this.#segment = place.segment;
     this.#ring = new RingConsumer(place.segment.words, place.base, place.capacityBytes);
@@ -277,11 +282,11 @@ export class SharedInboxConsumer implements InboxConsumer {
   readonly #lock: number;
   readonly #owner: number;
   readonly #ring: RingConsumer;
-  readonly #room: Doorbell;
+  readonly #room: Bell;
   readonly #ready: SharedReadySet;
 
   /** @param owner lock word of this loop: `lockOwner(loop, epoch)`. */
-  constructor(endpoint: number, place: RingPlace, owner: number, room: Doorbell, ready: SharedReadySet) {
+  constructor(endpoint: number, place: RingPlace, owner: number, room: Bell, ready: SharedReadySet) {
     this.endpoint = endpoint;
     this.#segment = place.segment;
     this.#words = place.segment.words;

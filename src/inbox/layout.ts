@@ -151,7 +151,9 @@ export const LoopStatus = { STARTING: 0, BUSY: 1, SPINNING: 2, PARKED: 3, STOPPE
 export const COUNTER_PROCESSED = 0;
 export const COUNTER_FAILED = 1;
 export const COUNTER_TAKEN = 2;
-export const COUNTER_COUNT = 3;
+/** One-way messages handled. */
+export const COUNTER_HANDLED = 3;
+export const COUNTER_COUNT = 4;
 export const COUNTER_WORDS = LINE_WORDS;
 
 function checkLayout(holds: boolean, rule: string): void {

@@ -29,9 +29,9 @@ export const RecordKind = {
   CALL: 4,
   /** The backlog's last record: nothing of the endpoint follows. */
   STOP: 5,
-  /** One-way message to every replica. By mailbox: ASK_SLOT: endpoint id. Payload: the message. */
+  /** One-way message for every replica. By mailbox; ASK_SLOT: endpoint id; payload: the message. */
   BROADCAST: 6,
-  /** A connection event. By mailbox: ASK_SLOT: endpoint id. Payload: [method, address, error]. */
+  /** Network event. In an Inbox, or by mailbox with ASK_SLOT: endpoint id. Payload: [method, address, error]. */
   EVENT: 7,
 
   /** Loop to loop 0: the reply. Payload: the value. */
@@ -40,7 +40,10 @@ export const RecordKind = {
   FAILURE: 17,
   /** Loop to loop 0: the deadline had passed when the message was taken; it never ran. No payload. */
   EXPIRED: 18,
-  /** Loop to loop 0: a one-way message failed. ASK_SLOT: endpoint id. Payload: [code, text, cause]. */
+  /**
+   * Loop to loop 0: a one-way message failed. ASK_SLOT: endpoint id; ASK_GENERATION: position of its record;
+   * ENDPOINT_GENERATION: its entry index, or -1 for what is no message. Payload: [code, text, cause].
+   */
   SEND_FAILED: 19,
   /** Loop to loop 0: STOP was taken. ASK_SLOT: endpoint id. */
   STOP_TAKEN: 20,
@@ -52,6 +55,11 @@ export const RecordKind = {
   PULL: 23,
   /** Loop to loop 0: the message of this ticket was dropped by its taker. ASK_SLOT: ticket. */
   TICKET_DROPPED: 24,
+  /**
+   * Loop to loop 0: a serial endpoint is suspended by a handler that does not end. ASK_SLOT: endpoint id;
+   * SENDER: how long its asker has been gone, ms; ASK_GENERATION: 1 when a new instance of it could not be started.
+   */
+  STUCK: 30,
 
   /** Loop 0 to a mailbox: the ask was cancelled. ASK_SLOT, ASK_GENERATION: the ask; SENDER: entry index. */
   CANCEL: 32,
@@ -63,6 +71,10 @@ export const RecordKind = {
   BODY: 35,
   /** Loop 0 to a mailbox: the ask of this ticket has ended, there is no body. ASK_SLOT: ticket; SENDER: entry index. */
   GONE: 36,
+  /** Loop 0 to a mailbox: a handler has had its time. ASK_SLOT: endpoint id; ASK_GENERATION: position; SENDER: entry. */
+  EXPIRE: 38,
+  /** Loop 0 to a mailbox: the endpoint has failed; drop what is still taken. ASK_SLOT: endpoint id. */
+  ABANDON_ENDPOINT: 39,
 } as const;
 
 export const RecordFlag = {

@@ -1,0 +1,55 @@
+/**
+ * How an endpoint on loop 0 answers: as a message loop does, but to itself. What it answers is encoded and decoded all
+ * the same, so that a value means the same wherever its endpoint runs. Main thread only.
+ */
+import type { InFlightTable } from "../inbox/in-flight-table.js";
+import { RecordKind, TakenRecord } from "../inbox/record.js";
+import type { MessageCodec } from "../rpc/codec.js";
+import type { Answers } from "./answers.js";
+import { encodeFailure, type Failure } from "./failure.js";
+
+export class LoopZeroAnswers implements Answers {
+  readonly #codec: MessageCodec;
+  readonly #entries: InFlightTable;
+  readonly #onRecord: (record: TakenRecord) => void;
+  readonly #record = new TakenRecord(8);
+
+  /** @param onRecord what loop 0 does with the records of any loop. */
+  constructor(codec: MessageCodec, entries: InFlightTable, onRecord: (record: TakenRecord) => void) {
+    this.#codec = codec;
+    this.#entries = entries;
+    this.#onRecord = onRecord;
+  }
+
+  reply(askSlot: number, askGeneration: number, value: unknown): void {
+    this.#codec.encode(value);
+    this.#tell(RecordKind.REPLY, askSlot, askGeneration, true);
+  }
+
+  failure(kind: number, subject: number, generation: number, failure: Failure, entry = -1): void {
+    encodeFailure(this.#codec, failure);
+    this.#record.endpointGeneration = entry;
+    this.#tell(kind, subject, generation, true);
+  }
+
+  report(kind: number, subject: number, generation = 0, detail = 0): void {
+    this.#record.sender = detail;
+    this.#tell(kind, subject, generation, false);
+  }
+
+  release(entry: number): void {
+    this.#entries.free(entry);
+  }
+
+  #tell(kind: number, subject: number, generation: number, payload: boolean): void {
+    const record = this.#record;
+    const codec = this.#codec;
+    record.kind = kind;
+    record.askSlot = subject;
+    record.askGeneration = generation;
+    record.codec = payload ? codec.payloadCodec : 0;
+    record.scratch = codec.bytes;
+    record.payloadBytes = payload ? codec.length : 0;
+    this.#onRecord(record);
+  }
+}
