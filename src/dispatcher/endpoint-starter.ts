@@ -15,6 +15,7 @@ import type { PayloadWriter } from "../inbox/record.js";
 import { SpillBudget, type SpillTotal } from "../inbox/spill-queue.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import type { EndpointDescription } from "../rpc/rpc-definition.js";
+import { isIsolated } from "../rpc/rpc-endpoint.js";
 import { envStopped, noLoops } from "./dispatch-errors.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
 import { failureToError } from "./failure.js";
@@ -24,6 +25,7 @@ import type { AttachRequest, ControlResult, EncodedValue } from "./loop-protocol
 import type { LoopZero } from "./loop-zero.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
 import type { HostedMessageLoop, MessageLoops } from "./message-loops.js";
+import { notSupportedYet } from "./not-supported-yet.js";
 
 export interface EndpointSetup {
   readonly inboxBytes: number;
@@ -92,6 +94,7 @@ export class EndpointStarter {
         scout.control.call((remote) => remote.describe(module)),
       );
       const description = this.#unwrap(name, described);
+      if (isIsolated(description.kind)) throw notSupportedYet(`endpoint "${name}": kind ${description.kind}`);
       const loops = this.#place(name, description, setup.loop);
       const endpoint = this.#create(name, description, loops, setup, id);
       await this.#attach(endpoint, module, args, setup);

@@ -16,6 +16,7 @@ import { encodeFailure, type Failure } from "./failure.js";
 import type { LoopMemory } from "./loop-memory.js";
 import type { AttachRequest, ControlResult, EncodedValue, LoopControl } from "./loop-protocol.js";
 import type { MessageLoop } from "./message-loop.js";
+import { NO_ENV_ON_LOOPS } from "./not-supported-yet.js";
 
 type Definition = unknown;
 type EndpointClass = new (args: unknown) => RpcEndpoint;
@@ -116,11 +117,17 @@ async function makeBehaviour(
 ): Promise<{ behaviour: EndpointBehaviour; serial: boolean }> {
   if (isRpcService(definition)) {
     const { create, serial } = serviceInternals(definition);
-    return { behaviour: new ServiceBehaviour(request.name, await create({ args })), serial };
+    return {
+      behaviour: new ServiceBehaviour(
+        request.name,
+        await create(Object.assign(Object.create(NO_ENV_ON_LOOPS), { args })),
+      ),
+      serial,
+    };
   }
   const { kind } = describeDefinition(definition);
   const instance = new (definition as EndpointClass)(args);
-  bindEndpoint(instance, request.replica);
+  bindEndpoint(instance, Object.assign(Object.create(NO_ENV_ON_LOOPS), { replica: request.replica }));
   await instance.onStart({ restarts: 0, reason: null });
   return { behaviour: new ClassBehaviour(request.name, instance), serial: kind === "serial" };
 }
