@@ -24,11 +24,17 @@ export type { RpcErrorCode, RpcRemoteError } from "./common/errors.js";
 export { isRpcError, RpcError } from "./common/errors.js";
 // Addresses and errors
 export { RpcAddress } from "./rpc/rpc-address.js";
-export type { RpcCallContext, RpcContext, RpcDeferred, RpcSendContext } from "./rpc/rpc-context.js";
+export type { RpcCallContext, RpcContext, RpcSendContext } from "./rpc/rpc-context.js";
 export type { RpcReplica, RpcStart } from "./rpc/rpc-endpoint.js";
 // Endpoints
-export { RpcEndpoint, ThreadSafeRpcEndpoint, unsupportedMessage } from "./rpc/rpc-endpoint.js";
-export type { RpcEndpointOptions } from "./rpc/rpc-endpoint-options.js";
+export {
+  IsolatedRpcEndpoint,
+  IsolatedThreadSafeRpcEndpoint,
+  RpcEndpoint,
+  ThreadSafeRpcEndpoint,
+  unsupportedMessage,
+} from "./rpc/rpc-endpoint.js";
+export type { RpcEndpointKind, RpcEndpointOptions } from "./rpc/rpc-endpoint-options.js";
 export type {
   RpcAbortable,
   RpcAskOptions,
@@ -39,18 +45,23 @@ export type {
 // References and what they carry
 export { isRpcEndpointRef } from "./rpc/rpc-endpoint-ref.js";
 export type {
+  RpcAskCounts,
   RpcConfValues,
   RpcDeadLetter,
   RpcEndpointStats,
+  RpcEndpointStuck,
   RpcEnvEvents,
   RpcEnvOptions,
   RpcEnvStats,
   RpcLogger,
   RpcLoopCrash,
   RpcLoopStats,
-  RpcShutdownOptions,
+  RpcMainLoopStats,
+  RpcOneWayCounts,
 } from "./rpc/rpc-env.js";
-export type { RpcAsk, RpcDefinition, RpcMessages, RpcReply, RpcService, RpcUntyped } from "./rpc/rpc-protocol.js";
+export type { RpcEnvView, RpcLookupOptions, RpcShutdownOptions } from "./rpc/rpc-env-view.js";
+export type { RpcMessages } from "./rpc/rpc-messages.js";
+export type { RpcAsk, RpcDeferred, RpcDefinition, RpcReply, RpcService, RpcUntyped } from "./rpc/rpc-protocol.js";
 export type { RpcServiceInit, RpcServiceOptions } from "./rpc/rpc-service.js";
 // Services
 export { defineService, defineStatefulService, withContext } from "./rpc/rpc-service.js";

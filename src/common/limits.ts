@@ -94,6 +94,8 @@ export const ASK_TIMEOUT_MS_DEFAULT = 120_000;
 export const ENDPOINT_START_TIMEOUT_MS = 30_000;
 /** Longest finite timeout, 12.4 days: deadlines are 32-bit milliseconds compared by wrapped difference. */
 export const TIMEOUT_MS_MAX = 2 ** 30 - 1;
+/** What `remainingMs` says when no time is left: the least that can still be passed on as a timeout. */
+export const TIMEOUT_MS_MIN = 0.001;
 /** After the timeout of a stop: for handlers that were told to give up, and for onStop. */
 export const STOP_GRACE_MS = 5_000;
 /** A handler that does not end after its ask has ended: then a concurrent endpoint takes its slot back. */

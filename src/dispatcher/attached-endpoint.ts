@@ -7,7 +7,7 @@ import { COUNTER_FAILED, COUNTER_HANDLED, COUNTER_PROCESSED, COUNTER_TAKEN } fro
 import { RecordKind } from "../inbox/record.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
 import type { RpcContext } from "../rpc/rpc-context.js";
-import type { RpcEndpoint } from "../rpc/rpc-endpoint.js";
+import type { RpcEndpoint, RpcStart } from "../rpc/rpc-endpoint.js";
 import { takesContext } from "../rpc/rpc-service.js";
 
 /** What a message of each kind means to an endpoint: an endpoint class, or the methods of a service. */
@@ -36,6 +36,20 @@ export type NetworkEvent = readonly [
 function callEventMethod(instance: RpcEndpoint, [method, address, error]: NetworkEvent): unknown {
   if (method === "onNetworkError") return instance.onNetworkError(error as RpcError, address);
   return instance[method](address);
+}
+
+/** Runs onStart. What it throws is told to the instance first, as Spark does, and then fails the start. */
+export async function startInstance(instance: RpcEndpoint, start: RpcStart): Promise<void> {
+  try {
+    await instance.onStart(start);
+  } catch (error) {
+    try {
+      await instance.onError(error);
+    } catch {
+      // The start fails with what it failed of first.
+    }
+    throw error;
+  }
 }
 
 export class ClassBehaviour implements EndpointBehaviour {

@@ -5,9 +5,13 @@
  * ANSWERED while its handler still runs after `reply`, and ENDED when its in-flight entry was given back.
  */
 import { RpcError } from "../common/errors.js";
+import { TIMEOUT_MS_MIN } from "../common/limits.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
-import type { RpcCallContext, RpcDeferred } from "../rpc/rpc-context.js";
+import type { RpcCallContext } from "../rpc/rpc-context.js";
+import type { RpcEnvView } from "../rpc/rpc-env-view.js";
+import type { RpcDeferred } from "../rpc/rpc-protocol.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
+import { NO_ENV_ON_LOOPS } from "./not-supported-yet.js";
 
 /** What a context needs of its loop. */
 export interface ContextHost {
@@ -72,6 +76,10 @@ export class CallContext implements RpcCallContext<unknown> {
     return (this.askSlot === -1) as false;
   }
 
+  get rpcEnv(): RpcEnvView {
+    return NO_ENV_ON_LOOPS.rpcEnv;
+  }
+
   get senderAddress(): RpcAddress | null {
     return null;
   }
@@ -84,7 +92,7 @@ export class CallContext implements RpcCallContext<unknown> {
 
   get remainingMs(): number {
     if (this.#deadline === 0) return Infinity;
-    return Math.max(0, this.#deadline - this.#host.nowMs());
+    return Math.max(TIMEOUT_MS_MIN, this.#deadline - this.#host.nowMs());
   }
 
   get signal(): AbortSignal {

@@ -13,6 +13,7 @@ export interface DispatcherEvents {
   deadLetter(endpoint: string, error: RpcError, count: number): void;
   loopCrashed(loop: number, blamed: string | null, error: unknown): void;
   endpointFailed(endpoint: string, error: RpcError): void;
+  endpointStuck(endpoint: string, loop: number, ageMs: number): void;
 }
 
 export interface DispatcherParts {
@@ -22,6 +23,10 @@ export interface DispatcherParts {
   readonly loops: MessageLoops;
   readonly poster: Poster;
   readonly events: DispatcherEvents;
+  /** True while that loop serves its endpoints. Loop 0 always does. */
+  isAlive(loop: number): boolean;
+  /** Tells a loop something about an endpoint of its, behind all that it was told before. */
+  tell(loop: number, kind: number, subject: number, generation?: number, detail?: number): void;
   /** Why nothing more can be sent to this endpoint. */
   refusal(endpoint: HostedEndpoint): RpcError;
   /** Forgets an endpoint that has stopped: its name and its memory may be used again. */

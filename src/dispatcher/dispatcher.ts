@@ -23,6 +23,8 @@ import { failureToError } from "./failure.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
 import type { LoopHostFactory } from "./loop-host.js";
 import { LoopZero, type LoopZeroHandler } from "./loop-zero.js";
+import { LoopZeroEndpoints } from "./loop-zero-endpoints.js";
+import { type LoopZeroSetup, LoopZeroStarter, type LoopZeroStarterOptions } from "./loop-zero-starter.js";
 import { MainLoopMemory } from "./main-loop-memory.js";
 import { MessageLoops } from "./message-loops.js";
 import { OutstandingAsks } from "./outstanding-asks.js";
@@ -39,6 +41,7 @@ export interface DispatcherOptions {
   readonly loopRingBytes: number;
   readonly hostFactory: LoopHostFactory;
   readonly events: DispatcherEvents;
+  readonly bind: LoopZeroStarterOptions["bind"];
 }
 
 export class Dispatcher implements DispatcherParts, LoopZeroHandler {
@@ -51,6 +54,8 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
   readonly events: DispatcherEvents;
   readonly #clock: Clock;
   readonly #loopZero: LoopZero;
+  readonly #zeroEndpoints: LoopZeroEndpoints;
+  readonly #zeroStarter: LoopZeroStarter;
   readonly #starter: EndpointStarter;
   readonly #stopper: EndpointStopper;
   readonly #replies: Replies;
@@ -82,6 +87,16 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       onDeath: (loop, error) => this.#crashes.recover(loop, error),
     });
     const { loops } = this;
+    this.#zeroEndpoints = new LoopZeroEndpoints({
+      clock,
+      codec,
+      memory,
+      throughput: options.throughput,
+      onRecord: (record) => this.onRecord(0, record),
+      onRoom: (endpoint) => this.onInboxRoom(endpoint),
+      wake: () => loopZero.wake(),
+    });
+    const zeroEndpoints = this.#zeroEndpoints;
     const refusal = (endpoint: HostedEndpoint): RpcError => this.refusal(endpoint);
     const onDeadLetter = (endpoint: string, error: RpcError): void => events.deadLetter(endpoint, error, 1);
     this.poster = new Poster({
@@ -95,6 +110,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       directory,
       refusal,
       onDeadLetter,
+      zeroEndpoints,
     });
     this.#starter = new EndpointStarter({
       clock,
@@ -108,13 +124,37 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       isAccepting: () => this.#accepting,
       onRing: (endpoint) => this.poster.rang(endpoint),
     });
-    this.#replies = new Replies({ codec, loops, asks, tickets, directory, poster: this.poster });
+    const { bind } = options;
+    const zeroParts = { clock, memory, directory, writer, spillTotal, endpoints: zeroEndpoints, bind };
+    this.#zeroStarter = new LoopZeroStarter(zeroParts);
+    this.#replies = new Replies({ codec, loops, asks, tickets, directory, poster: this.poster, zeroEndpoints });
     this.#stopper = new EndpointStopper(this, clock);
     this.#crashes = new CrashRecovery(this, loopZero, this.#stopper);
+    loopZero.start(memory.parker(() => loopZero.wake()));
   }
 
   setup(name: string, module: string, setup: EndpointSetup): Promise<HostedEndpoint> {
     return this.#starter.start(name, module, setup);
+  }
+
+  /** Sets up an instance or a service on loop 0. */
+  async setupOnLoopZero(name: string, given: object, setup: LoopZeroSetup): Promise<HostedEndpoint> {
+    this.#starter.checkName(name);
+    return this.#zeroStarter.start(name, given, setup);
+  }
+
+  /** The endpoint of an instance on loop 0. */
+  findInstance(instance: object): HostedEndpoint | undefined {
+    return this.#zeroStarter.find(instance);
+  }
+
+  isAlive(loop: number): boolean {
+    return loop === 0 || this.loops.get(loop).alive;
+  }
+
+  tell(loop: number, kind: number, subject: number, generation = 0, detail = 0): void {
+    if (loop === 0) this.#zeroEndpoints.tell(kind, subject, generation, detail);
+    else this.poster.postControl(this.loops.get(loop), kind, subject, generation, detail);
   }
 
   stop(endpoint: HostedEndpoint, timeoutMs: number): Promise<void> {
@@ -143,7 +183,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     endpoint.settleRoomWaiters(refusal);
     this.tickets.endAllOf(endpoint.id);
     this.directory.remove(endpoint);
-    if (!endpoint.shared) for (const loop of endpoint.loops) this.loops.get(loop).pinnedCount--;
+    if (!endpoint.shared) for (const loop of endpoint.loops) if (loop !== 0) this.loops.get(loop).pinnedCount--;
     // A dead loop's thread has exited, so nobody can touch the region any more.
     this.memory.release(endpoint.ring.region);
     for (const region of endpoint.counters) this.memory.release(region);
@@ -218,6 +258,10 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
   onInboxRoom(id: number): void {
     const endpoint = this.directory.get(id);
     if (endpoint?.producer.refill()) endpoint.settleRoomWaiters(null);
+  }
+
+  serve(): boolean {
+    return this.#zeroEndpoints.serve();
   }
 
   onMailboxRoom(loop: number): void {

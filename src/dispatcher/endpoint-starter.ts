@@ -15,6 +15,7 @@ import type { PayloadWriter } from "../inbox/record.js";
 import { SpillBudget, type SpillTotal } from "../inbox/spill-queue.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import type { EndpointDescription } from "../rpc/rpc-definition.js";
+import { isIsolated } from "../rpc/rpc-endpoint.js";
 import { envStopped, noLoops } from "./dispatch-errors.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
 import { failureToError } from "./failure.js";
@@ -24,10 +25,13 @@ import type { AttachRequest, ControlResult, EncodedValue } from "./loop-protocol
 import type { LoopZero } from "./loop-zero.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
 import type { HostedMessageLoop, MessageLoops } from "./message-loops.js";
+import { notSupportedYet } from "./not-supported-yet.js";
 
 export interface EndpointSetup {
   readonly inboxBytes: number;
   readonly concurrency: number;
+  /** Milliseconds, or Infinity. */
+  readonly handlerTimeoutMs: number;
   /** Loop of a serial endpoint, by hand. */
   readonly loop: number | undefined;
   readonly args: unknown;
@@ -76,7 +80,7 @@ export class EndpointStarter {
 
   /** Makes an endpoint from a module; resolves when every replica's onStart has finished. */
   async start(name: string, module: string, setup: EndpointSetup): Promise<HostedEndpoint> {
-    this.#checkName(name);
+    this.checkName(name);
     const args = this.#encodeArgs(setup.args);
     const id = this.#directory.reserve(name);
     try {
@@ -92,6 +96,7 @@ export class EndpointStarter {
         scout.control.call((remote) => remote.describe(module)),
       );
       const description = this.#unwrap(name, described);
+      if (isIsolated(description.kind)) throw notSupportedYet(`endpoint "${name}": kind ${description.kind}`);
       const loops = this.#place(name, description, setup.loop);
       const endpoint = this.#create(name, description, loops, setup, id);
       await this.#attach(endpoint, module, args, setup);
@@ -105,7 +110,8 @@ export class EndpointStarter {
     }
   }
 
-  #checkName(name: string): void {
+  /** Throws ERR_RPC_INVALID_ARGUMENT for what is no name, ERR_RPC_ENV_STOPPED when nothing is started any more. */
+  checkName(name: string): void {
     const bytes = typeof name === "string" ? Buffer.byteLength(name) : 0;
     if (bytes < 1 || bytes > ENDPOINT_NAME_BYTES_MAX) {
       const text = `the name of an endpoint is a string of 1 to ${ENDPOINT_NAME_BYTES_MAX} bytes: bytes=${bytes}`;
@@ -207,6 +213,7 @@ export class EndpointStarter {
         segment: this.#memory.handle(endpoint.ring.region),
         shared: endpoint.shared,
         concurrency: setup.concurrency,
+        handlerTimeoutMs: setup.handlerTimeoutMs,
         replica: { index: i, count: loops.length },
         counters,
         countersSegment: this.#memory.handle(counters),

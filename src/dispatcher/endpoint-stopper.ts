@@ -91,7 +91,7 @@ export class EndpointStopper {
     for (const index of stop.endpoint.loops) {
       if (!this.#isAlive(index)) continue;
       stop.waiting.add(index);
-      this.#dispatcher.poster.postControl(this.#dispatcher.loops.get(index), kind, stop.endpoint.id);
+      this.#dispatcher.tell(index, kind, stop.endpoint.id);
     }
     if (stop.waiting.size === 0) this.#done(stop);
   }
@@ -131,9 +131,7 @@ export class EndpointStopper {
     dispatcher.poster.cancelAsks(dispatcher.asks.slots(endpoint.id), () => error);
     if (stop.phase !== Phase.ON_STOP) {
       for (const index of endpoint.loops) {
-        if (this.#isAlive(index)) {
-          dispatcher.poster.postControl(dispatcher.loops.get(index), RecordKind.QUIESCE, endpoint.id, 0, 1);
-        }
+        if (this.#isAlive(index)) dispatcher.tell(index, RecordKind.QUIESCE, endpoint.id, 0, 1);
       }
     }
     // The stop itself goes on: when its loops turn again, the endpoint ends and its name is free after all.
@@ -145,7 +143,7 @@ export class EndpointStopper {
   }
 
   #isAlive(index: number): boolean {
-    return this.#dispatcher.loops.get(index).alive;
+    return this.#dispatcher.isAlive(index);
   }
 }
 

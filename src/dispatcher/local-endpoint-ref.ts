@@ -6,6 +6,7 @@
 import { RpcError } from "../common/errors.js";
 import { TIMEOUT_MS_MAX } from "../common/limits.js";
 import { RecordKind } from "../inbox/record.js";
+import { formatEndpointUri } from "../rpc/endpoint-uri.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
 import {
   REF_BRAND,
@@ -18,6 +19,7 @@ import {
 import type { RpcUntyped } from "../rpc/rpc-protocol.js";
 import type { Dispatcher } from "./dispatcher.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
+import { notSupportedYet } from "./not-supported-yet.js";
 
 type Caller<Result> = (...inputs: unknown[]) => Result;
 type Callers<Result> = { readonly [method: string]: Caller<Result> };
@@ -100,6 +102,7 @@ class LocalCalls implements RpcEndpointCalls<RpcUntyped> {
   }
 
   with(options: RpcWithOptions): LocalCalls {
+    if (options.transfer !== undefined) throw notSupportedYet("with({ transfer })");
     const timeoutMs = options.timeoutMs === undefined ? this.timeoutMs : checkTimeoutMs(options.timeoutMs);
     return new LocalCalls(this.target, timeoutMs, options.signal ?? this.signal);
   }
@@ -138,7 +141,7 @@ export class LocalEndpointRef extends LocalCalls implements RpcEndpointRef<RpcUn
   }
 
   get uri(): string {
-    return `ringpost://${this.name}`;
+    return formatEndpointUri(this.name, this.address);
   }
 
   ready(options?: RpcAskOptions): Promise<void> {
@@ -148,6 +151,10 @@ export class LocalEndpointRef extends LocalCalls implements RpcEndpointRef<RpcUn
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  broadcast(_message: unknown): number {
+    throw notSupportedYet("broadcast");
   }
 
   equals(other: RpcEndpointRef): boolean {

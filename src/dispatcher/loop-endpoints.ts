@@ -9,13 +9,21 @@ import { type InboxConsumer, lockOwner, PinnedInboxConsumer, SharedInboxConsumer
 import { counterView } from "../inbox/segment.js";
 import { MessageCodec } from "../rpc/codec.js";
 import { describeDefinition, type EndpointDescription } from "../rpc/rpc-definition.js";
-import { bindEndpoint, type RpcEndpoint } from "../rpc/rpc-endpoint.js";
+import { bindEndpoint, type RpcEndpoint, type RpcStart } from "../rpc/rpc-endpoint.js";
 import { isRpcService, serviceInternals } from "../rpc/rpc-service.js";
-import { AttachedEndpoint, ClassBehaviour, type EndpointBehaviour, ServiceBehaviour } from "./attached-endpoint.js";
+import {
+  AttachedEndpoint,
+  ClassBehaviour,
+  type EndpointBehaviour,
+  type ReplaceInstance,
+  ServiceBehaviour,
+  startInstance,
+} from "./attached-endpoint.js";
 import { encodeFailure, type Failure } from "./failure.js";
 import type { LoopMemory } from "./loop-memory.js";
 import type { AttachRequest, ControlResult, EncodedValue, LoopControl } from "./loop-protocol.js";
 import type { MessageLoop } from "./message-loop.js";
+import { NO_ENV_ON_LOOPS } from "./not-supported-yet.js";
 
 type Definition = unknown;
 type EndpointClass = new (args: unknown) => RpcEndpoint;
@@ -47,7 +55,13 @@ export class LoopEndpoints implements LoopControl {
     try {
       const definition = await importDefault(request.module);
       const args = request.args === null ? undefined : this.#decode(request.args);
-      const { behaviour, serial } = await makeBehaviour(definition, request, args);
+      const { behaviour, serial } = await makeBehaviour(definition, request, args, { restarts: 0, reason: null });
+      let restarts = 0;
+      const replace: ReplaceInstance = async (reason) => {
+        const start = { restarts: ++restarts, reason };
+        const again = request.args === null ? undefined : this.#decode(request.args);
+        return (await makeBehaviour(definition, request, again, start)).behaviour;
+      };
       const consumer = this.#consumer(request);
       const segment = this.#memory.map(request.countersSegment);
       const endpoint = new AttachedEndpoint({
@@ -59,6 +73,8 @@ export class LoopEndpoints implements LoopControl {
         behaviour,
         consumer,
         counters: counterView(segment, request.counters),
+        handlerTimeoutMs: request.handlerTimeoutMs,
+        replace,
       });
       const place = this.#memory.place(request.inbox);
       this.#loop.add(endpoint, (queues) => {
@@ -113,15 +129,22 @@ async function makeBehaviour(
   definition: Definition,
   request: AttachRequest,
   args: unknown,
+  start: RpcStart,
 ): Promise<{ behaviour: EndpointBehaviour; serial: boolean }> {
   if (isRpcService(definition)) {
     const { create, serial } = serviceInternals(definition);
-    return { behaviour: new ServiceBehaviour(request.name, await create({ args })), serial };
+    return {
+      behaviour: new ServiceBehaviour(
+        request.name,
+        await create(Object.assign(Object.create(NO_ENV_ON_LOOPS), { args })),
+      ),
+      serial,
+    };
   }
   const { kind } = describeDefinition(definition);
   const instance = new (definition as EndpointClass)(args);
-  bindEndpoint(instance, request.replica);
-  await instance.onStart({ restarts: 0, reason: null });
+  bindEndpoint(instance, Object.assign(Object.create(NO_ENV_ON_LOOPS), { replica: request.replica }));
+  await startInstance(instance, start);
   return { behaviour: new ClassBehaviour(request.name, instance), serial: kind === "serial" };
 }
 

@@ -64,6 +64,8 @@ export interface AttachRequest {
   /** Several loops serve this Inbox: take under its lock. */
   readonly shared: boolean;
   readonly concurrency: number;
+  /** Milliseconds, or Infinity. */
+  readonly handlerTimeoutMs: number;
   readonly replica: { readonly index: number; readonly count: number };
   /** This loop's counters of the endpoint. */
   readonly counters: Region;

@@ -5,8 +5,9 @@
  *
  * Loop 0 serves them between its other duties: at most `throughput` messages or a millisecond a turn.
  */
-import type { Clock } from "../common/clock.js";
+
 import { assert } from "../common/assert.js";
+import type { Clock } from "../common/clock.js";
 import { IN_FLIGHT_ENTRIES_PER_LOOP, LOOP0_TURN_MS } from "../common/limits.js";
 import { AskTableView } from "../inbox/ask-table.js";
 import { type InFlightEntry, InFlightTable, readInFlightEntries } from "../inbox/in-flight-table.js";
@@ -93,6 +94,7 @@ export class LoopZeroEndpoints implements EndpointGate {
     endpoint: HostedEndpoint,
     behaviour: EndpointBehaviour,
     setup: { readonly concurrency: number; readonly handlerTimeoutMs: number },
+    serial: boolean,
     replace: ReplaceInstance,
   ): void {
     const room: Bell = { press: () => this.#onRoom(endpoint.id) };
@@ -102,7 +104,7 @@ export class LoopZeroEndpoints implements EndpointGate {
         id: endpoint.id,
         name: endpoint.name,
         shared: false,
-        serial: endpoint.description.kind === "serial",
+        serial,
         concurrency: setup.concurrency,
         handlerTimeoutMs: setup.handlerTimeoutMs,
         behaviour,

@@ -47,6 +47,7 @@ export class LoopZero {
 
   /** Its parker's bell must call `wake`. */
   start(parker: Parker): void {
+    if (this.#parker !== null) return;
     this.#parker = parker;
     this.wake();
   }

@@ -193,7 +193,8 @@ export class MessageLoop implements EndpointGate {
 
   #park(): void {
     this.#words[this.#control + LOOP_STATUS] = LoopStatus.PARKED;
-    if (this.#outbound.congested || this.#server.saturated ? this.#queues.parkForMailbox() : this.#queues.park()) return;
+    if (this.#outbound.congested || this.#server.saturated ? this.#queues.parkForMailbox() : this.#queues.park())
+      return;
     this.#words[this.#control + LOOP_STATUS] = LoopStatus.BUSY;
     this.#idle = false;
     this.schedule();

@@ -13,6 +13,7 @@ import { inboxFull, timedOut, tooManyAsks } from "./dispatch-errors.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
 import type { LoopZero } from "./loop-zero.js";
+import type { LoopZeroEndpoints } from "./loop-zero-endpoints.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
 import type { HostedMessageLoop, MessageLoops } from "./message-loops.js";
 import type { OutstandingAsks } from "./outstanding-asks.js";
@@ -33,6 +34,7 @@ export interface PosterOptions {
   /** Why an endpoint takes nothing. */
   readonly refusal: (endpoint: HostedEndpoint) => RpcError;
   readonly onDeadLetter: (endpoint: string, error: RpcError) => void;
+  readonly zeroEndpoints: LoopZeroEndpoints;
 }
 
 export class Poster {
@@ -46,6 +48,7 @@ export class Poster {
   readonly #directory: EndpointDirectory;
   readonly #refusal: (endpoint: HostedEndpoint) => RpcError;
   readonly #onDeadLetter: (endpoint: string, error: RpcError) => void;
+  readonly #zeroEndpoints: LoopZeroEndpoints;
   readonly #record = new OutgoingRecord();
   readonly #ticketPayload = new Uint8Array(TICKET_PAYLOAD_BYTES);
   readonly #rungInboxes = new Set<number>();
@@ -65,6 +68,7 @@ export class Poster {
     this.#directory = options.directory;
     this.#refusal = options.refusal;
     this.#onDeadLetter = options.onDeadLetter;
+    this.#zeroEndpoints = options.zeroEndpoints;
   }
 
   /** Posts a message that wants an answer. The promise settles exactly once. */
@@ -175,6 +179,10 @@ export class Poster {
         if (cancelled.get(entry.askSlot) !== entry.askGeneration) continue;
         this.postControl(loop, RecordKind.CANCEL, entry.askSlot, entry.askGeneration, entry.index);
       }
+    }
+    for (const entry of this.#zeroEndpoints.inFlight()) {
+      if (cancelled.get(entry.askSlot) !== entry.askGeneration) continue;
+      this.#zeroEndpoints.tell(RecordKind.CANCEL, entry.askSlot, entry.askGeneration, entry.index);
     }
   }
 

@@ -9,6 +9,7 @@ import type { MessageCodec } from "../rpc/codec.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
 import { failureToError } from "./failure.js";
 import type { Body } from "./loop-protocol.js";
+import type { LoopZeroEndpoints } from "./loop-zero-endpoints.js";
 import type { MessageLoops } from "./message-loops.js";
 import type { OutstandingAsks } from "./outstanding-asks.js";
 import type { Poster } from "./poster.js";
@@ -21,6 +22,7 @@ export interface RepliesOptions {
   readonly tickets: Tickets;
   readonly directory: EndpointDirectory;
   readonly poster: Poster;
+  readonly zeroEndpoints: LoopZeroEndpoints;
 }
 
 export class Replies {
@@ -30,6 +32,7 @@ export class Replies {
   readonly #tickets: Tickets;
   readonly #directory: EndpointDirectory;
   readonly #poster: Poster;
+  readonly #zeroEndpoints: LoopZeroEndpoints;
 
   constructor(options: RepliesOptions) {
     this.#codec = options.codec;
@@ -38,6 +41,7 @@ export class Replies {
     this.#tickets = options.tickets;
     this.#directory = options.directory;
     this.#poster = options.poster;
+    this.#zeroEndpoints = options.zeroEndpoints;
   }
 
   /** Decodes what a loop published, its body included. */
@@ -74,8 +78,12 @@ export class Replies {
   }
 
   sendBody(index: number, ticket: number, entry: number): void {
-    const loop = this.#loops.get(index);
     const bytes = this.#tickets.end(ticket);
+    if (index === 0) {
+      this.#zeroEndpoints.deliver(ticket, bytes === null ? null : { ticket, bytes }, entry);
+      return;
+    }
+    const loop = this.#loops.get(index);
     if (bytes === null) {
       this.#poster.postControl(loop, RecordKind.GONE, ticket, 0, entry);
       return;

@@ -24,7 +24,11 @@ import { Dispatcher } from "../dispatcher/dispatcher.js";
 import { EndpointState, type HostedEndpoint } from "../dispatcher/hosted-endpoint.js";
 import { checkTimeoutMs, LocalEndpointRef } from "../dispatcher/local-endpoint-ref.js";
 import { piscinaLoopHost } from "../dispatcher/loop-host.js";
+import { notSupportedYet } from "../dispatcher/not-supported-yet.js";
 import { LoopStatus } from "../inbox/layout.js";
+import { parseEndpointUri } from "../rpc/endpoint-uri.js";
+import { RpcAddress } from "../rpc/rpc-address.js";
+import { isEndpointInstance, type RpcEndpoint } from "../rpc/rpc-endpoint.js";
 import type { RpcEndpointOptions, SetupOptions } from "../rpc/rpc-endpoint-options.js";
 import type { RpcEndpointRef } from "../rpc/rpc-endpoint-ref.js";
 import type {
@@ -35,10 +39,12 @@ import type {
   RpcEnvStats,
   RpcLogger,
   RpcLoopStats,
-  RpcShutdownOptions,
 } from "../rpc/rpc-env.js";
-import type { RpcDefinition, RpcTarget, RpcUntyped } from "../rpc/rpc-protocol.js";
+import type { RpcLookupOptions, RpcShutdownOptions } from "../rpc/rpc-env-view.js";
+import type { NotIsolated, RpcDefinition, RpcService, RpcTarget, RpcUntyped } from "../rpc/rpc-protocol.js";
+import { isRpcService } from "../rpc/rpc-service.js";
 import { availableCores } from "./available-cores.js";
+import { EnvView } from "./env-view.js";
 
 const CONF_KEYS = [
   "rpc.dispatcher.numThreads",
@@ -48,7 +54,24 @@ const CONF_KEYS = [
   "rpc.askTimeout",
 ];
 const OPTION_KEYS = ["name", "numThreads", "askTimeoutMs", "logger", "conf"];
-const ENDPOINT_OPTION_KEYS = ["args", "inboxBytes", "concurrency", "loop"];
+const ENDPOINT_OPTION_KEYS = ["args", "inboxBytes", "concurrency", "loop", "handlerTimeoutMs", "throughput", "kind"];
+/** What an endpoint on the main thread may be told. */
+const LOCAL_ENDPOINT_OPTION_KEYS = ["inboxBytes", "concurrency", "handlerTimeoutMs", "throughput"];
+
+/** In place of counts that nobody keeps yet: NaN is no number that somebody could believe. */
+const NOT_COUNTED = {
+  depthMax: Number.NaN,
+  oldestAgeMs: Number.NaN,
+  asks: {
+    sent: Number.NaN,
+    replied: Number.NaN,
+    failed: Number.NaN,
+    timedOut: Number.NaN,
+    aborted: Number.NaN,
+    rejected: Number.NaN,
+  },
+  oneWays: { accepted: Number.NaN, handled: Number.NaN, failed: Number.NaN, deadLettered: Number.NaN },
+};
 
 const LOOP_STATES = {
   [LoopStatus.STARTING]: "busy",
@@ -88,6 +111,7 @@ export class LocalRpcEnv implements RpcEnv {
     this.#askTimeoutMs = checkTimeoutMs(options.askTimeoutMs ?? confTimeoutMs);
     const originMs = monotonicMs();
     const clock = systemClock(originMs);
+    const view = new EnvView(this);
     this.#dispatcher = new Dispatcher({
       envName: this.name,
       clock,
@@ -109,7 +133,7 @@ export class LocalRpcEnv implements RpcEnv {
       events: {
         deadLetter: (endpoint, error, count) => this.#deadLetter(endpoint, error, count),
         loopCrashed: (loop, blamed, error) => {
-          this.#report("loopCrashed", { loop, blamed, error }, () =>
+          this.#report("loopCrashed", { loop, blamed, restarted: [], stuck: false, error }, () =>
             this.#logger.error({ loop, blamed, error }, "message loop died"),
           );
         },
@@ -118,7 +142,13 @@ export class LocalRpcEnv implements RpcEnv {
             this.#logger.error({ endpoint, error }, "endpoint failed"),
           );
         },
+        endpointStuck: (endpoint, loop, ageMs) => {
+          this.#report("endpointStuck", { endpoint, loop, ageMs }, () =>
+            this.#logger.warn({ endpoint, loop, ageMs }, "endpoint stuck"),
+          );
+        },
       },
+      bind: (endpoint) => ({ self: this.#ref(endpoint), rpcEnv: view }),
     });
     // A living env keeps its process alive, as a listening server does.
     this.#keepAlive = clock.setTimeout(() => this.#keepAlive.refresh(), KEEP_ALIVE_MS);
@@ -130,25 +160,74 @@ export class LocalRpcEnv implements RpcEnv {
     });
   }
 
-  async setupEndpoint<T extends RpcDefinition = RpcUntyped>(
+  setupEndpoint<T extends RpcEndpoint | RpcService<unknown, void>>(
+    name: string,
+    endpoint: T & NotIsolated<T>,
+    options?: RpcEndpointOptions,
+  ): Promise<RpcEndpointRef<T>>;
+  setupEndpoint<T extends RpcDefinition = RpcUntyped>(
     name: string,
     module: URL | string,
-    ...[options]: SetupOptions<T>
-  ): Promise<RpcEndpointRef<RpcTarget<T>>> {
+    ...options: SetupOptions<T>
+  ): Promise<RpcEndpointRef<RpcTarget<T>>>;
+  async setupEndpoint(
+    name: string,
+    module: unknown,
+    options?: RpcEndpointOptions & { args?: unknown },
+  ): Promise<RpcEndpointRef<never>> {
+    if (isEndpointInstance(module) || isRpcService(module)) {
+      refuseUnknownKeys(`endpoint "${name}"`, options ?? {}, LOCAL_ENDPOINT_OPTION_KEYS);
+      return this.#ref(await this.#dispatcher.setupOnLoopZero(name, module, this.#setup(options ?? {})));
+    }
     const given: RpcEndpointOptions & { args?: unknown } = options ?? {};
     refuseUnknownKeys(`endpoint "${name}"`, given, ENDPOINT_OPTION_KEYS);
     const endpoint = await this.#dispatcher.setup(name, moduleUrl(module), {
-      inboxBytes: ringBytes("inboxBytes", given.inboxBytes ?? this.#inboxBytes),
-      concurrency: integer("concurrency", given.concurrency ?? CONCURRENCY_DEFAULT, 1, IN_FLIGHT_ENTRIES_PER_LOOP),
+      ...this.#setup(given),
       loop: given.loop,
       args: given.args,
     });
     return this.#ref(endpoint);
   }
 
-  endpointRef<T extends RpcDefinition = RpcUntyped>(name: string): RpcEndpointRef<RpcTarget<T>> | null {
-    const endpoint = this.#dispatcher.directory.find(name);
+  #setup(given: RpcEndpointOptions): { inboxBytes: number; concurrency: number; handlerTimeoutMs: number } {
+    return {
+      inboxBytes: ringBytes("inboxBytes", given.inboxBytes ?? this.#inboxBytes),
+      concurrency: integer("concurrency", given.concurrency ?? CONCURRENCY_DEFAULT, 1, IN_FLIGHT_ENTRIES_PER_LOOP),
+      handlerTimeoutMs: checkTimeoutMs(given.handlerTimeoutMs ?? Number.POSITIVE_INFINITY),
+    };
+  }
+
+  endpointRef<T extends RpcDefinition = RpcUntyped>(name: string): RpcEndpointRef<RpcTarget<T>> | null;
+  endpointRef<T extends RpcEndpoint>(endpoint: T): RpcEndpointRef<T> | null;
+  endpointRef(nameOrInstance: string | RpcEndpoint): RpcEndpointRef<never> | null {
+    const dispatcher = this.#dispatcher;
+    const byName = typeof nameOrInstance === "string";
+    const endpoint = byName ? dispatcher.directory.find(nameOrInstance) : dispatcher.findInstance(nameOrInstance);
     return endpoint?.state === EndpointState.RUNNING ? this.#ref(endpoint) : null;
+  }
+
+  async setupEndpointRef<T extends RpcDefinition = RpcUntyped>(
+    address: RpcAddress | null,
+    name: string,
+    options?: RpcLookupOptions,
+  ): Promise<RpcEndpointRef<RpcTarget<T>>> {
+    if (address !== null) {
+      const text = `"${name}" at ${RpcAddress.format(address)} cannot be reached: env "${this.name}" has no network yet`;
+      throw new RpcError("ERR_RPC_CONNECT", text, { endpoint: name, address, retryable: false });
+    }
+    const ref = this.endpointRef<T>(name);
+    if (ref !== null) return ref;
+    if (options?.verify === false) throw notSupportedYet(`verify: false for "${name}", which is not set up`);
+    const text = `env "${this.name}" has no running endpoint "${name}"`;
+    throw new RpcError("ERR_RPC_ENDPOINT_NOT_FOUND", text, { endpoint: name });
+  }
+
+  async setupEndpointRefByURI<T extends RpcDefinition = RpcUntyped>(
+    uri: string,
+    options?: RpcLookupOptions,
+  ): Promise<RpcEndpointRef<RpcTarget<T>>> {
+    const { name, address } = parseEndpointUri(uri);
+    return this.setupEndpointRef<T>(address, name, options);
   }
 
   async stop(ref: RpcEndpointRef, options?: RpcShutdownOptions): Promise<void> {
@@ -176,7 +255,13 @@ export class LocalRpcEnv implements RpcEnv {
     const dispatcher = this.#dispatcher;
     const endpoints = dispatcher.directory.all.map((endpoint): RpcEndpointStats => {
       const state = endpoint.state === EndpointState.STOPPED ? EndpointState.STOPPING : endpoint.state;
-      return { name: endpoint.name, state, ...dispatcher.endpointStats(endpoint) };
+      return {
+        name: endpoint.name,
+        state,
+        loops: endpoint.loops,
+        ...NOT_COUNTED,
+        ...dispatcher.endpointStats(endpoint),
+      };
     });
     const loops = dispatcher.loops.all.map((loop): RpcLoopStats => {
       const { status, endpoint, busyMs } = dispatcher.loops.status(loop);
@@ -186,9 +271,11 @@ export class LocalRpcEnv implements RpcEnv {
         state,
         endpoint: endpoint === 0 ? null : dispatcher.directory.nameOf(endpoint),
         busyMs,
+        epoch: Number.NaN,
+        inFlight: Number.NaN,
       };
     });
-    return { endpoints, loops };
+    return { endpoints, loops, mainLoop: { delayMs: Number.NaN, delayMsMax: Number.NaN } };
   }
 
   on<E extends keyof RpcEnvEvents>(event: E, listener: (...event: RpcEnvEvents[E]) => void): this {
@@ -207,9 +294,8 @@ export class LocalRpcEnv implements RpcEnv {
   }
 
   #deadLetter(endpoint: string, error: RpcError, count: number): void {
-    this.#report("deadLetter", { endpoint, reason: error.code, count, error }, () =>
-      this.#logger.warn({ endpoint, error, count }, "dead letter"),
-    );
+    const letter = { endpoint, address: this.address, reason: error.code, count, error, message: () => undefined };
+    this.#report("deadLetter", letter, () => this.#logger.warn({ endpoint, error, count }, "dead letter"));
   }
 
   /** Tells logger and listeners. What they throw is theirs: it must not stop loop 0 in the middle of its work. */

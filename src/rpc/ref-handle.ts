@@ -2,10 +2,8 @@
  * What of a reference travels: a name at an address, and hints that save its receiver a look-up. Plain data, the same on
  * every thread; which class of reference is made of it is the business of whoever gives a codec its `RefPacking`.
  */
+import { REF_BRAND } from "./ref-brand.js";
 import type { RpcAddress } from "./rpc-address.js";
-
-/** Two copies of this package in one process still recognise each other's references. */
-export const REF_BRAND: unique symbol = Symbol.for("ringpost.RpcEndpointRef");
 
 /** Under it every reference carries its `RefHandle`. */
 export const REF_HANDLE: unique symbol = Symbol.for("ringpost.RpcEndpointRef.handle");

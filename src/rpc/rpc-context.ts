@@ -3,11 +3,13 @@
  * and must not be kept longer, except through `defer`.
  */
 import type { RpcAddress } from "./rpc-address.js";
-
-declare const deferred: unique symbol;
+import type { RpcEnvView } from "./rpc-env-view.js";
+import type { RpcDeferred } from "./rpc-protocol.js";
 
 /** The part that one-way messages and asks share. Thread: the loop of the handler only. */
 export interface RpcContext {
+  /** The environment, as an endpoint sees it on any thread. */
+  readonly rpcEnv: RpcEnvView;
   /** Where the sender's environment listens; null for a sender in this process. */
   readonly senderAddress: RpcAddress | null;
   /** True when nobody waits for an answer. */
@@ -16,7 +18,11 @@ export interface RpcContext {
   readonly signal: AbortSignal;
   /** The same as one load of a shared word, for CPU-heavy loops in which no event can fire. */
   readonly cancelled: boolean;
-  /** Milliseconds until the asker's timeout, 0 when it has passed, Infinity without one. Pass it on as `timeoutMs`. */
+  /**
+   * Milliseconds until the asker's timeout, Infinity without one. Pass it on as `timeoutMs`, so that what is asked on an
+   * asker's behalf ends with him. Never below 0.001, the least that `timeoutMs` accepts here: when the time has passed
+   * it stays there, and an ask with it times out at once.
+   */
   readonly remainingMs: number;
 }
 
@@ -41,9 +47,4 @@ export interface RpcCallContext<Reply = unknown> extends RpcContext {
    * Delivery: an answer that never comes is ERR_RPC_NO_REPLY for the asker when the endpoint stops.
    */
   defer(): RpcDeferred;
-}
-
-/** What `defer` returns: the loop knows it by identity, and takes it for no reply. */
-export interface RpcDeferred {
-  readonly [deferred]: true;
 }

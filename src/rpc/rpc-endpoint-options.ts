@@ -1,11 +1,23 @@
 /** What `setupEndpoint` may be told about an endpoint. */
 import type { ArgsOf } from "./rpc-protocol.js";
 
+/** How an endpoint is run; the class it extends, or the options of a service, say it. */
+export type RpcEndpointKind = "concurrent" | "serial" | "isolated" | "isolated-serial";
+
 export interface RpcEndpointOptions {
   /** Bytes of its Inbox: a power of two from 4,096 to 16,777,216; 262,144 by default. Any more waits in the spill. */
   inboxBytes?: number | undefined;
   /** Async handlers in flight per replica of a concurrent endpoint: 1 to 16,384, 64 by default. Serial ones: always 1. */
   concurrency?: number | undefined;
+  /**
+   * Milliseconds that a handler may take, positive, or Infinity; by default `rpc.handler.timeout`, which is off. Past it
+   * the asker gets ERR_RPC_HANDLER_TIMEOUT; a handler that keeps its thread from turning ends with that thread.
+   */
+  handlerTimeoutMs?: number | undefined;
+  /** Messages of it that its loop takes in a row before it looks after others: 1 to 65,536. */
+  throughput?: number | undefined;
+  /** What its module will turn out to be, so that an isolated one need not be imported elsewhere first to find out. */
+  kind?: RpcEndpointKind | undefined;
   /** The loop of a serial endpoint, 1 to numThreads; by default the one with the fewest serial endpoints. */
   loop?: number | undefined;
 }

@@ -1,5 +1,5 @@
 /** References: a name at an address, typed by its endpoint's definition. Made by an environment, never by hand. */
-import { REF_BRAND } from "./ref-handle.js";
+import { REF_BRAND } from "./ref-brand.js";
 import type { RpcAddress } from "./rpc-address.js";
 import type {
   AskOf,
@@ -12,9 +12,9 @@ import type {
   SendOf,
 } from "./rpc-protocol.js";
 
-declare const ref: unique symbol;
-
 export { REF_BRAND };
+
+declare const ref: unique symbol;
 
 export interface RpcAskOptions {
   /** Milliseconds, positive, or Infinity; 120,000 unless the environment says otherwise. */
@@ -24,7 +24,13 @@ export interface RpcAskOptions {
 }
 
 /** Defaults for what is called through `with`. */
-export interface RpcWithOptions extends RpcAskOptions {}
+export interface RpcWithOptions extends RpcAskOptions {
+  /**
+   * Buffers that the message moves instead of copying: they are detached here as soon as it is accepted, or the ask has
+   * begun to wait, and are not given back when the ask fails. They must be part of the message, and be listed once.
+   */
+  transfer?: readonly ArrayBuffer[] | undefined;
+}
 
 /** An ask that can be given up without an AbortController. */
 export interface RpcAbortable<Reply> {
@@ -78,7 +84,10 @@ export interface RpcEndpointCalls<out T = unknown> {
   with(options: RpcWithOptions): RpcEndpointCalls<T>;
 }
 
-/** Without a type argument it is any reference: keep it, compare it. To talk it needs its endpoint's type. */
+/**
+ * Without a type argument it is any reference: keep it, compare it, pass it on inside a message. To talk it needs its
+ * endpoint's type, or RpcUntyped.
+ */
 export interface RpcEndpointRef<out T = unknown> extends RpcEndpointCalls<T> {
   readonly name: string;
   /** Where its environment listens; null when it does not. */
@@ -92,6 +101,18 @@ export interface RpcEndpointRef<out T = unknown> extends RpcEndpointCalls<T> {
    * ERR_RPC_ENDPOINT_FAILED, ERR_RPC_ENV_STOPPED; ERR_RPC_TIMEOUT after `timeoutMs`, the signal's reason after an abort.
    */
   ready(options?: RpcAskOptions): Promise<void>;
+
+  /**
+   * Sends one-way to every replica of the endpoint; to one of a single instance it is a `send`.
+   *
+   * @param message Encoded once, before this returns.
+   * @returns How many replicas accepted it: 0 where `send` says false, with a dead letter for the same reasons.
+   * Throws as `send`.
+   * Ordering: a single instance takes it in order with its other messages. Replicas take broadcasts of this thread in
+   * order among themselves; none against other messages, as they start at once, outside `concurrency`.
+   * Delivery: at most once to each replica.
+   */
+  broadcast(message: [SendOf<T>] extends [never] ? NotUnderstoodByThisEndpoint : SendOf<T>): number;
 
   /** The same name at the same address. */
   equals(other: RpcEndpointRef): boolean;

@@ -1,9 +1,13 @@
 /** The environment as its users see it: types only, the implementation is in src/env. */
 import type { RpcError, RpcErrorCode } from "../common/errors.js";
 import type { RpcAddress } from "./rpc-address.js";
-import type { SetupOptions } from "./rpc-endpoint-options.js";
+import type { RpcEndpoint } from "./rpc-endpoint.js";
+import type { RpcEndpointOptions, SetupOptions } from "./rpc-endpoint-options.js";
 import type { RpcEndpointRef } from "./rpc-endpoint-ref.js";
-import type { RpcDefinition, RpcTarget, RpcUntyped } from "./rpc-protocol.js";
+import type { RpcEnvView, RpcShutdownOptions } from "./rpc-env-view.js";
+import type { NotIsolated, RpcDefinition, RpcService, RpcTarget, RpcUntyped } from "./rpc-protocol.js";
+
+export type { RpcShutdownOptions };
 
 /** Takes a record of fields and a text, as pino and its like do. */
 export interface RpcLogger {
@@ -38,27 +42,23 @@ export interface RpcEnvOptions {
   conf?: RpcConfValues | undefined;
 }
 
-export interface RpcShutdownOptions {
-  /** Milliseconds for the backlog, positive; 10,000 by default. What is open at its end fails. */
-  timeoutMs?: number | undefined;
-}
-
-export interface RpcEnv extends AsyncDisposable {
-  readonly name: string;
-  /** Where it listens; null when it does not. */
-  readonly address: RpcAddress | null;
-
+export interface RpcEnv extends RpcEnvView, AsyncDisposable {
   /**
-   * Sets up an endpoint on the message loops.
+   * Sets up an endpoint on the main thread: for light handlers, closures, and tests without threads. Its messages pass
+   * the same codec and the same limits as everybody's.
    *
-   * @param name 1 to 255 bytes of UTF-8, unique in this environment.
-   * @param module File URL or absolute path of a module whose default export is an endpoint class or a service.
-   * @param options `args` goes to the constructor, or to the function of a stateful service; it is encoded like a message.
-   * @returns Its reference, once every replica's onStart has finished. Messages wait meanwhile.
-   * Throws ERR_RPC_ENDPOINT_EXISTS, ERR_RPC_ENDPOINT_START with the reason as `cause` (also after 30 s),
-   * ERR_RPC_SERIALIZATION for args that cannot travel, ERR_RPC_INVALID_ARGUMENT, ERR_RPC_ENV_STOPPED.
-   * Thread: a concurrent endpoint has a replica on each loop, a serial one an instance on one of them.
+   * @param name as below.
+   * @param endpoint An instance of a class that is not isolated, or a service without args. It is one instance.
+   * Returns and throws as below.
+   * Thread: the main thread, within its own turns; a long handler stops all traffic of the environment.
    */
+  setupEndpoint<T extends RpcEndpoint | RpcService<unknown, void>>(
+    name: string,
+    endpoint: T & NotIsolated<T>,
+    options?: RpcEndpointOptions,
+  ): Promise<RpcEndpointRef<T>>;
+
+  /** Sets up an endpoint on the message loops; see RpcEnvView. */
   setupEndpoint<T extends RpcDefinition = RpcUntyped>(
     name: string,
     module: URL | string,
@@ -67,6 +67,9 @@ export interface RpcEnv extends AsyncDisposable {
 
   /** The reference of an endpoint of this environment; null when no endpoint of that name is running. */
   endpointRef<T extends RpcDefinition = RpcUntyped>(name: string): RpcEndpointRef<RpcTarget<T>> | null;
+
+  /** The reference of an instance on the main thread; null when it is not set up. */
+  endpointRef<T extends RpcEndpoint>(endpoint: T): RpcEndpointRef<T> | null;
 
   /**
    * Stops an endpoint: it takes nothing new, handles its backlog until the timeout, then onStop. Idempotent.
@@ -89,33 +92,84 @@ export interface RpcEnv extends AsyncDisposable {
 /** What was accepted or offered and not handled. `count` of them, when several were lost for one reason. */
 export interface RpcDeadLetter {
   readonly endpoint: string;
+  /** Where the endpoint's environment listens; null for this environment, and for one that does not listen. */
+  readonly address: RpcAddress | null;
   readonly reason: RpcErrorCode;
   readonly count: number;
   readonly error: RpcError;
+  /**
+   * The message itself, decoded anew by each call: for a one-way method [name, ...inputs]. undefined when its bytes are
+   * gone, as they are after the thread that had taken it died, and when `count` is more than 1. Never throws.
+   */
+  message(): unknown;
 }
 
 export interface RpcLoopCrash {
   readonly loop: number;
   /** The endpoint whose handler was on the stack; null when there was none. */
   readonly blamed: string | null;
+  /** The endpoints that get a new instance because of it, or go on elsewhere. */
+  readonly restarted: readonly string[];
+  /** The thread was told to end and has not: a native call holds it. Its endpoints go on on other loops. */
+  readonly stuck: boolean;
   readonly error: unknown;
 }
 
+/** A handler of a serial endpoint that keeps it from its next message: past its timeout, and its asker has gone. */
+export interface RpcEndpointStuck {
+  readonly endpoint: string;
+  readonly loop: number;
+  /** Milliseconds since the handler started. */
+  readonly ageMs: number;
+}
+
+/** Listeners run on the main thread. What one throws is an uncaught exception; the environment goes on. */
 export interface RpcEnvEvents {
   deadLetter: [letter: RpcDeadLetter];
   loopCrashed: [crash: RpcLoopCrash];
+  /** An endpoint was taken out of service, after too many crashes. Its name is free once it is stopped. */
   endpointFailed: [failure: { readonly endpoint: string; readonly error: RpcError }];
+  endpointStuck: [stuck: RpcEndpointStuck];
+}
+
+/** Asks of one endpoint since it was set up. When none is open: sent = the sum of the others. */
+export interface RpcAskCounts {
+  readonly sent: number;
+  readonly replied: number;
+  /** Ended with an error other than those below: of the handler, or because of a crash or a stop. */
+  readonly failed: number;
+  readonly timedOut: number;
+  readonly aborted: number;
+  /** Refused because Inbox and spill were full, or because the endpoint was not there any more. */
+  readonly rejected: number;
+}
+
+/** One-way messages of one endpoint since it was set up. When none is open: accepted = the sum of the others. */
+export interface RpcOneWayCounts {
+  readonly accepted: number;
+  readonly handled: number;
+  /** Their handler threw. */
+  readonly failed: number;
+  /** Accepted and never handled: lost by a crash or a stop. */
+  readonly deadLettered: number;
 }
 
 export interface RpcEndpointStats {
   readonly name: string;
   readonly state: "starting" | "running" | "stopping" | "failed";
-  /** Messages accepted and not yet taken by a loop. */
+  /** The loops that serve it; [0] is the main thread. */
+  readonly loops: readonly number[];
+  /** Messages accepted and not yet taken by a loop, now and at most since it was set up. */
   readonly depth: number;
+  readonly depthMax: number;
+  /** Milliseconds that the oldest of them has waited; 0 when none waits. */
+  readonly oldestAgeMs: number;
   /** Messages handled, messages whose handler failed, messages refused because of a full Inbox. */
   readonly processed: number;
   readonly failed: number;
   readonly rejected: number;
+  readonly asks: RpcAskCounts;
+  readonly oneWays: RpcOneWayCounts;
 }
 
 export interface RpcLoopStats {
@@ -125,9 +179,21 @@ export interface RpcLoopStats {
   readonly endpoint: string | null;
   /** Milliseconds it spent in turns that did work. */
   readonly busyMs: number;
+  /** How often its thread was started anew. */
+  readonly epoch: number;
+  /** Messages it has taken and not finished: running, waiting for a promise or for their body, deferred. */
+  readonly inFlight: number;
+}
+
+/** How late the main thread comes to its work, which is everybody's: all messages pass it. */
+export interface RpcMainLoopStats {
+  /** Milliseconds by which its last timer was late, and by which any was at most since the environment was created. */
+  readonly delayMs: number;
+  readonly delayMsMax: number;
 }
 
 export interface RpcEnvStats {
   readonly endpoints: readonly RpcEndpointStats[];
   readonly loops: readonly RpcLoopStats[];
+  readonly mainLoop: RpcMainLoopStats;
 }

@@ -3,11 +3,14 @@
  * lead to the same pairs of message and reply: `typeof service`, `Counter`, `typeof Counter`,
  * `typeof import("./counter.js")`, and `RpcMessages<…>` for a protocol without a class.
  *
- * Everything here is structural, so that this file needs neither the endpoint classes nor the references.
+ * Everything here is structural, so that this file needs neither the endpoint classes nor contexts nor references, all
+ * of which need it.
  */
-import type { REF_BRAND } from "./ref-handle.js";
-import type { RpcCallContext, RpcContext, RpcDeferred, RpcSendContext } from "./rpc-context.js";
+import type { REF_BRAND } from "./ref-brand.js";
 
+declare const deferred: unique symbol;
+/** Stands in types only. */
+export declare const ownThreads: unique symbol;
 declare const service: unique symbol;
 declare const replyType: unique symbol;
 declare const untyped: unique symbol;
@@ -26,14 +29,21 @@ export interface RpcService<Methods = unknown, Args = unknown> {
   readonly [service]: { readonly methods: Methods; readonly args: Args };
 }
 
-/** A protocol without a class: for helpers, and for endpoints whose source is elsewhere. */
-export interface RpcMessages<Ask = never, Reply = unknown, Send = never> {
-  // Properties, not methods: so they are compared strictly.
-  readonly receive: (message: Send, context: RpcSendContext) => void | Promise<void>;
-  readonly receiveAndReply: (message: Ask, context: RpcCallContext<Reply>) => Reply | Promise<Reply> | RpcDeferred;
+/** What `defer` returns: the loop knows it by identity, and takes it for no reply. */
+export interface RpcDeferred {
+  readonly [deferred]: true;
 }
 
-type AnyMessages = RpcMessages<never, unknown, never>;
+/** Marks the classes that run on threads of their own, for the compiler only: nothing is there. */
+export interface OwnThreads {
+  readonly [ownThreads]: true;
+}
+
+/** What an endpoint class and RpcMessages have in common. */
+interface AnyMessages {
+  readonly receive: (message: never, context: never) => unknown;
+  readonly receiveAndReply: (message: never, context: never) => unknown;
+}
 type AnyClass = abstract new (args: never) => AnyMessages;
 
 /** What may stand as the type argument of a reference. */
@@ -83,6 +93,11 @@ export interface NotUnderstoodByThisEndpoint {
   readonly [untyped]: false;
 }
 
+/** `unknown` for what may run on loop 0, else a text that says why it may not. */
+export type NotIsolated<T> = T extends OwnThreads
+  ? RpcTypeError<"an isolated endpoint has its own threads: pass the URL of its module">
+  : unknown;
+
 // Up to four overloads of a handler, read as [message, reply] pairs.
 type Pairs<F> = F extends {
   (...a: infer A1): infer R1;
@@ -94,8 +109,12 @@ type Pairs<F> = F extends {
   : never;
 type Pair<A extends readonly unknown[], R> = [
   A extends [] ? unknown : A[0],
-  A extends [unknown, RpcCallContext<infer C>] ? (unknown extends C ? Returned<R> : C) : Returned<R>,
+  A extends [unknown, Answerable<infer C>] ? (unknown extends C ? Returned<R> : C) : Returned<R>,
 ];
+/** The part of a call's context that says what may be answered. */
+interface Answerable<Reply> {
+  reply(value: Reply): void;
+}
 type Returned<R> = Exclude<Awaited<R>, RpcDeferred>;
 
 type AskPairs<T> = T extends RpcUntyped
@@ -165,30 +184,31 @@ type Problem<K, F> = K extends "then" | "constructor" | "__proto__"
   : F extends (...inputs: infer A) => unknown
     ? InputProblem<A[number]>
     : RpcTypeError<"a service holds functions only">;
+/** A context, by what only a context has. */
+interface AnyContext {
+  readonly signal: AbortSignal;
+  readonly cancelled: boolean;
+  readonly remainingMs: number;
+}
 type InputProblem<I> = unknown extends I
   ? never
-  : [Extract<I, RpcContext>] extends [never]
+  : [Extract<I, AnyContext>] extends [never]
     ? [Extract<I, Fn>] extends [never]
       ? never
-      : RpcTypeError<"functions cannot travel">
+      : RpcTypeError<"functions cannot travel: take an RpcEndpointRef and call back">
     : RpcTypeError<"wrap it: withContext((context, …inputs) => …)">;
 
 // ── Values ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Any reference, told by its brand, so that this file does not need theirs. */
+/** What a value is after it travelled: methods are gone, a Buffer is a Uint8Array, bytes are never shared, a ref is one. */
+export type Arrived<T> = Same<T, Plain<T>> extends true ? T : Plain<T>;
 interface AnyRef {
   readonly [REF_BRAND]: true;
 }
-
-/**
- * What a value is after it travelled: methods are gone, a Buffer is a Uint8Array, bytes are never shared. A reference
- * stays what it is.
- */
-export type Arrived<T> = Same<T, Plain<T>> extends true ? T : Plain<T>;
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
 type Plain<T> = T extends Uint8Array
   ? Uint8Array<ArrayBuffer>
-  : T extends string | number | bigint | boolean | null | undefined | void | Date | Error | AnyRef | ArrayBufferView
+  : T extends string | number | bigint | boolean | null | undefined | void | Date | Error | ArrayBufferView | AnyRef
     ? T
     : T extends Map<infer K, infer V>
       ? Map<Plain<K>, Plain<V>>

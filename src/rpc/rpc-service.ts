@@ -4,18 +4,27 @@
  */
 import { types } from "node:util";
 import { RpcError } from "../common/errors.js";
+import { LOOPS_MAX } from "../common/limits.js";
 import type { RpcContext } from "./rpc-context.js";
+import type { RpcEndpointRef } from "./rpc-endpoint-ref.js";
+import type { RpcEnvView } from "./rpc-env-view.js";
 import type { Checked, RpcService } from "./rpc-protocol.js";
 
 /** What the function of a stateful service is given, once per instance. */
 export interface RpcServiceInit<Args = void> {
   readonly args: Args;
+  /** The reference of this service. */
+  readonly self: RpcEndpointRef;
+  readonly rpcEnv: RpcEnvView;
 }
 
-/** `serial`: one instance, one message at a time. Otherwise one instance per shared loop, any idle one taking the next. */
-export interface RpcServiceOptions {
-  serial?: boolean | undefined;
-}
+/**
+ * `serial`: one instance, one message at a time. Otherwise one instance per shared loop, any idle one taking the next.
+ * `threadCount`: threads of its own, 1 to 255, instead of the shared loops; a serial service has one at most.
+ */
+export type RpcServiceOptions =
+  | { serial?: false | undefined; threadCount?: number | undefined }
+  | { serial: true; threadCount?: 1 | undefined };
 
 export type ServiceMethod = (...inputs: unknown[]) => unknown;
 export type ServiceMethods = Readonly<Record<string, ServiceMethod>>;
@@ -25,6 +34,8 @@ export interface ServiceInternals {
   /** Makes one instance: own keys only, all functions, bound. Throws or rejects with ERR_RPC_ENDPOINT_START. */
   create(init: RpcServiceInit<unknown>): ServiceMethods | Promise<ServiceMethods>;
   readonly serial: boolean;
+  /** Threads of its own; null: the shared loops. */
+  readonly threadCount: number | null;
   /** The methods' names; null where they are known only once an instance was made. */
   readonly methods: readonly string[] | null;
 }
@@ -45,7 +56,7 @@ const REFUSED_NAMES: readonly string[] = ["then", "constructor", "__proto__"];
  */
 export function defineService<M extends object>(methods: Checked<M>, options?: RpcServiceOptions): RpcService<M, void> {
   const table = methodTable(methods, "ERR_RPC_INVALID_ARGUMENT");
-  return toService<M, void>({ create: () => table, serial: isSerial(options), methods: Object.keys(table) });
+  return toService<M, void>({ create: () => table, ...checked(options), methods: Object.keys(table) });
 }
 
 /**
@@ -69,7 +80,7 @@ export function defineStatefulService<M extends object, Args = void>(
       if (!types.isPromise(made)) return methodTable(made, "ERR_RPC_ENDPOINT_START");
       return made.then((methods) => methodTable(methods, "ERR_RPC_ENDPOINT_START"));
     },
-    serial: isSerial(options),
+    ...checked(options),
     methods: null,
   });
 }
@@ -104,10 +115,27 @@ function toService<M, Args>(internals: ServiceInternals): RpcService<M, Args> {
   return Object.freeze({ [SERVICE]: Object.freeze(internals) }) as unknown as RpcService<M, Args>;
 }
 
-function isSerial(options: RpcServiceOptions | undefined): boolean {
+function checked(options: RpcServiceOptions | undefined): { serial: boolean; threadCount: number | null } {
   const serial: unknown = options?.serial ?? false;
-  if (typeof serial === "boolean") return serial;
-  throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `a service's option serial is true or false, not ${nameOf(serial)}`);
+  const threadCount: unknown = options?.threadCount ?? null;
+  if (typeof serial !== "boolean") {
+    throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `a service's option serial is true or false, not ${nameOf(serial)}`);
+  }
+  if (threadCount === null) return { serial, threadCount };
+  if (!isThreadCount(threadCount)) {
+    const text = `a service's option threadCount must be an integer from 1 to ${LOOPS_MAX - 1}: threadCount=${String(threadCount)}`;
+    throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
+  }
+  if (serial && threadCount !== 1) {
+    const text = `a serial service runs one message at a time on one thread: threadCount=${threadCount}; leave serial out`;
+    throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
+  }
+  return { serial, threadCount };
+}
+
+/** True for a number of threads that an isolated endpoint may have: loop ids are one byte, and 0 is the main thread. */
+export function isThreadCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 1 && value < LOOPS_MAX;
 }
 
 /** What a loop calls: own keys without a prototype, each bound to its object. */
@@ -148,6 +176,11 @@ function nameOf(value: unknown): string {
 
 /** The context of a direct call. Its signal never fires. */
 class InertContext implements RpcContext {
+  get rpcEnv(): RpcEnvView {
+    const text =
+      "context.rpcEnv: the method was called directly, so there is no environment; call it through a reference";
+    throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
+  }
   readonly senderAddress = null;
   readonly oneWay = true;
   readonly cancelled = false;

@@ -1,9 +1,10 @@
 /** Goal: `ask` and `send` take the messages of the endpoint's handlers and no others, and know the replies. */
-import type { RpcCallContext, RpcDeferred, RpcSendContext } from "../../dist/src/rpc/rpc-context.js";
+import type { RpcCallContext, RpcSendContext } from "../../dist/src/rpc/rpc-context.js";
 import { ThreadSafeRpcEndpoint, unsupportedMessage } from "../../dist/src/rpc/rpc-endpoint.js";
 import type { RpcEndpointRef } from "../../dist/src/rpc/rpc-endpoint-ref.js";
 import type { RpcEnv } from "../../dist/src/rpc/rpc-env.js";
-import type { RpcAsk, RpcMessages, RpcReply, RpcUntyped } from "../../dist/src/rpc/rpc-protocol.js";
+import type { RpcMessages } from "../../dist/src/rpc/rpc-messages.js";
+import type { RpcAsk, RpcDeferred, RpcReply, RpcUntyped } from "../../dist/src/rpc/rpc-protocol.js";
 import { type Equal, expectTrue } from "./assertions.js";
 
 type Get = RpcAsk<{ op: "get" }, number>;

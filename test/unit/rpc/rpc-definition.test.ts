@@ -12,18 +12,30 @@ class Twice extends RpcEndpoint {
 class Once extends ThreadSafeRpcEndpoint {}
 
 test.each([
-  ["a concurrent class", Everywhere, { form: "class", kind: "concurrent", methods: null, replicas: null }],
-  ["one of fewer replicas", Twice, { form: "class", kind: "concurrent", methods: null, replicas: 2 }],
-  ["a serial class", Once, { form: "class", kind: "serial", methods: null, replicas: null }],
+  [
+    "a concurrent class",
+    Everywhere,
+    { form: "class", kind: "concurrent", methods: null, replicas: null, threadCount: null, events: [] },
+  ],
+  [
+    "one of fewer replicas",
+    Twice,
+    { form: "class", kind: "concurrent", methods: null, replicas: 2, threadCount: null, events: [] },
+  ],
+  [
+    "a serial class",
+    Once,
+    { form: "class", kind: "serial", methods: null, replicas: null, threadCount: null, events: [] },
+  ],
   [
     "a service",
     defineService({ a: () => 1, b: () => 2 }),
-    { form: "service", kind: "concurrent", methods: ["a", "b"], replicas: null },
+    { form: "service", kind: "concurrent", methods: ["a", "b"], replicas: null, threadCount: null, events: [] },
   ],
   [
     "a stateful serial service",
     defineStatefulService(() => ({ a: () => 1 }), { serial: true }),
-    { form: "service", kind: "serial", methods: null, replicas: null },
+    { form: "service", kind: "serial", methods: null, replicas: null, threadCount: null, events: [] },
   ],
 ])("describes %s", (_name, definition, expected) => {
   const description = describeDefinition(definition);

@@ -10,10 +10,14 @@ import {
   ThreadSafeRpcEndpoint,
   unsupportedMessage,
 } from "../../../dist/src/rpc/rpc-endpoint.js";
+import type { RpcEndpointRef } from "../../../dist/src/rpc/rpc-endpoint-ref.js";
+import type { RpcEnvView } from "../../../dist/src/rpc/rpc-env-view.js";
 
 class Everywhere extends RpcEndpoint {}
 class Once extends ThreadSafeRpcEndpoint {}
 
+const self = { name: "self" } as RpcEndpointRef;
+const rpcEnv = { name: "env" } as RpcEnvView;
 const sendContext = {} as RpcSendContext;
 const callContext = {} as RpcCallContext<never>;
 
@@ -49,14 +53,14 @@ test("a class of another copy of the package is recognised and can be bound", as
   const instance = new Foreign();
   expect(instance).not.toBeInstanceOf(RpcEndpoint);
   expect(endpointKind(Foreign)).toBe("serial");
-  bindEndpoint(instance as unknown as RpcEndpoint, { index: 1, count: 2 });
+  bindEndpoint(instance as unknown as RpcEndpoint, { replica: { index: 1, count: 2 }, self, rpcEnv });
   expect(instance.replica).toEqual({ index: 1, count: 2 });
 });
 
 test("replica is known from onStart on, and reading it earlier says so", () => {
   const endpoint = new Everywhere();
   expect(expectCode(() => endpoint.replica, "ERR_RPC_ENDPOINT_START")).toContain("Everywhere.replica is not known");
-  bindEndpoint(endpoint, { index: 3, count: 4 });
+  bindEndpoint(endpoint, { replica: { index: 3, count: 4 }, self, rpcEnv });
   expect(endpoint.replica).toEqual({ index: 3, count: 4 });
 });
 

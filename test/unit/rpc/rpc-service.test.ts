@@ -2,6 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { isRpcError, type RpcErrorCode } from "../../../dist/src/common/errors.js";
 import type { RpcContext } from "../../../dist/src/rpc/rpc-context.js";
+import type { RpcEndpointRef } from "../../../dist/src/rpc/rpc-endpoint-ref.js";
+import type { RpcEnvView } from "../../../dist/src/rpc/rpc-env-view.js";
 import type { RpcService } from "../../../dist/src/rpc/rpc-protocol.js";
 import {
   defineService,
@@ -13,8 +15,11 @@ import {
   withContext,
 } from "../../../dist/src/rpc/rpc-service.js";
 
+const self = { name: "self" } as RpcEndpointRef;
+const rpcEnv = { name: "env" } as RpcEnvView;
+
 async function methodsOf(service: RpcService, args?: unknown): Promise<ServiceMethods> {
-  return await serviceInternals(service as RpcService).create({ args });
+  return await serviceInternals(service as RpcService).create({ args, self, rpcEnv });
 }
 
 function codeAndText(run: () => unknown): string {
@@ -113,7 +118,7 @@ describe("defineStatefulService", () => {
   test("is told at once when it is no function, and at its start what is wrong with its methods", async () => {
     expect(codeAndText(() => defineStatefulService({} as never))).toContain(`${INVALID}: defineStatefulService takes`);
     const service = defineStatefulService((() => ({ b: 1 })) as never);
-    expect(codeAndText(() => serviceInternals(service as RpcService).create({ args: 0 }))).toContain(
+    expect(codeAndText(() => serviceInternals(service as RpcService).create({ args: 0, self, rpcEnv }))).toContain(
       `${START}: a service holds functions only: b is number`,
     );
     const late = defineStatefulService((async () => null) as never);
