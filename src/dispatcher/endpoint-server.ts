@@ -202,7 +202,9 @@ export class EndpointServer {
       await endpoint.behaviour.onStop();
     };
     onStop().then(stopped, (error) => {
-      runner.tellEndpoint(endpoint, error ?? new Error("onStop rejected without a reason"));
+      const reason = error ?? new Error("onStop rejected without a reason");
+      runner.tellEndpoint(endpoint, reason);
+      runner.reportHookFailure(endpoint, reason);
       stopped();
     });
   }

@@ -5,7 +5,8 @@
 import { describe, expect, test } from "vitest";
 import { RpcError } from "../../../dist/src/common/errors.js";
 import { MessageCodec } from "../../../dist/src/rpc/codec.js";
-import { REF_BRAND, REF_HANDLE, type RefHandle, type RefPacking } from "../../../dist/src/rpc/ref-handle.js";
+import { REF_BRAND } from "../../../dist/src/rpc/ref-brand.js";
+import { REF_HANDLE, type RefHandle, type RefPacking } from "../../../dist/src/rpc/ref-handle.js";
 
 class Ref {
   readonly secret = (): void => {};
