@@ -100,6 +100,8 @@ export const TIMEOUT_MS_MIN = 0.001;
 export const STOP_GRACE_MS = 5_000;
 /** A handler that does not end after its ask has ended: then a concurrent endpoint takes its slot back. */
 export const HANDLER_GRACE_MS = 5_000;
+/** How long a loop with a handler past its `handlerTimeoutMs` may take to show that it still turns. */
+export const HANDLER_PING_MS = 1_000;
 /** `env.shutdown()` and `env.stop()` without `timeoutMs`. */
 export const SHUTDOWN_TIMEOUT_MS_DEFAULT = 10_000;
 

@@ -17,8 +17,9 @@ import { RpcError } from "../common/errors.js";
 import { and } from "../inbox/atomics.js";
 import { type InFlightEntry, isVoidEntry, readInFlightEntries } from "../inbox/in-flight-table.js";
 import { lockOwner, releaseDeadLock } from "../inbox/inbox.js";
-import { RING_OPEN } from "../inbox/layout.js";
+import { COUNTER_HANDLED, RING_OPEN } from "../inbox/layout.js";
 import { RecordKind } from "../inbox/record.js";
+import { counterView } from "../inbox/segment.js";
 import type { DispatcherParts } from "./dispatcher-parts.js";
 import type { EndpointStopper } from "./endpoint-stopper.js";
 import { describeThrown } from "./failure.js";
@@ -91,12 +92,26 @@ export class CrashRecovery {
         // Taken, and its report lost with the loop: the stop goes on as if it had come.
         this.#stopper.onRecord(loop.index, RecordKind.STOP_TAKEN, this.#endpoint(entry.endpoint));
       } else if (entry.askSlot === -1) {
-        dispatcher.events.deadLetter(name, crash, 1);
+        this.#loseOneWay(loop, entry, crash);
       } else if (dispatcher.asks.isOpen(entry.askSlot, entry.askGeneration)) {
         failed.set(entry.askSlot, crash);
       }
     }
-    dispatcher.poster.cancelAsks([...failed.keys()], (slot) => failed.get(slot));
+    dispatcher.poster.cancelAsks([...failed.keys()], (slot) => failed.get(slot), "failed");
+  }
+
+  /** A one-way message was taken; unless it was handled and counted, or its failure reported, it is lost here. */
+  #loseOneWay(loop: HostedMessageLoop, entry: InFlightEntry, crash: RpcError): void {
+    const dispatcher = this.#dispatcher;
+    const endpoint = this.#endpoint(entry.endpoint);
+    if (endpoint === undefined || entry.kind === RecordKind.EVENT) return;
+    if (dispatcher.reportedFailures.has(loop.index, entry.index, entry.position)) return;
+    const counters = endpoint.counters[endpoint.loops.indexOf(loop.index)];
+    if (counters !== undefined && entry.count !== 0) {
+      const handled = counterView(dispatcher.memory.segment(counters), counters)[COUNTER_HANDLED] as number;
+      if (((handled - entry.count) | 0) >= 0) return;
+    }
+    dispatcher.deadLetter(endpoint, crash, 1);
   }
 
   #fail(endpoint: HostedEndpoint, loop: HostedMessageLoop, error: unknown): void {
@@ -105,9 +120,9 @@ export class CrashRecovery {
     const text = `endpoint "${endpoint.name}" has no message loop left; stop it and set it up again`;
     endpoint.failure = new RpcError("ERR_RPC_ENDPOINT_FAILED", text, { endpoint: endpoint.name, cause: error });
     if (endpoint.state === EndpointState.RUNNING) endpoint.state = EndpointState.FAILED;
-    dispatcher.poster.cancelAsks(dispatcher.asks.slots(endpoint.id), () => untaken);
+    dispatcher.poster.cancelAsks(dispatcher.asks.slots(endpoint.id), () => untaken, "failed");
     const sends = dispatcher.discardBacklog(endpoint);
-    if (sends > 0) dispatcher.events.deadLetter(endpoint.name, untaken, sends);
+    if (sends > 0) dispatcher.deadLetter(endpoint, untaken, sends);
     endpoint.settleRoomWaiters(endpoint.failure);
     dispatcher.events.endpointFailed(endpoint.name, endpoint.failure);
   }

@@ -6,13 +6,17 @@
  * is the only producer of every Inbox and mailbox and the only consumer of every outbound ring.
  */
 import type { Clock } from "../common/clock.js";
-import { RpcError } from "../common/errors.js";
+import { RpcError, type RpcErrorCode } from "../common/errors.js";
 import { SPILL_BYTES_PER_ENV_MAX, SWEEP_PERIOD_MS } from "../common/limits.js";
-import { COUNTER_FAILED, COUNTER_PROCESSED, COUNTER_TAKEN } from "../inbox/layout.js";
+import { type InFlightEntry, readInFlightEntries } from "../inbox/in-flight-table.js";
+import { COUNTER_FAILED, COUNTER_HANDLED, COUNTER_PROCESSED, COUNTER_TAKEN } from "../inbox/layout.js";
 import { PayloadWriter, RecordKind, TakenRecord } from "../inbox/record.js";
+import { oldestEnqueuedAt } from "../inbox/ring.js";
 import { counterView } from "../inbox/segment.js";
 import { SpillTotal } from "../inbox/spill-queue.js";
 import { MessageCodec } from "../rpc/codec.js";
+import type { RpcEndpointStats } from "../rpc/rpc-env.js";
+import type { NetworkEvent } from "./attached-endpoint.js";
 import { CrashRecovery } from "./crash-recovery.js";
 import { envStopped } from "./dispatch-errors.js";
 import type { DispatcherEvents, DispatcherParts } from "./dispatcher-parts.js";
@@ -26,11 +30,15 @@ import { LoopZero, type LoopZeroHandler } from "./loop-zero.js";
 import { LoopZeroEndpoints } from "./loop-zero-endpoints.js";
 import { type LoopZeroSetup, LoopZeroStarter, type LoopZeroStarterOptions } from "./loop-zero-starter.js";
 import { MainLoopMemory } from "./main-loop-memory.js";
+import { ReportedFailures } from "./message-counts.js";
 import { MessageLoops } from "./message-loops.js";
 import { OutstandingAsks } from "./outstanding-asks.js";
 import { Poster } from "./poster.js";
 import { Replies } from "./replies.js";
 import { Tickets } from "./tickets.js";
+
+/** Failures of one-way messages whose handler never ran. */
+const NEVER_RAN: readonly RpcErrorCode[] = ["ERR_RPC_NO_REPLY", "ERR_RPC_ENDPOINT_FAILED", "ERR_RPC_INBOX_FULL"];
 
 export interface DispatcherOptions {
   readonly envName: string;
@@ -51,6 +59,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
   readonly tickets = new Tickets();
   readonly loops: MessageLoops;
   readonly poster: Poster;
+  readonly reportedFailures = new ReportedFailures();
   readonly events: DispatcherEvents;
   readonly #clock: Clock;
   readonly #loopZero: LoopZero;
@@ -98,7 +107,8 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     });
     const zeroEndpoints = this.#zeroEndpoints;
     const refusal = (endpoint: HostedEndpoint): RpcError => this.refusal(endpoint);
-    const onDeadLetter = (endpoint: string, error: RpcError): void => events.deadLetter(endpoint, error, 1);
+    const onDeadLetter = (endpoint: string, error: RpcError, message: () => unknown): void =>
+      events.deadLetter(endpoint, error, 1, message);
     this.poster = new Poster({
       clock,
       codec,
@@ -168,7 +178,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     const stops = this.directory.all.map((endpoint) => this.#stopper.stop(endpoint, timeoutMs)); // 2
     await Promise.allSettled(stops);
     const envStopped = new RpcError("ERR_RPC_ENV_STOPPED", "the env was shut down", { maybeExecuted: true });
-    this.poster.cancelAsks(this.asks.slots(null), () => envStopped); // 3
+    this.poster.cancelAsks(this.asks.slots(null), () => envStopped, "failed"); // 3
     const graceMs = Math.max(endsMs - this.#clock.now(), SWEEP_PERIOD_MS);
     await this.loops.end(new Promise((resolve) => this.#clock.setTimeout(resolve, graceMs).unref())); // 4
     this.#loopZero.close(); // 5
@@ -179,7 +189,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     if (this.directory.get(endpoint.id) !== endpoint) return;
     endpoint.state = EndpointState.STOPPED;
     const refusal = this.refusal(endpoint);
-    this.poster.cancelAsks(this.asks.slots(endpoint.id), () => refusal);
+    this.poster.cancelAsks(this.asks.slots(endpoint.id), () => refusal, "failed");
     endpoint.settleRoomWaiters(refusal);
     this.tickets.endAllOf(endpoint.id);
     this.directory.remove(endpoint);
@@ -217,17 +227,52 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     return new RpcError("ERR_RPC_ENDPOINT_NOT_FOUND", `endpoint "${name}" ${what}`, { endpoint: name });
   }
 
-  endpointStats(endpoint: HostedEndpoint): { depth: number; processed: number; failed: number; rejected: number } {
+  inFlight(loop: number): InFlightEntry[] {
+    if (loop === 0) return this.#zeroEndpoints.inFlight();
+    const { entries } = this.loops.get(loop).regions;
+    return readInFlightEntries(this.memory.words(entries), entries.word);
+  }
+
+  deadLetter(endpoint: HostedEndpoint, error: RpcError, count: number): void {
+    endpoint.oneWays.deadLettered += count;
+    this.events.deadLetter(endpoint.name, error, count);
+  }
+
+  /** Tells every endpoint that overrides the method of a network event. */
+  postEvent(event: NetworkEvent): void {
+    for (const endpoint of this.directory.all) {
+      if (endpoint.state === EndpointState.RUNNING && endpoint.description.events.includes(event[0])) {
+        this.poster.event(endpoint, event);
+      }
+    }
+  }
+
+  endpointStats(endpoint: HostedEndpoint): Omit<RpcEndpointStats, "name" | "state" | "loops"> {
     let taken = 0;
     let processed = 0;
     let failed = 0;
+    let handled = 0;
     for (const region of endpoint.counters) {
       const counters = counterView(this.memory.segment(region), region);
       taken += counters[COUNTER_TAKEN] as number;
       processed += counters[COUNTER_PROCESSED] as number;
       failed += counters[COUNTER_FAILED] as number;
+      handled += counters[COUNTER_HANDLED] as number;
     }
-    return { depth: Math.max(0, endpoint.accepted - taken), processed, failed, rejected: endpoint.rejected };
+    const depth = Math.max(0, endpoint.accepted - taken);
+    endpoint.depthMax = Math.max(endpoint.depthMax, depth);
+    const { depthMax, rejected, asks, oneWays } = endpoint;
+    const oldestAgeMs = depth === 0 ? 0 : this.#oldestAgeMs(endpoint);
+    const counts = { asks: { ...asks }, oneWays: { ...oneWays, handled } };
+    return { depth, depthMax, oldestAgeMs, processed, failed, rejected, ...counts };
+  }
+
+  #oldestAgeMs({ ring, producer }: HostedEndpoint): number {
+    const { region, capacityBytes } = ring;
+    const oldest = oldestEnqueuedAt(this.memory.words(region), region.word, capacityBytes);
+    const enqueuedAt = oldest ?? producer.spill.peek()?.enqueuedAt;
+    // Both are microseconds wrapped to 32 bits.
+    return enqueuedAt === undefined ? 0 : ((((this.#clock.now() * 1_000) | 0) - enqueuedAt) >>> 0) / 1_000;
   }
 
   // ── What loop 0 finds ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -239,11 +284,12 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       case RecordKind.EXPIRED:
         this.#replies.settle(loop, record);
         break;
-      case RecordKind.SEND_FAILED: {
-        const name = this.directory.nameOf(record.askSlot);
-        this.events.deadLetter(name, failureToError(name, this.#replies.decode(loop, record)), 1);
+      case RecordKind.SEND_FAILED:
+        this.#oneWayFailed(loop, record);
         break;
-      }
+      case RecordKind.STUCK:
+        this.events.endpointStuck(this.directory.nameOf(record.askSlot), loop, record.sender);
+        break;
       case RecordKind.PULL:
         this.#replies.sendBody(loop, record.askSlot, record.sender);
         break;
@@ -253,6 +299,19 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       default:
         this.#stopper.onRecord(loop, record.kind, this.directory.get(record.askSlot));
     }
+  }
+
+  #oneWayFailed(loop: number, record: TakenRecord): void {
+    const { askSlot: id, askGeneration: position, endpointGeneration: entry } = record;
+    const name = this.directory.nameOf(id);
+    const error = failureToError(name, this.#replies.decode(loop, record));
+    const endpoint = this.directory.get(id);
+    if (endpoint !== undefined && entry !== -1) {
+      this.reportedFailures.note(loop, entry, position);
+      if (NEVER_RAN.includes(error.code)) endpoint.oneWays.deadLettered++;
+      else endpoint.oneWays.failed++;
+    }
+    this.events.deadLetter(name, error, 1);
   }
 
   onInboxRoom(id: number): void {

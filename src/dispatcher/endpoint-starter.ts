@@ -181,7 +181,7 @@ export class EndpointStarter {
     const counters = loops.map(() => this.#memory.allocateCounters());
     const generation = this.#directory.nextGeneration();
     const options = { id, generation, name, description, loops, ring, counters, producer, budget };
-    const endpoint = new HostedEndpoint(options);
+    const endpoint = new HostedEndpoint({ ...options, handlerTimeoutMs: setup.handlerTimeoutMs });
     this.#directory.add(endpoint);
     if (!endpoint.shared) this.#loops.get(loops[0] as number).pinnedCount++;
     return endpoint;

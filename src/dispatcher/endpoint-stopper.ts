@@ -128,7 +128,7 @@ export class EndpointStopper {
     const error = new RpcError("ERR_RPC_NO_REPLY", `"${endpoint.name}" was stopped before it answered`, {
       endpoint: endpoint.name,
     });
-    dispatcher.poster.cancelAsks(dispatcher.asks.slots(endpoint.id), () => error);
+    dispatcher.poster.cancelAsks(dispatcher.asks.slots(endpoint.id), () => error, "failed");
     if (stop.phase !== Phase.ON_STOP) {
       for (const index of endpoint.loops) {
         if (this.#isAlive(index)) dispatcher.tell(index, RecordKind.QUIESCE, endpoint.id, 0, 1);

@@ -9,7 +9,6 @@
 import { assert } from "../common/assert.js";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import { HANDLER_GRACE_MS } from "../common/limits.js";
 import type { AskTableView } from "../inbox/ask-table.js";
 import type { InFlightTable } from "../inbox/in-flight-table.js";
 import { RecordFlag, RecordKind, type TakenRecord } from "../inbox/record.js";
@@ -18,6 +17,7 @@ import type { Answers, TakeBody } from "./answers.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
 import { CallContext, type ContextHost, ContextState, DEFERRED } from "./call-context.js";
 import { type Failure, handlerFailure } from "./failure.js";
+import { OverdueHandlers } from "./overdue-handlers.js";
 
 /** A message whose body is on its way. */
 interface Pull {
@@ -53,14 +53,14 @@ export class HandlerRunner implements ContextHost {
   /** Detached contexts by in-flight entry. */
   readonly #contexts: (CallContext | undefined)[] = [];
   readonly #pulls = new Map<number, Pull>();
-  /** Running handlers whose ask has ended, oldest first; they have a grace to notice. */
-  readonly #overdue: { readonly context: CallContext; readonly sinceMs: number }[] = [];
+  readonly #overdue: OverdueHandlers;
   /** Messages dropped because nobody waited any more. */
   droppedCount = 0;
 
   constructor(options: HandlerRunnerOptions) {
     this.#codec = options.codec;
     this.#clock = options.clock;
+    this.#overdue = new OverdueHandlers(options.clock, (context, ageMs) => this.#graceOver(context, ageMs));
     this.#asks = options.asks;
     this.#entries = options.entries;
     this.#answers = options.answers;
@@ -137,7 +137,7 @@ export class HandlerRunner implements ContextHost {
     context.cancel();
     // Nobody waits and no handler runs: the entry has no purpose any more.
     if (context.state === ContextState.DEFERRED) this.#finish(context);
-    else if (context.state === ContextState.OPEN) this.#watchOverdue(context);
+    else if (context.state === ContextState.OPEN) this.#overdue.watch(context);
   }
 
   /** True while that very message has a handler that has not settled. */
@@ -363,33 +363,11 @@ export class HandlerRunner implements ContextHost {
     this.#answers.report(RecordKind.PULL, record.sender, 0, record.entry);
   }
 
-  // ── Handlers that never settle ─────────────────────────────────────────────────────────────────────────────────────
-
-  #watchOverdue(context: CallContext): void {
-    this.#overdue.push({ context, sinceMs: this.#clock.now() });
-    if (this.#overdue.length === 1) this.#armOverdue(HANDLER_GRACE_MS);
-  }
-
-  #armOverdue(delayMs: number): void {
-    this.#clock.setTimeout(() => this.#sweepOverdue(), Math.max(1, delayMs)).unref();
-  }
-
-  /** A concurrent endpoint gets its slot back. A serial one stays suspended: its handler may yet write to its state. */
-  #sweepOverdue(): void {
-    const nowMs = this.#clock.now();
-    while (this.#overdue.length > 0) {
-      const { context, sinceMs } = this.#overdue[0] as { context: CallContext; sinceMs: number };
-      const ageMs = nowMs - sinceMs;
-      if (context.running && context.state !== ContextState.ENDED) {
-        if (ageMs < HANDLER_GRACE_MS) {
-          this.#armOverdue(HANDLER_GRACE_MS - ageMs);
-          return;
-        }
-        if (context.endpoint.serial) this.#answers.report(RecordKind.STUCK, context.endpoint.id, 0, Math.round(ageMs));
-        else this.giveUp(context.entry);
-      }
-      this.#overdue.shift();
-    }
+  /** A handler runs on long after its ask has ended. */
+  #graceOver(context: CallContext, ageMs: number): void {
+    const { endpoint, entry } = context;
+    if (endpoint.serial) this.#answers.report(RecordKind.STUCK, endpoint.id, 0, Math.round(ageMs));
+    else this.giveUp(entry);
   }
 }
 

@@ -11,6 +11,7 @@ import type { Region } from "../inbox/segment.js";
 import type { SpillBudget } from "../inbox/spill-queue.js";
 import type { EndpointDescription } from "../rpc/rpc-definition.js";
 import type { RingRegion } from "./loop-protocol.js";
+import { newAskCounts, newOneWayCounts } from "./message-counts.js";
 
 export const EndpointState = {
   STARTING: "starting",
@@ -33,6 +34,8 @@ export interface HostedEndpointOptions {
   readonly counters: readonly Region[];
   readonly producer: InboxProducer;
   readonly budget: SpillBudget;
+  /** Milliseconds, or Infinity. */
+  readonly handlerTimeoutMs: number;
 }
 
 export class HostedEndpoint {
@@ -45,6 +48,11 @@ export class HostedEndpoint {
   readonly counters: readonly Region[];
   readonly producer: InboxProducer;
   readonly budget: SpillBudget;
+  readonly handlerTimeoutMs: number;
+  readonly asks = newAskCounts();
+  readonly oneWays = newOneWayCounts();
+  /** Most messages seen waiting; looked at by each sweep and by `stats`. */
+  depthMax = 0;
   state: EndpointState = EndpointState.STARTING;
   /** Why it is FAILED. */
   failure: RpcError | null = null;
@@ -64,6 +72,7 @@ export class HostedEndpoint {
     this.counters = options.counters;
     this.producer = options.producer;
     this.budget = options.budget;
+    this.handlerTimeoutMs = options.handlerTimeoutMs;
   }
 
   get shared(): boolean {

@@ -153,8 +153,8 @@ export class LocalEndpointRef extends LocalCalls implements RpcEndpointRef<RpcUn
     }
   }
 
-  broadcast(_message: unknown): number {
-    throw notSupportedYet("broadcast");
+  broadcast(message: unknown): number {
+    return this.target.dispatcher.poster.broadcast(this.target.get(), message);
   }
 
   equals(other: RpcEndpointRef): boolean {

@@ -75,6 +75,7 @@ export class LoopZeroStarter {
       counters: [memory.allocateCounters()],
       producer: memory.ownProducer(ring, endpoints.doorbell(id), this.#options.writer, budget),
       budget,
+      handlerTimeoutMs: setup.handlerTimeoutMs,
     });
     directory.add(endpoint);
     this.#byInstance.set(given, endpoint);

@@ -9,12 +9,14 @@ import { readInFlightEntries } from "../inbox/in-flight-table.js";
 import { Overflow, PostResult } from "../inbox/inbox.js";
 import { OutgoingRecord, RecordFlag, RecordKind } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
+import type { NetworkEvent } from "./attached-endpoint.js";
 import { inboxFull, timedOut, tooManyAsks } from "./dispatch-errors.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
 import type { LoopZero } from "./loop-zero.js";
 import type { LoopZeroEndpoints } from "./loop-zero-endpoints.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
+import type { AskOutcome } from "./message-counts.js";
 import type { HostedMessageLoop, MessageLoops } from "./message-loops.js";
 import type { OutstandingAsks } from "./outstanding-asks.js";
 import { TICKET_PAYLOAD_BYTES, type Tickets } from "./tickets.js";
@@ -33,7 +35,8 @@ export interface PosterOptions {
   readonly directory: EndpointDirectory;
   /** Why an endpoint takes nothing. */
   readonly refusal: (endpoint: HostedEndpoint) => RpcError;
-  readonly onDeadLetter: (endpoint: string, error: RpcError) => void;
+  /** A one-way message was refused for good. `message` decodes it. */
+  readonly onDeadLetter: (endpoint: string, error: RpcError, message: () => unknown) => void;
   readonly zeroEndpoints: LoopZeroEndpoints;
 }
 
@@ -47,11 +50,14 @@ export class Poster {
   readonly #tickets: Tickets;
   readonly #directory: EndpointDirectory;
   readonly #refusal: (endpoint: HostedEndpoint) => RpcError;
-  readonly #onDeadLetter: (endpoint: string, error: RpcError) => void;
+  readonly #onDeadLetter: PosterOptions["onDeadLetter"];
   readonly #zeroEndpoints: LoopZeroEndpoints;
   readonly #record = new OutgoingRecord();
   readonly #ticketPayload = new Uint8Array(TICKET_PAYLOAD_BYTES);
   readonly #rungInboxes = new Set<number>();
+  /** How late the last sweep came, and the latest ever, ms: what user code has held loop 0 for. */
+  delayMs = 0;
+  delayMsMax = 0;
   /** Slot of the last `ask`, or -1 if it was refused: for `abort`, together with its generation. */
   lastSlot = -1;
   #sweeping = false;
@@ -80,19 +86,31 @@ export class Poster {
     signal: AbortSignal | undefined,
   ): Promise<unknown> {
     this.lastSlot = -1;
-    if (endpoint.state !== EndpointState.RUNNING) return Promise.reject(this.#refusal(endpoint));
-    if (signal?.aborted) return Promise.reject(signal.reason);
     const codec = this.#codec;
     try {
       codec.encode(message);
     } catch (error) {
+      // The caller's mistake: nothing was sent.
       return Promise.reject(error);
+    }
+    const { asks } = endpoint;
+    asks.sent++;
+    if (endpoint.state !== EndpointState.RUNNING) {
+      asks.rejected++;
+      return Promise.reject(this.#refusal(endpoint));
+    }
+    if (signal?.aborted) {
+      asks.aborted++;
+      return Promise.reject(signal.reason);
     }
     const nowMs = this.#clock.now();
     const deadline = timeoutMs === Number.POSITIVE_INFINITY ? NO_DEADLINE : (nowMs + timeoutMs) | 0 || 1;
-    const slot = this.#asks.open(endpoint.id, deadline, timeoutMs);
+    const slot = this.#asks.open(endpoint.id, asks, deadline, timeoutMs);
     this.lastSlot = slot;
-    if (slot === -1) return Promise.reject(tooManyAsks(endpoint.name, this.#asks.count));
+    if (slot === -1) {
+      asks.rejected++;
+      return Promise.reject(tooManyAsks(endpoint.name, this.#asks.count));
+    }
     const promise = this.#asks.lastPromise;
     const record = this.#record;
     record.kind = kind;
@@ -101,7 +119,7 @@ export class Poster {
     record.deadline = deadline;
     record.enqueuedAt = (nowMs * 1_000) | 0;
     if (this.#post(endpoint, Overflow.SPILL) === PostResult.FULL) {
-      this.#asks.reject(slot, inboxFull(endpoint));
+      this.#asks.reject(slot, inboxFull(endpoint), "rejected");
       return promise;
     }
     if (signal !== undefined) this.#asks.watch(slot, signal, this.#onAborted);
@@ -113,16 +131,42 @@ export class Poster {
   send(endpoint: HostedEndpoint, kind: number, message: unknown): boolean {
     this.#codec.encode(message);
     if (endpoint.state !== EndpointState.RUNNING) {
-      this.#onDeadLetter(endpoint.name, this.#refusal(endpoint));
+      this.#refuseOneWay(endpoint);
       return false;
     }
-    const record = this.#record;
-    record.kind = kind;
-    record.askSlot = -1;
-    record.askGeneration = 0;
-    record.deadline = NO_DEADLINE;
-    record.enqueuedAt = (this.#clock.now() * 1_000) | 0;
-    return this.#post(endpoint, Overflow.REFUSE) !== PostResult.FULL;
+    this.#fillOneWay(kind);
+    if (this.#post(endpoint, Overflow.REFUSE) === PostResult.FULL) return false;
+    endpoint.oneWays.accepted++;
+    return true;
+  }
+
+  /**
+   * Posts a one-way message to every replica, through the mailboxes of their loops: in order among themselves, in no
+   * order with messages in the Inbox. An endpoint of one instance gets it as any message.
+   * @returns how many replicas it was accepted for. Throws what the caller did wrong.
+   */
+  broadcast(endpoint: HostedEndpoint, message: unknown): number {
+    if (!endpoint.shared) return this.send(endpoint, RecordKind.SEND, message) ? 1 : 0;
+    this.#codec.encode(message);
+    if (endpoint.state !== EndpointState.RUNNING) {
+      this.#refuseOneWay(endpoint);
+      return 0;
+    }
+    const accepted = this.#postAside(endpoint, RecordKind.BROADCAST, Overflow.SPILL);
+    endpoint.oneWays.accepted += accepted;
+    endpoint.rejected += endpoint.loops.length - accepted;
+    return accepted;
+  }
+
+  /** Posts a network event to every instance of an endpoint. */
+  event(endpoint: HostedEndpoint, event: NetworkEvent): void {
+    this.#codec.encode(event);
+    if (endpoint.shared) {
+      this.#postAside(endpoint, RecordKind.EVENT, Overflow.FORCE);
+      return;
+    }
+    this.#fillOneWay(RecordKind.EVENT);
+    this.#post(endpoint, Overflow.FORCE);
   }
 
   /** Resolves when the Inbox has room; rejects when it never will, or when `signal` aborts or time is up. */
@@ -153,22 +197,22 @@ export class Poster {
 
   /** The caller gives one ask up, if it is still open. */
   abort(slot: number, generation: number, reason: unknown): void {
-    if (slot !== -1 && this.#asks.isOpen(slot, generation)) this.cancelAsks([slot], () => reason);
+    if (slot !== -1 && this.#asks.isOpen(slot, generation)) this.cancelAsks([slot], () => reason, "aborted");
   }
 
   /** Callers give asks up: a queued one never runs, a running handler's signal fires. */
   readonly #onAborted = (slots: readonly number[], reason: unknown): void => {
-    this.cancelAsks(slots, () => reason);
+    this.cancelAsks(slots, () => reason, "aborted");
   };
 
   /** Ends asks before their messages do; whoever runs one now is told. */
-  cancelAsks(slots: readonly number[], reason: (slot: number) => unknown): void {
+  cancelAsks(slots: readonly number[], reason: (slot: number) => unknown, outcome: AskOutcome): void {
     const cancelled = new Map<number, number>();
     for (const slot of slots) {
       cancelled.set(slot, this.#asks.generation(slot));
       const ticket = this.#asks.ticket(slot);
       if (ticket !== -1) this.#tickets.end(ticket);
-      this.#asks.cancel(slot, reason(slot));
+      this.#asks.cancel(slot, reason(slot), outcome);
     }
     if (cancelled.size === 0) return;
     // CANCELLED was stored before this scan; a taker publishes its entry before it reads the word. One sees the other.
@@ -222,6 +266,57 @@ export class Poster {
 
   // ── One message ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  #fillOneWay(kind: number): void {
+    const record = this.#record;
+    record.kind = kind;
+    record.askSlot = -1;
+    record.askGeneration = 0;
+    record.deadline = NO_DEADLINE;
+    record.enqueuedAt = (this.#clock.now() * 1_000) | 0;
+  }
+
+  /** Posts the payload that the codec holds to the mailbox of every live loop of an endpoint. */
+  #postAside(endpoint: HostedEndpoint, kind: number, overflow: Overflow): number {
+    const { length, payloadCodec, bytes } = this.#codec;
+    const record = this.#record;
+    let accepted = 0;
+    for (const index of endpoint.loops) {
+      const loop = this.#loops.get(index);
+      if (!loop.alive) continue;
+      this.#fillOneWay(kind);
+      record.askSlot = endpoint.id;
+      record.endpointGeneration = endpoint.generation;
+      record.flags = 0;
+      record.sender = 0;
+      let ticket = -1;
+      if (length <= loop.mailbox.inlinePayloadBytesMax) {
+        record.setPayload(payloadCodec, bytes, length);
+      } else {
+        if (!endpoint.budget.admits(length)) continue;
+        // A copy for each replica: it is transferred to its taker as it is.
+        ticket = this.#tickets.open(endpoint.id, bytes.slice(0, length), endpoint.budget);
+        record.flags = RecordFlag.LARGE;
+        record.sender = ticket;
+        record.setPayload(payloadCodec, this.#ticketPayload, TICKET_PAYLOAD_BYTES);
+      }
+      if (loop.mailbox.post(record, overflow) === PostResult.FULL) {
+        if (ticket !== -1) this.#tickets.end(ticket);
+        continue;
+      }
+      this.#loopZero.posted(loop.mailbox);
+      accepted++;
+    }
+    return accepted;
+  }
+
+  /** What the codec holds was offered to an endpoint that takes nothing any more. */
+  #refuseOneWay(endpoint: HostedEndpoint): void {
+    const codec = this.#codec;
+    const { payloadCodec, length } = codec;
+    const bytes = codec.bytes.slice(0, length);
+    this.#onDeadLetter(endpoint.name, this.#refusal(endpoint), () => codec.decode(payloadCodec, bytes, length));
+  }
+
   /** Posts `#record` with the payload that the codec holds. */
   #post(endpoint: HostedEndpoint, overflow: Overflow): PostResult {
     const codec = this.#codec;
@@ -267,8 +362,12 @@ export class Poster {
   /** Deadlines, and the net under bells that nobody heard. Runs while asks are outstanding or bells unheard. */
   #startSweep(): void {
     this.#sweeping = true;
+    let dueMs = this.#clock.now() + SWEEP_PERIOD_MS;
     const timer = this.#clock.setTimeout(() => {
+      this.delayMs = Math.max(0, this.#clock.now() - dueMs);
+      if (this.delayMs > this.delayMsMax) this.delayMsMax = this.delayMs;
       this.#sweep();
+      dueMs = this.#clock.now() + SWEEP_PERIOD_MS;
       if (this.#asks.count > 0 || this.#rungInboxes.size > 0) timer.refresh();
       else this.#sweeping = false;
     }, SWEEP_PERIOD_MS);
@@ -276,7 +375,7 @@ export class Poster {
 
   #sweep(): void {
     const nowMs = this.#clock.now() | 0;
-    this.cancelAsks(this.#asks.expired(nowMs), (slot) => this.timedOut(slot, true));
+    this.cancelAsks(this.#asks.expired(nowMs), (slot) => this.timedOut(slot, true), "timedOut");
     this.#reRing();
     this.#loopZero.wake();
   }

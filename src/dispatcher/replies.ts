@@ -63,18 +63,18 @@ export class Replies {
     }
     const name = this.#directory.nameOf(this.#asks.endpoint(askSlot));
     if (kind === RecordKind.EXPIRED) {
-      this.#asks.reject(askSlot, this.#poster.timedOut(askSlot, false));
+      this.#asks.reject(askSlot, this.#poster.timedOut(askSlot, false), "timedOut");
       return;
     }
     let value: unknown;
     try {
       value = this.decode(loop, record);
     } catch (error) {
-      this.#asks.reject(askSlot, error);
+      this.#asks.reject(askSlot, error, "failed");
       return;
     }
     if (kind === RecordKind.REPLY) this.#asks.resolve(askSlot, value);
-    else this.#asks.reject(askSlot, failureToError(name, value));
+    else this.#asks.reject(askSlot, failureToError(name, value), "failed");
   }
 
   sendBody(index: number, ticket: number, entry: number): void {

@@ -58,21 +58,6 @@ const ENDPOINT_OPTION_KEYS = ["args", "inboxBytes", "concurrency", "loop", "hand
 /** What an endpoint on the main thread may be told. */
 const LOCAL_ENDPOINT_OPTION_KEYS = ["inboxBytes", "concurrency", "handlerTimeoutMs", "throughput"];
 
-/** In place of counts that nobody keeps yet: NaN is no number that somebody could believe. */
-const NOT_COUNTED = {
-  depthMax: Number.NaN,
-  oldestAgeMs: Number.NaN,
-  asks: {
-    sent: Number.NaN,
-    replied: Number.NaN,
-    failed: Number.NaN,
-    timedOut: Number.NaN,
-    aborted: Number.NaN,
-    rejected: Number.NaN,
-  },
-  oneWays: { accepted: Number.NaN, handled: Number.NaN, failed: Number.NaN, deadLettered: Number.NaN },
-};
-
 const LOOP_STATES = {
   [LoopStatus.STARTING]: "busy",
   [LoopStatus.BUSY]: "busy",
@@ -131,7 +116,7 @@ export class LocalRpcEnv implements RpcEnv {
       loopRingBytes: ringBytes("rpc.loop.bytes", conf["rpc.loop.bytes"] ?? LOOP_RING_BYTES),
       hostFactory: piscinaLoopHost,
       events: {
-        deadLetter: (endpoint, error, count) => this.#deadLetter(endpoint, error, count),
+        deadLetter: (endpoint, error, count, message) => this.#deadLetter(endpoint, error, count, message),
         loopCrashed: (loop, blamed, error) => {
           this.#report("loopCrashed", { loop, blamed, restarted: [], stuck: false, error }, () =>
             this.#logger.error({ loop, blamed, error }, "message loop died"),
@@ -259,7 +244,6 @@ export class LocalRpcEnv implements RpcEnv {
         name: endpoint.name,
         state,
         loops: endpoint.loops,
-        ...NOT_COUNTED,
         ...dispatcher.endpointStats(endpoint),
       };
     });
@@ -271,11 +255,15 @@ export class LocalRpcEnv implements RpcEnv {
         state,
         endpoint: endpoint === 0 ? null : dispatcher.directory.nameOf(endpoint),
         busyMs,
-        epoch: Number.NaN,
-        inFlight: Number.NaN,
+        epoch: loop.epoch,
+        inFlight: dispatcher.inFlight(loop.index).length,
       };
     });
-    return { endpoints, loops, mainLoop: { delayMs: Number.NaN, delayMsMax: Number.NaN } };
+    return {
+      endpoints,
+      loops,
+      mainLoop: { delayMs: dispatcher.poster.delayMs, delayMsMax: dispatcher.poster.delayMsMax },
+    };
   }
 
   on<E extends keyof RpcEnvEvents>(event: E, listener: (...event: RpcEnvEvents[E]) => void): this {
@@ -293,8 +281,8 @@ export class LocalRpcEnv implements RpcEnv {
     return new LocalEndpointRef(this.#dispatcher, endpoint, this.#askTimeoutMs) as unknown as RpcEndpointRef<T>;
   }
 
-  #deadLetter(endpoint: string, error: RpcError, count: number): void {
-    const letter = { endpoint, address: this.address, reason: error.code, count, error, message: () => undefined };
+  #deadLetter(endpoint: string, error: RpcError, count: number, message: () => unknown = () => undefined): void {
+    const letter = { endpoint, address: this.address, reason: error.code, count, error, message };
     this.#report("deadLetter", letter, () => this.#logger.warn({ endpoint, error, count }, "dead letter"));
   }
 

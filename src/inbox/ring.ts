@@ -21,6 +21,7 @@ import { INLINE_FRACTION_DIVISOR, REWIND_OFFSET_BYTES } from "../common/limits.j
 import { load, store } from "./atomics.js";
 import {
   LOOP_SET_WORDS,
+  RECORD_ENQUEUED_AT,
   RECORD_HEADER_BYTES,
   RECORD_META,
   RECORD_PAYLOAD_BYTES,
@@ -59,6 +60,18 @@ export function initialiseRing(words: Int32Array, base: number, position = 0): v
   words[base + RING_LOCK] = 0;
   words.fill(0, base + RING_OPEN, base + RING_OPEN + LOOP_SET_WORDS);
   words[base + RING_STATE] = 0;
+}
+
+/**
+ * When the oldest record of a ring was enqueued (env clock, µs, wrapped), or null when there is none. For statistics: a
+ * consumer may take it meanwhile, and then another record's time is read.
+ */
+export function oldestEnqueuedAt(words: Int32Array, base: number, capacityBytes: number): number | null {
+  const head = load(words, base + RING_HEAD);
+  if (head === load(words, base + RING_TAIL)) return null;
+  const index = base + RING_DATA + (head & (capacityBytes / UNIT_BYTES - 1)) * UNIT_WORDS;
+  const isPad = (metaFlags(words[index + RECORD_META] as number) & RecordFlag.PAD) !== 0;
+  return words[(isPad ? base + RING_DATA : index) + RECORD_ENQUEUED_AT] as number;
 }
 
 function checkCapacity(capacityBytes: number): number {

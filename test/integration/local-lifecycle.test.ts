@@ -265,8 +265,18 @@ describe("a full Inbox", () => {
       await ref.ask({ op: "note", value: 1 });
       ref.send({ op: "defer" });
       await ref.ask({ op: "note", value: 2 });
-      expect(env.stats().endpoints).toEqual([
-        { name: "life", state: "running", depth: 0, processed: expect.any(Number), failed: 1, rejected: 0 },
+      expect(env.stats().endpoints).toMatchObject([
+        {
+          name: "life",
+          state: "running",
+          depth: 0,
+          oldestAgeMs: 0,
+          processed: expect.any(Number),
+          failed: 1,
+          rejected: 0,
+          asks: { sent: 2, replied: 2, failed: 0, timedOut: 0, aborted: 0, rejected: 0 },
+          oneWays: { accepted: 1, handled: 0, failed: 1, deadLettered: 0 },
+        },
       ]);
       expect(env.stats().endpoints[0]?.processed).toBeGreaterThanOrEqual(1);
       expect(env.stats().loops.map(({ index }) => index)).toEqual([1, 2]);
