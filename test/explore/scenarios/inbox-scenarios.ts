@@ -37,7 +37,7 @@ interface State {
 }
 
 function makeState(inbox: Inbox, memory: Memory, loopCount: number, shared: boolean, position = 0): State {
-  const places = makePlaces(inbox, memory, loopCount, position);
+  const places = makePlaces(inbox, memory, loopCount, { position });
   return {
     places,
     producer: makeProducer(places, shared),
