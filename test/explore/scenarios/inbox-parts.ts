@@ -238,7 +238,7 @@ export interface LoopZeroParts {
   readonly parker: InstanceType<Inbox["Parker"]>;
   readonly ready: InstanceType<Inbox["CollectedReadySet"]>;
   readonly record: TakenRecord;
-  /** By loop - 1. Made only where the scenario has such rings. */
+  /** By loop - 1; of use only where the scenario has such rings. */
   readonly mailboxes: readonly Producer[];
   readonly outbound: readonly Reader[];
 }
@@ -251,12 +251,10 @@ export function makeLoopZero(places: Places): LoopZeroParts {
     parker: new inbox.Parker(places.env, 0, 0, () => {}),
     ready,
     record: new inbox.TakenRecord(64),
-    mailboxes: loops
-      .filter(({ mailbox }) => mailbox.words.length > 0)
-      .map(({ mailbox }, i) => producerOf(places, mailbox, mailboxDoorbell(places, i + 1))),
-    outbound: loops
-      .filter(({ outbound }) => outbound.words.length > 0)
-      .map(({ outbound }, i) => new inbox.RecordReader(placeOf(places, outbound), mailboxDoorbell(places, i + 1))),
+    mailboxes: loops.map(({ mailbox }, i) => producerOf(places, mailbox, mailboxDoorbell(places, i + 1))),
+    outbound: loops.map(
+      ({ outbound }, i) => new inbox.RecordReader(placeOf(places, outbound), mailboxDoorbell(places, i + 1)),
+    ),
   };
 }
 
@@ -297,9 +295,9 @@ export interface MessageLoopParts {
   readonly entries: InFlightTable;
   readonly consumer: SharedConsumer | PinnedConsumer;
   readonly record: TakenRecord;
-  /** Undefined where the scenario has no such rings. */
-  readonly mailbox: Reader | undefined;
-  readonly outbound: Producer | undefined;
+  /** Of use only where the scenario has such rings. */
+  readonly mailbox: Reader;
+  readonly outbound: Producer;
 }
 
 /** A message loop's objects. A shared Inbox is joined by `join`, which is the thread's first step. */
@@ -325,14 +323,8 @@ export function makeLoop(places: Places, loop: number, shared: boolean, epoch = 
     entries: new inbox.InFlightTable(place.entries, 0, ENTRIES),
     consumer,
     record: new inbox.TakenRecord(64),
-    mailbox:
-      place.mailbox.words.length === 0
-        ? undefined
-        : new inbox.RecordReader(placeOf(places, place.mailbox), zeroDoorbell(places, MAILBOX_ROOM)),
-    outbound:
-      place.outbound.words.length === 0
-        ? undefined
-        : producerOf(places, place.outbound, zeroDoorbell(places, OUTBOUND + loop)),
+    mailbox: new inbox.RecordReader(placeOf(places, place.mailbox), zeroDoorbell(places, MAILBOX_ROOM)),
+    outbound: producerOf(places, place.outbound, zeroDoorbell(places, OUTBOUND + loop)),
   };
 }
 
