@@ -253,6 +253,10 @@ export class Execution<S> {
     if (kind >= OpKind.LOAD && kind < OpKind.NOTIFY) result = perform(kind, words, index, slot.a, slot.b);
     else if (kind === OpKind.NOTIFY) result = this.#notify(words, index);
     else if (kind === OpKind.WAIT_ASYNC) {
+      if (this.waiters.some((armed) => armed.thread === t && armed.words === words && armed.index === index))
+        throw new Error(
+          `${this.threadName(t)} arms a second waiter on ${this.nameOf(words, index)}: none can be cancelled`,
+        );
       result = new Waiter(t, words, index);
       this.waiters.push(result);
     } else if (kind === OpKind.SPIN) slot.dirty = false;

@@ -5,6 +5,7 @@
 import type { Scenario } from "./explorer.js";
 import type { Inbox } from "./scenarios/inbox-parts.js";
 import * as scenarios from "./scenarios/inbox-scenarios.js";
+import * as recovery from "./scenarios/recovery-scenarios.js";
 import type { Mutant } from "./variants.js";
 
 export interface CaughtMutant extends Mutant {
@@ -212,7 +213,7 @@ export const MUTANTS: readonly CaughtMutant[] = [
     file: "inbox.js",
     find: "return compareExchange(words, ringBase + RING_LOCK, owner, 0) === owner;",
     replace: "return load(words, ringBase + RING_LOCK) === owner;",
-    scenario: (inbox) => scenarios.crash(inbox, 2),
+    scenario: (inbox) => recovery.crash(inbox, 2),
   },
   {
     name: "entry-after-head",
@@ -226,7 +227,7 @@ export const MUTANTS: readonly CaughtMutant[] = [
         entries.publishTaking(entry, this.endpoint, record, startedAt);
         entries.publishTaken(entry, this.endpoint);
         if (this.#ring.drained)`,
-    scenario: (inbox) => scenarios.crash(inbox, 2),
+    scenario: (inbox) => recovery.crash(inbox, 2),
   },
   {
     name: "taking-counts-as-taken",
@@ -237,7 +238,7 @@ export const MUTANTS: readonly CaughtMutant[] = [
     if (load(words, ringBase + RING_HEAD) !== entry.position)
         return false;`,
     replace: "    return false;",
-    scenario: (inbox) => scenarios.crash(inbox, 2),
+    scenario: (inbox) => recovery.crash(inbox, 2),
   },
   {
     name: "void-by-position-alone",
@@ -330,6 +331,6 @@ export const MUTANTS: readonly CaughtMutant[] = [
     find: `        or(this.words, this.leaf + (member >> 5), 1 << (member & 31));
         or(this.words, this.summary + (member >> 10), 1 << ((member >> 5) & 31));`,
     replace: "        this.mark(member);",
-    scenario: (inbox) => scenarios.crash(inbox, 2),
+    scenario: (inbox) => recovery.crash(inbox, 2),
   },
 ];

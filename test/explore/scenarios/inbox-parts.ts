@@ -14,6 +14,7 @@ import {
   TABLE_ENTRIES,
 } from "../../../dist/src/inbox/layout.js";
 import type * as Queues from "../../../dist/src/inbox/loop-queues.js";
+import { MAILBOX_MEMBER } from "../../../dist/src/inbox/loop-queues.js";
 import type * as Parkings from "../../../dist/src/inbox/parking.js";
 import type * as ReadySets from "../../../dist/src/inbox/ready-set.js";
 import type * as Records from "../../../dist/src/inbox/record.js";
@@ -55,6 +56,7 @@ export interface Inbox {
   readonly InboxProducer: ExploredClass<typeof Inboxes.InboxProducer, "post" | "flush" | "refill">;
   readonly PinnedInboxConsumer: ExploredClass<typeof Inboxes.PinnedInboxConsumer, "take">;
   readonly SharedInboxConsumer: ExploredClass<typeof Inboxes.SharedInboxConsumer, "take">;
+  readonly RecordReader: ExploredClass<typeof Inboxes.RecordReader, "read" | "peek" | "release" | "claim">;
   readonly lockOwner: typeof Inboxes.lockOwner;
   readonly releaseDeadLock: (words: Int32Array, ringBase: number, owner: number) => Thread<boolean>;
   readonly InFlightTable: ExploredClass<
@@ -67,7 +69,16 @@ export interface Inbox {
   readonly AskTableView: ExploredClass<typeof AskTables.AskTableView, "isWaiting">;
   readonly LoopQueues: ExploredClass<
     typeof Queues.LoopQueues,
-    "joinShared" | "ringSibling" | "hasWork" | "park" | "unpark" | "saturate" | "reopen" | "spin"
+    | "joinShared"
+    | "leaveShared"
+    | "ringSibling"
+    | "hasWork"
+    | "park"
+    | "parkForMailbox"
+    | "unpark"
+    | "saturate"
+    | "reopen"
+    | "spin"
   >;
   readonly SpillBudget: typeof Spills.SpillBudget;
   readonly SpillTotal: typeof Spills.SpillTotal;
@@ -82,6 +93,7 @@ export type InFlightTable = InstanceType<Inbox["InFlightTable"]>;
 export type SharedConsumer = InstanceType<Inbox["SharedInboxConsumer"]>;
 export type PinnedConsumer = InstanceType<Inbox["PinnedInboxConsumer"]>;
 export type Producer = InstanceType<Inbox["InboxProducer"]>;
+export type Reader = InstanceType<Inbox["RecordReader"]>;
 
 export function inboxVariant(mutant?: Mutant): Inbox {
   return mutant === undefined ? loadVariant<Inbox>("shipped") : loadVariant<Inbox>(`mutant-${mutant.name}`, [mutant]);
@@ -103,6 +115,7 @@ const NO_LIMIT = { messagesMax: 1_000, bytesMax: 1_000_000 };
 /** The shared memory of a scenario: regions by name, so that traces can be read. */
 export interface Places {
   readonly inbox: Inbox;
+  readonly capacityBytes: number;
   readonly ring: Segment;
   readonly env: Int32Array;
   readonly zeroReady: Int32Array;
@@ -111,18 +124,41 @@ export interface Places {
   readonly loops: readonly LoopPlaces[];
 }
 
-interface LoopPlaces {
+export interface LoopPlaces {
   readonly control: Int32Array;
   readonly ready: Int32Array;
   readonly entries: Int32Array;
+  /** Empty where the scenario asked for none. */
+  readonly mailbox: Segment;
+  readonly outbound: Segment;
+  /** How many one-way messages the loop has counted as handled. */
+  readonly handled: Int32Array;
 }
 
-export function makePlaces(inbox: Inbox, memory: Memory, loopCount: number, position = 0): Places {
-  const ring = segmentOf(memory.words("ring", inbox.ringRegionBytes(CAPACITY_BYTES) / 4));
-  inbox.initialiseRing(ring.words, 0, position);
+export interface PlacesOptions {
+  /** Of every ring of the scenario. Default four header-only records. */
+  readonly capacityBytes?: number;
+  /** Where the Inbox starts. */
+  readonly position?: number;
+  readonly mailbox?: boolean;
+  readonly outbound?: boolean;
+}
+
+export function makePlaces(
+  inbox: Inbox,
+  memory: Memory,
+  loopCount: number,
+  { capacityBytes = CAPACITY_BYTES, position = 0, mailbox = false, outbound = false }: PlacesOptions = {},
+): Places {
+  const makeRing = (name: string, wanted: boolean, at = 0): Segment => {
+    const ring = segmentOf(memory.words(name, wanted ? inbox.ringRegionBytes(capacityBytes) / 4 : 0));
+    if (wanted) inbox.initialiseRing(ring.words, 0, at);
+    return ring;
+  };
   return {
     inbox,
-    ring,
+    capacityBytes,
+    ring: makeRing("ring", true, position),
     env: memory.words("env", inbox.envRegionWords(LOOPS_MAX)),
     zeroReady: memory.words("zero-ready", inbox.readySetWords(MEMBERS)),
     groupReady: memory.words("group-ready", inbox.readySetWords(MEMBERS)),
@@ -131,6 +167,9 @@ export function makePlaces(inbox: Inbox, memory: Memory, loopCount: number, posi
       control: memory.words(`control-${i + 1}`, LOOP_CONTROL_WORDS),
       ready: memory.words(`ready-${i + 1}`, inbox.readySetWords(MEMBERS)),
       entries: memory.words(`entries-${i + 1}`, TABLE_ENTRIES + ENTRIES * ENTRY_WORDS),
+      mailbox: makeRing(`mailbox-${i + 1}`, mailbox),
+      outbound: makeRing(`outbound-${i + 1}`, outbound),
+      handled: memory.words(`handled-${i + 1}`, 2),
     })),
   };
 }
@@ -140,11 +179,21 @@ function segmentOf(words: Int32Array): Segment {
   return { index: 0, buffer, words, bytes: new Uint8Array(buffer), longs: new BigInt64Array(buffer) };
 }
 
-function ringPlace(places: Places): { segment: Segment; base: number; capacityBytes: number } {
-  return { segment: places.ring, base: 0, capacityBytes: CAPACITY_BYTES };
+export interface RingAt {
+  readonly segment: Segment;
+  readonly base: number;
+  readonly capacityBytes: number;
 }
 
-function parkingOf(places: Places): InstanceType<Inbox["Parking"]> {
+function placeOf(places: Places, segment: Segment): RingAt {
+  return { segment, base: 0, capacityBytes: places.capacityBytes };
+}
+
+export function loopPlaces(places: Places, loop: number): LoopPlaces {
+  return places.loops[loop - 1] as LoopPlaces;
+}
+
+export function parkingOf(places: Places): InstanceType<Inbox["Parking"]> {
   return new places.inbox.Parking(places.env, 0, LOOPS_MAX);
 }
 
@@ -155,10 +204,71 @@ export function makeProducer(places: Places, shared: boolean): Producer {
   const bell = shared
     ? new inbox.GroupBell(parking, places.ring.words, RING_OPEN, () => {})
     : new inbox.LoopBell(parking, 1);
-  const ready = shared ? places.groupReady : (places.loops[0] as LoopPlaces).ready;
-  const doorbell = new inbox.Doorbell(new inbox.ReadySet(ready, 0, MEMBERS), ENDPOINT, bell);
+  const ready = shared ? places.groupReady : loopPlaces(places, 1).ready;
+  return producerOf(places, places.ring, new inbox.Doorbell(new inbox.ReadySet(ready, 0, MEMBERS), ENDPOINT, bell));
+}
+
+function producerOf(places: Places, segment: Segment, doorbell: object): Producer {
+  const { inbox } = places;
   const budget = new inbox.SpillBudget(NO_LIMIT, new inbox.SpillTotal(NO_LIMIT.bytesMax));
-  return new inbox.InboxProducer(ringPlace(places), doorbell, new inbox.PayloadWriter(SCRATCH), budget, REWIND_BYTES);
+  const writer = new inbox.PayloadWriter(SCRATCH);
+  return new inbox.InboxProducer(placeOf(places, segment), doorbell, writer, budget, REWIND_BYTES);
+}
+
+/** Rings loop 0 for `member` of its ready set. */
+function zeroDoorbell(places: Places, member: number): InstanceType<Inbox["Doorbell"]> {
+  const { inbox } = places;
+  const set = new inbox.ReadySet(places.zeroReady, 0, MEMBERS);
+  return new inbox.Doorbell(set, member, new inbox.LoopBell(parkingOf(places), 0));
+}
+
+/** Rings a loop for its mailbox: a record has come, or its outbound ring has room. */
+export function mailboxDoorbell(places: Places, loop: number): InstanceType<Inbox["Doorbell"]> {
+  const { inbox } = places;
+  const set = new inbox.ReadySet(loopPlaces(places, loop).ready, 0, MEMBERS);
+  return new inbox.Doorbell(set, MAILBOX_MEMBER, new inbox.LoopBell(parkingOf(places), loop));
+}
+
+/** What loop 0 is rung for, beside ENDPOINT: room in the Inbox. */
+const MAILBOX_ROOM = 2;
+const OUTBOUND = 10;
+
+/** Loop 0 as seen by the others. */
+export interface LoopZeroParts {
+  readonly parker: InstanceType<Inbox["Parker"]>;
+  readonly ready: InstanceType<Inbox["CollectedReadySet"]>;
+  readonly record: TakenRecord;
+  /** By loop - 1; of use only where the scenario has such rings. */
+  readonly mailboxes: readonly Producer[];
+  readonly outbound: readonly Reader[];
+}
+
+export function makeLoopZero(places: Places): LoopZeroParts {
+  const { inbox, loops } = places;
+  const ready = new inbox.CollectedReadySet(places.zeroReady, 0, MEMBERS);
+  ready.include(OUTBOUND + loops.length);
+  return {
+    parker: new inbox.Parker(places.env, 0, 0, () => {}),
+    ready,
+    record: new inbox.TakenRecord(64),
+    mailboxes: loops.map(({ mailbox }, i) => producerOf(places, mailbox, mailboxDoorbell(places, i + 1))),
+    outbound: loops.map(
+      ({ outbound }, i) => new inbox.RecordReader(placeOf(places, outbound), mailboxDoorbell(places, i + 1)),
+    ),
+  };
+}
+
+/** Loop 0 sleeps until it is rung. Whatever for: the caller looks at everything, which is what a scenario can afford. */
+export function* awaitBell({ parker, ready }: LoopZeroParts): Thread {
+  for (;;) {
+    yield* parker.announce();
+    yield* ready.collect();
+    const member = yield* ready.next();
+    if (member === -1) yield* sleep();
+    else for (let m: number = member; m !== -1; m = yield* ready.next()) ready.settle(m);
+    yield* parker.retract();
+    if (member !== -1) return;
+  }
 }
 
 const SCRATCH = new Uint8Array(64);
@@ -170,6 +280,14 @@ export function makeRecord(places: Places, id: number, askGeneration = 0): Outgo
   return record;
 }
 
+/** The same with the id where an in-flight entry keeps it, so that recovery can tell whose entry it is. */
+export function makeTracedRecord(places: Places, id: number, kind = 1, askSlot = -1): OutgoingRecord {
+  const record = makeRecord(places, id, id);
+  record.kind = kind;
+  record.askSlot = askSlot;
+  return record;
+}
+
 export interface MessageLoopParts {
   readonly loop: number;
   readonly queues: LoopQueues;
@@ -177,30 +295,37 @@ export interface MessageLoopParts {
   readonly entries: InFlightTable;
   readonly consumer: SharedConsumer | PinnedConsumer;
   readonly record: TakenRecord;
+  /** Of use only where the scenario has such rings. */
+  readonly mailbox: Reader;
+  readonly outbound: Producer;
 }
 
 /** A message loop's objects. A shared Inbox is joined by `join`, which is the thread's first step. */
-export function makeLoop(places: Places, loop: number, shared: boolean): MessageLoopParts {
+export function makeLoop(places: Places, loop: number, shared: boolean, epoch = 1): MessageLoopParts {
   const { inbox } = places;
-  const place = places.loops[loop - 1] as LoopPlaces;
+  const place = loopPlaces(places, loop);
   const parking = parkingOf(places);
   const parker = new inbox.Parker(places.env, 0, loop, () => {});
   const sharedReady = new inbox.SharedReadySet(places.groupReady, 0, MEMBERS);
   const own = new inbox.CollectedReadySet(place.ready, 0, MEMBERS);
   const options = { loop, controlWords: place.control, control: 0, own, shared: sharedReady, parking, parker };
   const queues = new inbox.LoopQueues(options) as unknown as LoopQueues;
-  const zero = new inbox.Doorbell(
-    new inbox.ReadySet(places.zeroReady, 0, MEMBERS),
-    ENDPOINT,
-    new inbox.LoopBell(parking, 0),
-  );
-  const owner = inbox.lockOwner(loop, 1);
+  const zero = zeroDoorbell(places, ENDPOINT);
+  const at = placeOf(places, places.ring);
   const consumer = shared
-    ? new inbox.SharedInboxConsumer(ENDPOINT, ringPlace(places), owner, zero, sharedReady)
-    : new inbox.PinnedInboxConsumer(ENDPOINT, ringPlace(places), zero);
+    ? new inbox.SharedInboxConsumer(ENDPOINT, at, inbox.lockOwner(loop, epoch), zero, sharedReady)
+    : new inbox.PinnedInboxConsumer(ENDPOINT, at, zero);
   if (!shared) own.include(ENDPOINT);
-  const entries = new inbox.InFlightTable(place.entries, 0, ENTRIES);
-  return { loop, queues, parker, entries, consumer, record: new inbox.TakenRecord(64) };
+  return {
+    loop,
+    queues,
+    parker,
+    entries: new inbox.InFlightTable(place.entries, 0, ENTRIES),
+    consumer,
+    record: new inbox.TakenRecord(64),
+    mailbox: new inbox.RecordReader(placeOf(places, place.mailbox), zeroDoorbell(places, MAILBOX_ROOM)),
+    outbound: producerOf(places, place.outbound, zeroDoorbell(places, OUTBOUND + loop)),
+  };
 }
 
 export type { Explored };

@@ -3,23 +3,31 @@
  * docs/adr/0001-shared-memory-protocol.md that it watches.
  */
 
-import { Overflow, PostResult, TakeResult } from "../../../dist/src/inbox/inbox.js";
-import { RING_OPEN, RING_TAIL } from "../../../dist/src/inbox/layout.js";
-import { and, type Memory, type Scenario, sleep, spin, store, type Thread } from "../explorer.js";
+import { Overflow, TakeResult } from "../../../dist/src/inbox/inbox.js";
+import { RING_HEAD, RING_TAIL } from "../../../dist/src/inbox/layout.js";
+import { type Scenario, spin, store, type Thread } from "../explorer.js";
 import {
-  CAPACITY_BYTES,
   ENDPOINT,
   type Inbox,
   LINE_WORDS,
   type MessageLoopParts,
-  makeLoop,
-  makePlaces,
   makeProducer,
   makeRecord,
   type Places,
-  type Producer,
-  RING_HEAD,
 } from "./inbox-parts.js";
+import {
+  allTaken,
+  checkRing,
+  expectExactly,
+  makeState,
+  pinnedLoop,
+  post,
+  type State,
+  scenario,
+  sharedLoop,
+  takenGhost,
+  takeOne,
+} from "./inbox-threads.js";
 
 /** Where a ring starts: in the middle of nothing, just below 2^31, and just below 2^32 (as int32: below 0). */
 export const POSITIONS: readonly (readonly [name: string, position: number])[] = [
@@ -28,127 +36,11 @@ export const POSITIONS: readonly (readonly [name: string, position: number])[] =
   ["2^32", -8],
 ];
 
-interface State {
-  readonly places: Places;
-  readonly producer: Producer;
-  readonly loops: readonly MessageLoopParts[];
-  /** Ids in the order they were taken, by loop. */
-  readonly taken: number[][];
-}
-
-function makeState(inbox: Inbox, memory: Memory, loopCount: number, shared: boolean, position = 0): State {
-  const places = makePlaces(inbox, memory, loopCount, position);
-  return {
-    places,
-    producer: makeProducer(places, shared),
-    loops: places.loops.map((_, i) => makeLoop(places, i + 1, shared)),
-    taken: places.loops.map(() => []),
-  };
-}
-
-function allTaken(state: State): number[] {
-  return state.taken.flat();
-}
-
-/** The state of the search knows shared memory only: which loop took what is private, and matters. */
-function takenGhost(state: State): number {
-  return state.taken.reduce((sum, ids, loop) => ids.reduce((s, id) => Math.imul(s, 31) + id, sum + loop * 7), 1);
-}
-
-function expectExactly(state: State, count: number): void {
-  const ids = allTaken(state).sort((a, b) => a - b);
-  const expected = Array.from({ length: count }, (_, i) => i + 1);
-  if (ids.join() !== expected.join()) throw new Error(`taken: ${ids.join()}; posted: ${expected.join()}`);
-}
-
-/** Loop 0: posts `count` messages, each as a tick of its own, and keeps what finds no room until it is rung. */
-function* post(state: State, count: number): Thread {
-  const { producer, places } = state;
-  for (let id = 1; id <= count; id++) {
-    const result = yield* producer.post(makeRecord(places, id), Overflow.SPILL);
-    if (result === PostResult.FULL) throw new Error("the spill is not bounded here");
-    yield* producer.flush();
-  }
-  const ready = new places.inbox.CollectedReadySet(places.zeroReady, 0, 1_024);
-  ready.include(ENDPOINT);
-  const parker = new places.inbox.Parker(places.env, 0, 0, () => {});
-  while (producer.spill.count > 0) {
-    yield* parker.announce();
-    yield* ready.collect();
-    if ((yield* ready.next()) === -1) yield* sleep();
-    else ready.settle(ENDPOINT);
-    yield* parker.retract();
-    yield* producer.refill();
-  }
-}
-
-/** One message of a loop, as message-loop.ts takes it. The handler is a note of its id. */
-function* takeOne(state: State, index: number): Thread<number> {
-  const loop = state.loops[index] as MessageLoopParts;
-  const result = yield* loop.consumer.take(loop.record, loop.entries, 0);
-  if (result !== TakeResult.TAKEN) return result;
-  const id = loop.record.endpointGeneration;
-  if (loop.record.kind !== state.places.inbox.RecordKind.SEND) throw new Error(`torn record: kind=${loop.record.kind}`);
-  if (allTaken(state).includes(id)) throw new Error(`message ${id} was taken twice`);
-  state.taken[index]?.push(id);
-  return result;
-}
-
-/** A loop that is the only consumer. Ends when it has taken `count`. */
-function* pinnedLoop(state: State, count: number): Thread {
-  const { queues, entries, record } = state.loops[0] as MessageLoopParts;
-  while (state.taken[0]?.length !== count) {
-    yield* queues.unpark();
-    yield* queues.own.collect();
-    while ((yield* queues.own.next()) !== -1) {
-      let result = yield* takeOne(state, 0);
-      while (result === TakeResult.TAKEN) {
-        yield* entries.free(record.entry);
-        result = yield* takeOne(state, 0);
-      }
-      queues.own.settle(ENDPOINT);
-    }
-    if (state.taken[0]?.length === count) return;
-    if (yield* queues.park()) yield* sleep();
-  }
-}
-
-interface SharedLoopOptions {
-  /** The handler of this message never ends. */
-  readonly busyWith?: number;
-}
-
-/** A loop that shares the Inbox with others. Sleeps for ever when there is nothing left. */
-function* sharedLoop(state: State, index: number, options: SharedLoopOptions = {}): Thread {
-  const { queues, entries, record } = state.loops[index] as MessageLoopParts;
-  yield* queues.joinShared(ENDPOINT, state.places.ring.words, 0);
-  for (;;) {
-    yield* queues.unpark();
-    let member = yield* queues.shared.next();
-    while (member !== -1) {
-      const result = yield* takeOne(state, index);
-      if (result === TakeResult.BUSY) yield* spin();
-      if (result === TakeResult.TAKEN) {
-        yield* queues.ringSibling();
-        if (record.endpointGeneration === options.busyWith) return;
-        yield* entries.free(record.entry);
-      }
-      member = yield* queues.shared.next();
-    }
-    if (yield* queues.spin(1)) continue;
-    if (yield* queues.park()) yield* sleep();
-  }
-}
-
-function scenario<S>(definition: Scenario<S>): Scenario<unknown> {
-  return definition as unknown as Scenario<unknown>;
-}
-
 /** R1, R2, R3, R5, R6, R7, R8, R16: everything between one producer and one consumer, spill and room included. */
 export function pinned(inbox: Inbox, count: number, position: number): Scenario<unknown> {
   return scenario<State>({
     name: `${count} messages through a ring of four to one loop, from position ${position}`,
-    setup: (memory) => makeState(inbox, memory, 1, false, position),
+    setup: (memory) => makeState(inbox, memory, 1, false, { position }),
     threads: (state) => [post(state, count), pinnedLoop(state, count)],
     threadNames: ["loop 0", "loop 1"],
     invariant: checkRing,
@@ -163,7 +55,7 @@ export function pinned(inbox: Inbox, count: number, position: number): Scenario<
 export function shared(inbox: Inbox, count: number, position: number): Scenario<unknown> {
   return scenario<State>({
     name: `${count} messages to two loops that share, from position ${position}`,
-    setup: (memory) => makeState(inbox, memory, 2, true, position),
+    setup: (memory) => makeState(inbox, memory, 2, true, { position }),
     threads: (state) => [post(state, count), sharedLoop(state, 0), sharedLoop(state, 1)],
     threadNames: ["loop 0", "loop 1", "loop 2"],
     daemons: [1, 2],
@@ -187,42 +79,6 @@ export function busySibling(inbox: Inbox, count: number): Scenario<unknown> {
     daemons: [1, 2],
     ghost: takenGhost,
     final: (state) => expectExactly(state, count),
-  });
-}
-
-/** R11, R12, recovery: loop 1 may die anywhere. What it had taken is in an entry of its; everything else loop 2 takes. */
-export function crash(inbox: Inbox, count: number): Scenario<unknown> {
-  return scenario<State & { lost: number[] }>({
-    name: `${count} messages, and loop 1 dies at any step`,
-    setup: (memory) => ({ ...makeState(inbox, memory, 2, true), lost: [] }),
-    threads: (state) => [post(state, count), sharedLoop(state, 0), sharedLoop(state, 1)],
-    threadNames: ["loop 0", "loop 1", "loop 2"],
-    daemons: [1, 2],
-    ghost: (state) => takenGhost(state) + state.lost.length * 1_001,
-    crash: {
-      threads: [1],
-      *recover(state): Thread {
-        const { places } = state;
-        const owner = inbox.lockOwner(1, 1);
-        const entriesOfDead = (places.loops[0] as Places["loops"][number]).entries;
-        for (const entry of yield* inbox.readInFlightEntries(entriesOfDead, 0)) {
-          if (!(yield* inbox.isVoidEntry(entry, places.ring.words, 0, owner))) state.lost.push(entry.position);
-        }
-        yield* inbox.releaseDeadLock(places.ring.words, 0, owner);
-        yield* and(places.ring.words, RING_OPEN, ~2);
-        yield* new inbox.ReadySet(places.groupReady, 0, 1_024).restore(ENDPOINT);
-        yield* new inbox.Parking(places.env, 0, 4).notifyUnconditionally(2);
-      },
-    },
-    final: (state) => {
-      // Positions of header-only records are 4 units apart, so a lost position names its message.
-      const lost = state.lost.map((position) => position / 4 + 1);
-      const finished = new Set([...allTaken(state), ...lost]);
-      const missing = Array.from({ length: count }, (_, i) => i + 1).filter((id) => !finished.has(id));
-      if (missing.length > 0) throw new Error(`neither taken nor accounted for: ${missing.join()}`);
-      const twice = (state.taken[1] ?? []).filter((id) => lost.includes(id));
-      if (twice.length > 0) throw new Error(`run by loop 2 and reported as lost with loop 1: ${twice.join()}`);
-    },
   });
 }
 
@@ -268,7 +124,7 @@ export function jump(inbox: Inbox): Scenario<unknown> {
 export function openEntry(inbox: Inbox): Scenario<unknown> {
   return scenario<State & { verdicts: boolean[] }>({
     name: "an entry is open while positions come round",
-    setup: (memory) => ({ ...makeState(inbox, memory, 1, false, 0x7fff_fffc), verdicts: [] }),
+    setup: (memory) => ({ ...makeState(inbox, memory, 1, false, { position: 0x7fff_fffc }), verdicts: [] }),
     threads: (state) => [
       (function* (): Thread {
         const { places, producer } = state;
@@ -365,11 +221,4 @@ export function summary(inbox: Inbox): Scenario<unknown> {
       }
     },
   });
-}
-
-/** R3 and the invariant of every ring: 0 ≤ TAIL − HEAD ≤ capacity. */
-function checkRing(state: State): void {
-  const { words } = state.places.ring;
-  const used = ((words[RING_TAIL] as number) - (words[RING_HEAD] as number)) | 0;
-  if (used < 0 || used > CAPACITY_BYTES / 8) throw new Error(`the ring holds ${used} of ${CAPACITY_BYTES / 8} units`);
 }

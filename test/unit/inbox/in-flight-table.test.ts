@@ -34,6 +34,7 @@ test("an entry is seen from TAKING until it is freed, with all it says", () => {
     askSlot: 7,
     askGeneration: 70,
     startedAt: 1_234,
+    count: 0,
     kind: RecordKind.ASK,
   };
   expect(read()).toEqual([{ ...said, state: EntryState.TAKING }]);
@@ -41,6 +42,19 @@ test("an entry is seen from TAKING until it is freed, with all it says", () => {
   expect(read()).toEqual([{ ...said, state: EntryState.TAKEN }]);
   table.free(entry);
   expect(read()).toEqual([]);
+});
+
+test("an entry says what its one-way message was counted as, until it holds another message", () => {
+  const { table, read } = makeTable();
+  const entry = table.claim();
+  table.publishTaking(entry, 1, taken(0, -1), 0);
+  table.publishTaken(entry, 1);
+  table.markCounted(entry, 41);
+  expect(read()[0]?.count).toBe(41);
+  table.free(entry);
+  expect(table.claim()).toBe(entry);
+  table.publishTaking(entry, 1, taken(4, -1), 0);
+  expect(read()[0]?.count).toBe(0);
 });
 
 test("entries are used again last in, first out, so that few asks keep to few entries", () => {
