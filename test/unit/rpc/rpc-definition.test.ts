@@ -1,15 +1,28 @@
 /** Goal: a module's default export is described as plain data, or refused with what it should have been. */
 import { describe, expect, test } from "vitest";
 import { isRpcError } from "../../../dist/src/common/errors.js";
-import { describeDefinition } from "../../../dist/src/rpc/rpc-definition.js";
-import { RpcEndpoint, ThreadSafeRpcEndpoint } from "../../../dist/src/rpc/rpc-endpoint.js";
+import { describeDefinition, describeInstance } from "../../../dist/src/rpc/rpc-definition.js";
+import {
+  IsolatedRpcEndpoint,
+  IsolatedThreadSafeRpcEndpoint,
+  RpcEndpoint,
+  ThreadSafeRpcEndpoint,
+} from "../../../dist/src/rpc/rpc-endpoint.js";
 import { defineService, defineStatefulService } from "../../../dist/src/rpc/rpc-service.js";
 
 class Everywhere extends RpcEndpoint {}
 class Twice extends RpcEndpoint {
   static override readonly replicas = 2;
 }
-class Once extends ThreadSafeRpcEndpoint {}
+class Once extends ThreadSafeRpcEndpoint {
+  override onConnected(): void {}
+  override onNetworkError(): void {}
+}
+class Apart extends IsolatedRpcEndpoint {
+  static override readonly threadCount = 3;
+}
+class OnceApart extends IsolatedThreadSafeRpcEndpoint {}
+const EVENTS = ["onConnected", "onNetworkError"];
 
 test.each([
   [
@@ -25,7 +38,22 @@ test.each([
   [
     "a serial class",
     Once,
-    { form: "class", kind: "serial", methods: null, replicas: null, threadCount: null, events: [] },
+    { form: "class", kind: "serial", methods: null, replicas: null, threadCount: null, events: EVENTS },
+  ],
+  [
+    "an isolated class",
+    Apart,
+    { form: "class", kind: "isolated", methods: null, replicas: null, threadCount: 3, events: [] },
+  ],
+  [
+    "an isolated serial class",
+    OnceApart,
+    { form: "class", kind: "isolated-serial", methods: null, replicas: null, threadCount: 1, events: [] },
+  ],
+  [
+    "a service with threads of its own",
+    defineService({ a: () => 1 }, { threadCount: 2 }),
+    { form: "service", kind: "isolated", methods: ["a"], replicas: null, threadCount: 2, events: [] },
   ],
   [
     "a service",
@@ -67,6 +95,50 @@ describe("refuses", () => {
       static override readonly replicas = 2;
     }
     expectRefusal(Wrong, "has one instance, but says replicas=2; extend RpcEndpoint for more");
+  });
+
+  test.each([0, -1, 1.5, 256, "2", Infinity])("%s threads", (threadCount) => {
+    class Wrong extends IsolatedRpcEndpoint {}
+    Object.assign(Wrong, { threadCount });
+    expectRefusal(Wrong, `Wrong.threadCount must be an integer from 1 to 255: ${threadCount}`);
+  });
+
+  test("threads of their own for what is not isolated, and more than one for what is serial", () => {
+    class Shared extends RpcEndpoint {
+      static readonly threadCount = 2;
+    }
+    expectRefusal(Shared, "Shared says threadCount=2, but only isolated endpoints have threads of their own");
+    class Serial extends IsolatedThreadSafeRpcEndpoint {}
+    Object.assign(Serial, { threadCount: 2 });
+    expectRefusal(Serial, "has one thread, but says threadCount=2; extend IsolatedRpcEndpoint for more");
+  });
+
+  test("replicas of what has one on each of its threads", () => {
+    class Wrong extends IsolatedRpcEndpoint {
+      static override readonly replicas = 2;
+    }
+    expectRefusal(Wrong, "one replica on each of its own threads, but says replicas=2; say threadCount instead");
+  });
+});
+
+describe("instead of a module", () => {
+  test("an instance and a service are one instance on the main thread", () => {
+    const shared = { form: "class", methods: null, replicas: 1, threadCount: null };
+    expect(describeInstance(new Twice())).toEqual({ ...shared, kind: "concurrent", events: [] });
+    expect(describeInstance(new Once())).toEqual({ ...shared, kind: "serial", events: EVENTS });
+    const service = { form: "service", kind: "serial", methods: ["a"], replicas: 1, threadCount: null, events: [] };
+    expect(describeInstance(defineService({ a: () => 1 }, { serial: true }))).toEqual(service);
+  });
+
+  test.each<[string, unknown, string]>([
+    ["an isolated instance", new Apart(), "an isolated endpoint has its own threads"],
+    ["an isolated service", defineService({ a: () => 1 }, { threadCount: 1 }), "pass the URL of its module"],
+    ["a class", Once, "not a class; pass an instance of it, or the URL of its module"],
+    ["plain methods", { a: () => 1 }, "did you mean defineService({ … })?"],
+  ])("%s is refused", (_name, given, text) => {
+    expect(() => describeInstance(given)).toThrow(
+      expect.objectContaining({ code: "ERR_RPC_INVALID_ARGUMENT", message: expect.stringContaining(text) }),
+    );
   });
 });
 

@@ -1,11 +1,14 @@
 /** Goal: an endpoint class says how it is run, and what it does not override is refused with a typed error. */
 import { expect, test } from "vitest";
-import { isRpcError, type RpcErrorCode } from "../../../dist/src/common/errors.js";
+import { isRpcError, RpcError, type RpcErrorCode } from "../../../dist/src/common/errors.js";
 import type { RpcCallContext, RpcSendContext } from "../../../dist/src/rpc/rpc-context.js";
 import {
   bindEndpoint,
   endpointKind,
+  IsolatedRpcEndpoint,
+  IsolatedThreadSafeRpcEndpoint,
   isEndpointInstance,
+  overriddenEvents,
   RpcEndpoint,
   ThreadSafeRpcEndpoint,
   unsupportedMessage,
@@ -15,6 +18,8 @@ import type { RpcEnvView } from "../../../dist/src/rpc/rpc-env-view.js";
 
 class Everywhere extends RpcEndpoint {}
 class Once extends ThreadSafeRpcEndpoint {}
+class Apart extends IsolatedRpcEndpoint {}
+class OnceApart extends IsolatedThreadSafeRpcEndpoint {}
 
 const self = { name: "self" } as RpcEndpointRef;
 const rpcEnv = { name: "env" } as RpcEnvView;
@@ -34,6 +39,8 @@ function expectCode(run: () => unknown, code: RpcErrorCode): string {
 test("the kind is that of the class extended, for class and instance", () => {
   expect([endpointKind(Everywhere), endpointKind(new Everywhere())]).toEqual(["concurrent", "concurrent"]);
   expect([endpointKind(Once), endpointKind(new Once())]).toEqual(["serial", "serial"]);
+  expect([endpointKind(Apart), endpointKind(new Apart())]).toEqual(["isolated", "isolated"]);
+  expect([endpointKind(OnceApart), endpointKind(new OnceApart())]).toEqual(["isolated-serial", "isolated-serial"]);
   expect(endpointKind(class extends Once {})).toBe("serial");
 });
 
@@ -57,11 +64,51 @@ test("a class of another copy of the package is recognised and can be bound", as
   expect(instance.replica).toEqual({ index: 1, count: 2 });
 });
 
-test("replica is known from onStart on, and reading it earlier says so", () => {
-  const endpoint = new Everywhere();
-  expect(expectCode(() => endpoint.replica, "ERR_RPC_ENDPOINT_START")).toContain("Everywhere.replica is not known");
-  bindEndpoint(endpoint, { replica: { index: 3, count: 4 }, self, rpcEnv });
+test("self, rpcEnv, replica and stop are known from onStart on, and using them earlier says so", () => {
+  const stopped: unknown[] = [];
+  class Curious extends RpcEndpoint {
+    look(what: "self" | "rpcEnv" | "replica"): unknown {
+      return this[what];
+    }
+  }
+  const endpoint = new Curious();
+  for (const what of ["self", "rpcEnv", "replica"] as const) {
+    const text = expectCode(() => endpoint.look(what), "ERR_RPC_ENDPOINT_START");
+    expect(text).toBe(`Curious.${what} is not known before onStart; use it there instead of in the constructor`);
+  }
+  expect(expectCode(() => endpoint.stop(), "ERR_RPC_ENDPOINT_START")).toContain("Curious.stop() is not known");
+  const view = { ...rpcEnv, stop: (ref: RpcEndpointRef) => stopped.push(ref) } as unknown as RpcEnvView;
+  bindEndpoint(endpoint, { replica: { index: 3, count: 4 }, self, rpcEnv: view });
+  expect(endpoint.look("self")).toBe(self);
+  expect(endpoint.look("rpcEnv")).toBe(view);
   expect(endpoint.replica).toEqual({ index: 3, count: 4 });
+  endpoint.stop();
+  expect(stopped).toEqual([self]);
+});
+
+test("a constructor that reads self is told where to read it", () => {
+  class Hasty extends ThreadSafeRpcEndpoint {
+    readonly mine = this.self;
+  }
+  expect(expectCode(() => new Hasty(), "ERR_RPC_ENDPOINT_START")).toContain("Hasty.self is not known before onStart");
+});
+
+test("the events a class or an instance is told are those it has a method for", async () => {
+  class Listens extends Once {
+    override onConnected(): void {}
+  }
+  class ListensMore extends Listens {
+    override onNetworkError(): void {}
+  }
+  const own = Object.assign(new Apart(), { onDisconnected: () => {} });
+  expect(overriddenEvents(Once)).toEqual([]);
+  expect(overriddenEvents(Listens)).toEqual(["onConnected"]);
+  expect(overriddenEvents(new ListensMore())).toEqual(["onConnected", "onNetworkError"]);
+  expect(overriddenEvents(own)).toEqual(["onDisconnected"]);
+  expect(overriddenEvents({ onConnected: () => {} })).toEqual([]);
+  const url = new URL("../../../dist/src/rpc/rpc-endpoint.js?a-third-copy", import.meta.url).href;
+  const other = (await import(url)) as typeof import("../../../dist/src/rpc/rpc-endpoint.js");
+  expect(overriddenEvents(class extends other.RpcEndpoint {})).toEqual([]);
 });
 
 test("what is not overridden refuses every message and shows it", () => {
@@ -86,4 +133,7 @@ test("life cycle methods may be left out", () => {
   expect(endpoint.onStart({ restarts: 0, reason: null })).toBeUndefined();
   expect(endpoint.onStop()).toBeUndefined();
   expect(endpoint.onError(new Error("x"))).toBeUndefined();
+  const address = { host: "a", port: 1 };
+  expect([endpoint.onConnected(address), endpoint.onDisconnected(address)]).toEqual([undefined, undefined]);
+  expect(endpoint.onNetworkError(new RpcError("ERR_RPC_CONNECT", "x"), address)).toBeUndefined();
 });
