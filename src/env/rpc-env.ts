@@ -20,6 +20,7 @@ import {
   TIMEOUT_MS_MAX,
   TURN_MESSAGES_DEFAULT,
 } from "../common/limits.js";
+import type { NetworkEvent } from "../dispatcher/attached-endpoint.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
 import { EndpointState, type HostedEndpoint } from "../dispatcher/hosted-endpoint.js";
 import { checkTimeoutMs, LocalEndpointRef } from "../dispatcher/local-endpoint-ref.js";
@@ -70,6 +71,13 @@ const LOOP_STATES = {
 const KEEP_ALIVE_MS = 2 ** 31 - 1;
 
 const SILENT: RpcLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+const dispatchers = new WeakMap<RpcEnv, Dispatcher>();
+
+/** Tells the endpoints of an environment of a network event, as its network will. For tests. */
+export function postNetworkEvent(env: RpcEnv, event: NetworkEvent): void {
+  dispatchers.get(env)?.postEvent(event);
+}
 
 export class LocalRpcEnv implements RpcEnv {
   readonly name: string;
@@ -135,6 +143,7 @@ export class LocalRpcEnv implements RpcEnv {
       },
       bind: (endpoint) => ({ self: this.#ref(endpoint), rpcEnv: view }),
     });
+    dispatchers.set(this, this.#dispatcher);
     // A living env keeps its process alive, as a listening server does.
     this.#keepAlive = clock.setTimeout(() => this.#keepAlive.refresh(), KEEP_ALIVE_MS);
     this.#termination = new Promise((resolve) => {
