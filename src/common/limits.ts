@@ -34,6 +34,10 @@ export const SPILL_MESSAGES_PER_ENDPOINT_MAX = 100_000;
 export const SPILL_BYTES_PER_ENDPOINT_MAX = 256 * MIB;
 /** Bytes that wait behind all full rings of an environment: what a process can lose to queues before its heap suffers. */
 export const SPILL_BYTES_PER_ENV_MAX = 1 * GIB;
+/** Answers to a loop's own asks that wait behind its full mailbox: as many as it may have outstanding. */
+export const MAILBOX_SPILL_MESSAGES_MAX = 65_536;
+/** ... and their bytes; beyond, an asker gets ERR_RPC_INBOX_FULL instead of his answer. */
+export const MAILBOX_SPILL_BYTES_MAX = 64 * MIB;
 /** Replies a loop keeps while its outbound ring is full; it takes no new message meanwhile. */
 export const OVERFLOW_LIST_BYTES_MAX = 64 * MIB;
 
@@ -43,6 +47,8 @@ export const OVERFLOW_LIST_BYTES_MAX = 64 * MIB;
 export const IN_FLIGHT_ENTRIES_PER_LOOP = 16_384;
 /** Asks outstanding in one environment; each holds a slot of a few words. */
 export const ASKS_OUTSTANDING_MAX = 1_048_576;
+/** Asks that the handlers of one loop may have outstanding together: what bounds the answers in its mailbox. */
+export const ASKS_PER_LOOP_MAX = 65_536;
 /** Endpoints of one environment: members of a ready set; id 0 stands for a loop's mailbox. */
 export const ENDPOINTS_MAX = 16_383;
 /** Loops of an environment, loop 0 included: loop ids are one byte in every record. */
@@ -123,6 +129,8 @@ assert(MESSAGE_BYTES_MAX <= SPILL_BYTES_PER_ENDPOINT_MAX, "the largest message c
 assert(SPILL_BYTES_PER_ENDPOINT_MAX <= SPILL_BYTES_PER_ENV_MAX, "one endpoint's spill is part of the environment's");
 assert(isPowerOfTwo(IN_FLIGHT_ENTRIES_PER_LOOP) && isPowerOfTwo(ASKS_OUTSTANDING_MAX), "slots are found by masking");
 assert(IN_FLIGHT_ENTRIES_PER_LOOP <= ASKS_OUTSTANDING_MAX, "a full loop does not exhaust the ask table");
+assert(ASKS_PER_LOOP_MAX <= ASKS_OUTSTANDING_MAX && ASKS_PER_LOOP_MAX < 2 ** 20, "a loop's asks fit the env's table");
+assert(ENDPOINTS_MAX < 2 ** 16, "an endpoint id shares a word with the length of a name");
 assert(LOOPS_MAX <= 256, "a loop id is one byte");
 assert(CONCURRENCY_DEFAULT <= IN_FLIGHT_ENTRIES_PER_LOOP, "a replica's handlers fit its loop's table");
 assert(RERING_MS < SWEEP_PERIOD_MS, "the sweep is the net under the re-ring");

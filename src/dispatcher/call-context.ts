@@ -5,16 +5,16 @@
  * ANSWERED while its handler still runs after `reply`, and ENDED when its in-flight entry was given back.
  */
 import { RpcError } from "../common/errors.js";
-import { TIMEOUT_MS_MIN } from "../common/limits.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
 import type { RpcCallContext } from "../rpc/rpc-context.js";
 import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import type { RpcDeferred } from "../rpc/rpc-protocol.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
-import { NO_ENV_ON_LOOPS } from "./not-supported-yet.js";
+import { remainingMs } from "./running-handler.js";
 
 /** What a context needs of its loop. */
 export interface ContextHost {
+  readonly rpcEnv: RpcEnvView;
   isWaiting(slot: number, generation: number): boolean;
   nowMs(): number;
   answer(context: CallContext, value: unknown): void;
@@ -47,7 +47,8 @@ export class CallContext implements RpcCallContext<unknown> {
   /** It came by mailbox and does not count against its endpoint's concurrency. */
   readonly aside: boolean;
   readonly #host: ContextHost;
-  readonly #deadline: number;
+  /** Env clock, ms, int32; 0: none. */
+  readonly deadline: number;
   #abort: AbortController | null = null;
   #cancelled = false;
   /** Owned by the loop, which drives the transitions. */
@@ -67,7 +68,7 @@ export class CallContext implements RpcCallContext<unknown> {
     this.kind = message.kind;
     this.askSlot = message.askSlot;
     this.askGeneration = message.askGeneration;
-    this.#deadline = message.deadline;
+    this.deadline = message.deadline;
     this.aside = aside;
   }
 
@@ -77,7 +78,7 @@ export class CallContext implements RpcCallContext<unknown> {
   }
 
   get rpcEnv(): RpcEnvView {
-    return NO_ENV_ON_LOOPS.rpcEnv;
+    return this.#host.rpcEnv;
   }
 
   get senderAddress(): RpcAddress | null {
@@ -91,8 +92,7 @@ export class CallContext implements RpcCallContext<unknown> {
   }
 
   get remainingMs(): number {
-    if (this.#deadline === 0) return Infinity;
-    return Math.max(TIMEOUT_MS_MIN, this.#deadline - this.#host.nowMs());
+    return this.deadline === 0 ? Number.POSITIVE_INFINITY : remainingMs(this.deadline, this.#host.nowMs());
   }
 
   get signal(): AbortSignal {

@@ -1,48 +1,67 @@
 /**
- * The control plane between loop 0 and a message loop: comlink over a MessagePort. Never carries messages of users.
- * The only file that imports comlink.
+ * The control plane between loop 0 and a message loop: comlink over MessagePorts, one for each direction of asking.
+ * Never carries messages of users. The only file that imports comlink.
  */
 import type { MessagePort } from "node:worker_threads";
 import * as Comlink from "comlink";
 import { RpcError } from "../common/errors.js";
-import type { LoopControl } from "./loop-protocol.js";
+import type { EnvControl, LoopControl } from "./loop-protocol.js";
 
-/** Serves `control` on `port`. */
+/** Serves a loop's `control` to loop 0. */
 export function expose(control: LoopControl, port: MessagePort): void {
   // Node's ports have the DOM methods comlink uses; only its types ask for the DOM's.
   Comlink.expose(control, port as unknown as Comlink.Endpoint);
 }
 
+/** Serves the env's `control` to a message loop. Does not keep the process alive. */
+export function exposeEnv(control: EnvControl, port: MessagePort): void {
+  Comlink.expose(control, port as unknown as Comlink.Endpoint);
+  port.unref();
+}
+
 /** The same calls from the other side: all of them asynchronous. */
-type RemoteLoopControl = {
-  readonly [K in keyof LoopControl]: (
-    ...inputs: Parameters<LoopControl[K]>
-  ) => Promise<Awaited<ReturnType<LoopControl[K]>>>;
+type Remote<Control> = {
+  readonly [K in keyof Control]: Control[K] extends (...inputs: infer Inputs) => infer Result
+    ? (...inputs: Inputs) => Promise<Awaited<Result>>
+    : never;
 };
 
-/** Loop 0's end. Every call ends: comlink itself never rejects when the other side dies, so each races the port. */
-export class LoopControlClient {
-  readonly #remote: RemoteLoopControl;
+/** Every call ends: comlink itself never rejects when the other side dies, so each races the port. */
+class ControlClient<Control> {
+  readonly #remote: Remote<Control>;
   readonly #port: MessagePort;
   readonly #lost: Promise<never>;
 
-  constructor(loop: number, port: MessagePort) {
+  constructor(port: MessagePort, lost: () => RpcError) {
     this.#port = port;
-    this.#remote = Comlink.wrap<LoopControl>(port as unknown as Comlink.Endpoint) as unknown as RemoteLoopControl;
+    this.#remote = Comlink.wrap<Control>(port as unknown as Comlink.Endpoint) as unknown as Remote<Control>;
     this.#lost = new Promise<never>((_resolve, reject) => {
-      port.once("close", () => {
-        reject(new RpcError("ERR_RPC_WORKER_CRASHED", `message loop ${loop} ended while it was being told something`));
-      });
+      port.once("close", () => reject(lost()));
     });
     // Each call has its own race; nobody else listens.
     this.#lost.catch(() => {});
   }
 
-  call<T>(ask: (remote: RemoteLoopControl) => Promise<T>): Promise<T> {
+  call<T>(ask: (remote: Remote<Control>) => Promise<T>): Promise<T> {
     return Promise.race([ask(this.#remote), this.#lost]);
   }
 
   close(): void {
     this.#port.close();
+  }
+}
+
+/** Loop 0's end. */
+export class LoopControlClient extends ControlClient<LoopControl> {
+  constructor(loop: number, port: MessagePort) {
+    const text = `message loop ${loop} ended while it was being told something`;
+    super(port, () => new RpcError("ERR_RPC_WORKER_CRASHED", text));
+  }
+}
+
+/** A message loop's end. */
+export class EnvControlClient extends ControlClient<EnvControl> {
+  constructor(port: MessagePort) {
+    super(port, () => new RpcError("ERR_RPC_ENV_STOPPED", "the env was shut down before it could answer"));
   }
 }

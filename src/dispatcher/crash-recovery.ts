@@ -5,7 +5,7 @@
  * 1. Drain the loop's outbound ring to the end: what it had published counts.
  * 2. Judge its in-flight entries: void (still in the Inbox) or taken.
  * 3. Release the take locks it held.
- * 4. Fail the asks it had taken; count the one-way messages it had taken as dead letters.
+ * 4. Fail the asks it had taken; count the one-way messages it had taken as dead letters; cancel the asks it had made.
  * 5. Take its bits out of the OPEN sets and mark what it shared, so that the other loops go on.
  * 6. Ring every loop, whatever its bit says: the dead one may have won the right to ring and not used it. Its own bit
  *    goes with it.
@@ -52,6 +52,7 @@ export class CrashRecovery {
     const served = dispatcher.directory.all.filter((endpoint) => endpoint.loops.includes(loop.index));
     for (const endpoint of served) this.#leave(endpoint, loop); // 3, 5
     this.#failTaken(loop, taken, error); // 4
+    dispatcher.forwarder.onLoopDied(loop.index);
     for (const { index } of dispatcher.loops.all) memory.parking.notifyUnconditionally(index); // 6
     loop.control.close();
     loop.bodyPort.close();

@@ -3,8 +3,9 @@ import { RpcError } from "../common/errors.js";
 import { SPILL_BYTES_PER_ENDPOINT_MAX, SPILL_MESSAGES_PER_ENDPOINT_MAX } from "../common/limits.js";
 import type { HostedEndpoint } from "./hosted-endpoint.js";
 
-export function timedOut(endpoint: string, timeoutMs: number, maybeExecuted: boolean): RpcError {
-  return new RpcError("ERR_RPC_TIMEOUT", `no reply of "${endpoint}" within ${timeoutMs} ms`, {
+/** @param hint what the caller should know besides; may be empty. */
+export function timedOut(endpoint: string, timeoutMs: number, maybeExecuted: boolean, hint = ""): RpcError {
+  return new RpcError("ERR_RPC_TIMEOUT", `no reply of "${endpoint}" within ${timeoutMs} ms${hint}`, {
     endpoint,
     maybeExecuted,
   });

@@ -2,6 +2,7 @@
 import type { RpcError } from "../common/errors.js";
 import type { InFlightEntry } from "../inbox/in-flight-table.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
+import type { Forwarder } from "./forwarder.js";
 import type { HostedEndpoint } from "./hosted-endpoint.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
 import type { ReportedFailures } from "./message-counts.js";
@@ -24,6 +25,7 @@ export interface DispatcherParts {
   readonly asks: OutstandingAsks;
   readonly loops: MessageLoops;
   readonly poster: Poster;
+  readonly forwarder: Forwarder;
   readonly events: DispatcherEvents;
   /** True while that loop serves its endpoints. Loop 0 always does. */
   isAlive(loop: number): boolean;

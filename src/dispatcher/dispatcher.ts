@@ -16,14 +16,19 @@ import { counterView } from "../inbox/segment.js";
 import { SpillTotal } from "../inbox/spill-queue.js";
 import { MessageCodec } from "../rpc/codec.js";
 import type { RpcEndpointStats } from "../rpc/rpc-env.js";
+import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import type { NetworkEvent } from "./attached-endpoint.js";
+import { exposeEnv } from "./control-plane.js";
 import { CrashRecovery } from "./crash-recovery.js";
 import { envStopped } from "./dispatch-errors.js";
 import type { DispatcherEvents, DispatcherParts } from "./dispatcher-parts.js";
 import { EndpointDirectory } from "./endpoint-directory.js";
+import { EndpointRefs } from "./endpoint-refs.js";
 import { type EndpointSetup, EndpointStarter } from "./endpoint-starter.js";
 import { EndpointStopper } from "./endpoint-stopper.js";
+import { type EnvRequestHost, EnvRequests } from "./env-requests.js";
 import { failureToError } from "./failure.js";
+import { Forwarder, type LoopRequests } from "./forwarder.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
 import type { LoopHostFactory } from "./loop-host.js";
 import { LoopZero, type LoopZeroHandler } from "./loop-zero.js";
@@ -32,9 +37,12 @@ import { type LoopZeroSetup, LoopZeroStarter, type LoopZeroStarterOptions } from
 import { MainLoopMemory } from "./main-loop-memory.js";
 import { ReportedFailures } from "./message-counts.js";
 import { MessageLoops } from "./message-loops.js";
+import { MessagePosting } from "./message-posting.js";
 import { OutstandingAsks } from "./outstanding-asks.js";
 import { Poster } from "./poster.js";
+import type { RefTarget } from "./ref-poster.js";
 import { Replies } from "./replies.js";
+import { RunningHandler } from "./running-handler.js";
 import { Tickets } from "./tickets.js";
 
 /** Failures of one-way messages whose handler never ran. */
@@ -42,6 +50,9 @@ const NEVER_RAN: readonly RpcErrorCode[] = ["ERR_RPC_NO_REPLY", "ERR_RPC_ENDPOIN
 
 export interface DispatcherOptions {
   readonly envName: string;
+  readonly envId: string;
+  /** Default of asks: ms, or Infinity. */
+  readonly askTimeoutMs: number;
   readonly clock: Clock;
   readonly originMs: number;
   readonly loopCount: number;
@@ -50,6 +61,10 @@ export interface DispatcherOptions {
   readonly hostFactory: LoopHostFactory;
   readonly events: DispatcherEvents;
   readonly bind: LoopZeroStarterOptions["bind"];
+  /** The env as endpoints on loop 0 see it. */
+  readonly view: RpcEnvView;
+  /** What handlers on message loops want of the env. */
+  readonly requests: LoopRequests & EnvRequestHost;
 }
 
 export class Dispatcher implements DispatcherParts, LoopZeroHandler {
@@ -57,9 +72,12 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
   readonly directory = new EndpointDirectory();
   readonly asks = new OutstandingAsks(this.memory.asks);
   readonly tickets = new Tickets();
+  readonly running = new RunningHandler();
+  readonly refs: EndpointRefs;
   readonly loops: MessageLoops;
   readonly poster: Poster;
   readonly reportedFailures = new ReportedFailures();
+  readonly forwarder: Forwarder;
   readonly events: DispatcherEvents;
   readonly #clock: Clock;
   readonly #loopZero: LoopZero;
@@ -75,15 +93,23 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     const { clock, events } = options;
     const { memory, directory, asks, tickets } = this;
     // One codec for all of loop 0: what it encodes is copied into a ring before anything else runs.
-    const codec = new MessageCodec();
+    const { envId, askTimeoutMs, requests, view } = options;
+    const refs = new EndpointRefs({ env: envId, address: view.address, askTimeoutMs });
+    this.refs = refs;
+    const codec = new MessageCodec({ refs });
     const writer = new PayloadWriter(codec.scratch);
     const spillTotal = new SpillTotal(SPILL_BYTES_PER_ENV_MAX);
     this.#clock = clock;
     this.events = events;
     this.#loopZero = new LoopZero(clock, memory.ready, this);
     const loopZero = this.#loopZero;
+    const envRequests = new EnvRequests(new MessageCodec({ refs }), requests);
     this.loops = new MessageLoops({
       envName: options.envName,
+      envId,
+      address: view.address,
+      askTimeoutMs,
+      serveEnv: (port) => exposeEnv(envRequests, port),
       count: options.loopCount,
       throughput: options.throughput,
       ringBytes: options.loopRingBytes,
@@ -101,14 +127,17 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       codec,
       memory,
       throughput: options.throughput,
+      running: this.running,
+      rpcEnv: view,
       onRecord: (record) => this.onRecord(0, record),
       onRoom: (endpoint) => this.onInboxRoom(endpoint),
       wake: () => loopZero.wake(),
     });
     const zeroEndpoints = this.#zeroEndpoints;
-    const refusal = (endpoint: HostedEndpoint): RpcError => this.refusal(endpoint);
+    const refusal = (target: RefTarget): RpcError => this.refusalOf(target);
     const onDeadLetter = (endpoint: string, error: RpcError, message: () => unknown): void =>
       events.deadLetter(endpoint, error, 1, message);
+    const posting = new MessagePosting(loops, loopZero, asks, tickets);
     this.poster = new Poster({
       clock,
       codec,
@@ -118,9 +147,11 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       asks,
       tickets,
       directory,
+      running: this.running,
       refusal,
       onDeadLetter,
       zeroEndpoints,
+      posting,
     });
     this.#starter = new EndpointStarter({
       clock,
@@ -137,7 +168,22 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     const { bind } = options;
     const zeroParts = { clock, memory, directory, writer, spillTotal, endpoints: zeroEndpoints, bind };
     this.#zeroStarter = new LoopZeroStarter(zeroParts);
-    this.#replies = new Replies({ codec, loops, asks, tickets, directory, poster: this.poster, zeroEndpoints });
+    const { poster } = this;
+    refs.start(poster);
+    this.forwarder = new Forwarder({
+      codec,
+      loops,
+      loopZero,
+      asks,
+      directory,
+      poster,
+      posting,
+      requests,
+      refusal,
+      onDeadLetter,
+    });
+    const { forwarder } = this;
+    this.#replies = new Replies({ codec, loops, asks, tickets, directory, poster, forwarder, zeroEndpoints });
     this.#stopper = new EndpointStopper(this, clock);
     this.#crashes = new CrashRecovery(this, loopZero, this.#stopper);
     loopZero.start(memory.parker(() => loopZero.wake()));
@@ -227,6 +273,20 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     return new RpcError("ERR_RPC_ENDPOINT_NOT_FOUND", `endpoint "${name}" ${what}`, { endpoint: name });
   }
 
+  /** The same for whatever has the name now. */
+  refusalOf({ name, generation }: RefTarget): RpcError {
+    const made = this.directory.findMade(name);
+    if (made !== undefined) return this.refusal(made);
+    if (!this.#accepting) return envStopped(name);
+    const text =
+      this.directory.find(name) !== undefined
+        ? `endpoint "${name}" has not started yet`
+        : generation === 0
+          ? `there is no endpoint called "${name}"`
+          : `endpoint "${name}" was stopped`;
+    return new RpcError("ERR_RPC_ENDPOINT_NOT_FOUND", text, { endpoint: name });
+  }
+
   inFlight(loop: number): InFlightEntry[] {
     if (loop === 0) return this.#zeroEndpoints.inFlight();
     const { entries } = this.loops.get(loop).regions;
@@ -292,6 +352,17 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
         break;
       case RecordKind.PULL:
         this.#replies.sendBody(loop, record.askSlot, record.sender);
+        break;
+      case RecordKind.SEND:
+      case RecordKind.ASK:
+      case RecordKind.CAST:
+      case RecordKind.CALL:
+      case RecordKind.BROADCAST:
+      case RecordKind.READY:
+      case RecordKind.ASK_ENDED:
+      case RecordKind.STOP_REQUEST:
+      case RecordKind.SHUTDOWN_REQUEST:
+        this.forwarder.onRecord(loop, record);
         break;
       case RecordKind.TICKET_DROPPED:
         this.tickets.end(record.askSlot);

@@ -2,6 +2,7 @@
 import { RpcError } from "../common/errors.js";
 import { ENDPOINTS_MAX } from "../common/limits.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
+import type { RefTarget } from "./ref-poster.js";
 
 /** Stands for a name whose endpoint is being made. */
 const RESERVED = { state: EndpointState.STARTING } as HostedEndpoint;
@@ -22,8 +23,28 @@ export class EndpointDirectory {
     return this.#byName.get(name);
   }
 
+  /** The same, but for a name whose endpoint is only being made. */
+  findMade(name: string): HostedEndpoint | undefined {
+    const named = this.#byName.get(name);
+    return named === RESERVED ? undefined : named;
+  }
+
   get(id: number): HostedEndpoint | undefined {
     return this.#byId[id];
+  }
+
+  /** The endpoint that has the name now, if it runs; keeps the target's hints right. No Map operation while they are. */
+  running(target: RefTarget): HostedEndpoint | null {
+    const hinted = this.#byId[target.id];
+    if (hinted !== undefined && hinted.generation === target.generation && hinted.state === EndpointState.RUNNING) {
+      return hinted;
+    }
+    const named = this.#byName.get(target.name);
+    if (named?.state !== EndpointState.RUNNING) return null;
+    target.id = named.id;
+    target.generation = named.generation;
+    target.replicas = named.loops.length;
+    return named;
   }
 
   nameOf(id: number): string {

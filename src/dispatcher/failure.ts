@@ -1,5 +1,5 @@
 /**
- * Failures on their way to the asker: [code, text, cause], encoded like any message. Steps 7 and 8 of the data flow.
+ * Failures on their way to the asker: [code, text, cause, may have been executed], encoded like any message. Steps 7 and 8 of the data flow.
  */
 import { isRpcError, isRpcErrorCode, RpcError, type RpcErrorCode, type RpcRemoteError } from "../common/errors.js";
 import type { MessageCodec } from "../rpc/codec.js";
@@ -12,7 +12,8 @@ const PASSED_THROUGH: readonly RpcErrorCode[] = [
   "ERR_RPC_ENDPOINT_START",
 ];
 
-export type Failure = readonly [code: RpcErrorCode, text: string, cause: unknown];
+/** `maybeExecuted` where it is not what the code says by default. */
+export type Failure = readonly [code: RpcErrorCode, text: string, cause: unknown, maybeExecuted?: boolean];
 
 /** What the asker is told of `error`, which a handler of `endpoint` threw. */
 export function handlerFailure(endpoint: string, error: unknown): Failure {
@@ -25,8 +26,8 @@ export function encodeFailure(codec: MessageCodec, failure: Failure): void {
   try {
     codec.encode(failure);
   } catch {
-    const [code, text, cause] = failure;
-    codec.encode([code, text, cause instanceof Error ? plainError(cause) : describeThrown(cause)]);
+    const [code, text, cause, ...rest] = failure;
+    codec.encode([code, text, cause instanceof Error ? plainError(cause) : describeThrown(cause), ...rest]);
   }
 }
 
@@ -55,8 +56,8 @@ export function failureToError(endpoint: string, decoded: unknown): RpcError {
   if (!Array.isArray(decoded) || !isRpcErrorCode(decoded[0])) {
     return new RpcError("ERR_RPC_SERIALIZATION", `the failure of an ask of "${endpoint}" cannot be read`, { endpoint });
   }
-  const [code, text, cause] = decoded as [RpcErrorCode, string, unknown];
-  const options = { endpoint, ...(cause === undefined || cause === null ? {} : { cause }) };
+  const [code, text, cause, maybeExecuted] = decoded as [RpcErrorCode, string, unknown, boolean | undefined];
+  const options = { endpoint, maybeExecuted, ...(cause === undefined || cause === null ? {} : { cause }) };
   if (code !== "ERR_RPC_HANDLER") return new RpcError(code, text, options);
   return new RpcError(code, text, { ...options, cause, remote: remoteSummary(cause) });
 }

@@ -13,11 +13,13 @@ import type { AskTableView } from "../inbox/ask-table.js";
 import type { InFlightTable } from "../inbox/in-flight-table.js";
 import { RecordFlag, RecordKind, type TakenRecord } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
+import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import type { Answers, TakeBody } from "./answers.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
 import { CallContext, type ContextHost, ContextState, DEFERRED } from "./call-context.js";
 import { type Failure, handlerFailure } from "./failure.js";
 import { OverdueHandlers } from "./overdue-handlers.js";
+import type { RunningHandler } from "./running-handler.js";
 
 /** A message whose body is on its way. */
 interface Pull {
@@ -38,6 +40,8 @@ export interface HandlerRunnerOptions {
   readonly entries: InFlightTable;
   readonly answers: Answers;
   readonly takeBody: TakeBody;
+  readonly running: RunningHandler;
+  readonly rpcEnv: RpcEnvView;
   /** The endpoint has fewer messages in flight than before, outside of its loop's own call. */
   readonly onReleased: (endpoint: AttachedEndpoint) => void;
 }
@@ -49,7 +53,9 @@ export class HandlerRunner implements ContextHost {
   readonly #entries: InFlightTable;
   readonly #answers: Answers;
   readonly #takeBody: TakeBody;
+  readonly #running: RunningHandler;
   readonly #onReleased: (endpoint: AttachedEndpoint) => void;
+  readonly rpcEnv: RpcEnvView;
   /** Detached contexts by in-flight entry. */
   readonly #contexts: (CallContext | undefined)[] = [];
   readonly #pulls = new Map<number, Pull>();
@@ -65,7 +71,9 @@ export class HandlerRunner implements ContextHost {
     this.#entries = options.entries;
     this.#answers = options.answers;
     this.#takeBody = options.takeBody;
+    this.#running = options.running;
     this.#onReleased = options.onReleased;
+    this.rpcEnv = options.rpcEnv;
   }
 
   /**
@@ -222,11 +230,16 @@ export class HandlerRunner implements ContextHost {
   #run(context: CallContext, codec: number, source: Uint8Array, length: number): void {
     let result: unknown;
     let later: boolean;
+    const running = this.#running;
     try {
-      result = this.#invoke(context, this.#codec.decode(codec, source, length));
+      const message = this.#codec.decode(codec, source, length);
+      running.deadline = context.deadline;
+      result = this.#invoke(context, message);
       // A look at `then` may run user code too.
       later = isThenable(result);
+      running.deadline = 0;
     } catch (error) {
+      running.deadline = 0;
       this.#threw(context, error);
       return;
     }

@@ -7,9 +7,11 @@ import { threadId } from "node:worker_threads";
 import { RpcError } from "../common/errors.js";
 import { type InboxConsumer, lockOwner, PinnedInboxConsumer, SharedInboxConsumer } from "../inbox/inbox.js";
 import { counterView } from "../inbox/segment.js";
-import { MessageCodec } from "../rpc/codec.js";
+import type { MessageCodec } from "../rpc/codec.js";
 import { describeDefinition, type EndpointDescription } from "../rpc/rpc-definition.js";
-import { bindEndpoint, type RpcEndpoint, type RpcStart } from "../rpc/rpc-endpoint.js";
+import { bindEndpoint, type EndpointBinding, type RpcEndpoint, type RpcStart } from "../rpc/rpc-endpoint.js";
+import type { RpcEndpointRef } from "../rpc/rpc-endpoint-ref.js";
+import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import { isRpcService, serviceInternals } from "../rpc/rpc-service.js";
 import {
   AttachedEndpoint,
@@ -19,24 +21,37 @@ import {
   ServiceBehaviour,
   startInstance,
 } from "./attached-endpoint.js";
+import type { EndpointRefs } from "./endpoint-refs.js";
 import { encodeFailure, type Failure } from "./failure.js";
 import type { LoopMemory } from "./loop-memory.js";
 import type { AttachRequest, ControlResult, EncodedValue, LoopControl } from "./loop-protocol.js";
 import type { MessageLoop } from "./message-loop.js";
-import { NO_ENV_ON_LOOPS } from "./not-supported-yet.js";
 
 type Definition = unknown;
 type EndpointClass = new (args: unknown) => RpcEndpoint;
 
+export interface LoopEndpointsOptions {
+  readonly loop: MessageLoop;
+  readonly memory: LoopMemory;
+  /** For control calls alone: a handler's message may be in the other codec's scratch. */
+  readonly codec: MessageCodec;
+  readonly refs: EndpointRefs;
+  readonly rpcEnv: RpcEnvView;
+}
+
 export class LoopEndpoints implements LoopControl {
   readonly #loop: MessageLoop;
   readonly #memory: LoopMemory;
-  /** Its own: control calls are rare, and a handler's message may be in the other codec's scratch. */
-  readonly #codec = new MessageCodec();
+  readonly #codec: MessageCodec;
+  readonly #refs: EndpointRefs;
+  readonly #rpcEnv: RpcEnvView;
 
-  constructor(loop: MessageLoop, memory: LoopMemory) {
-    this.#loop = loop;
-    this.#memory = memory;
+  constructor(options: LoopEndpointsOptions) {
+    this.#loop = options.loop;
+    this.#memory = options.memory;
+    this.#codec = options.codec;
+    this.#refs = options.refs;
+    this.#rpcEnv = options.rpcEnv;
   }
 
   threadId(): number {
@@ -55,12 +70,16 @@ export class LoopEndpoints implements LoopControl {
     try {
       const definition = await importDefault(request.module);
       const args = request.args === null ? undefined : this.#decode(request.args);
-      const { behaviour, serial } = await makeBehaviour(definition, request, args, { restarts: 0, reason: null });
+      const hints = { id: request.endpoint, generation: request.generation, replicas: request.replica.count };
+      const self = this.#refs.named(request.name, hints) as unknown as RpcEndpointRef;
+      const binding: EndpointBinding = { self, rpcEnv: this.#rpcEnv, replica: request.replica };
+      const first = { restarts: 0, reason: null };
+      const { behaviour, serial } = await makeBehaviour(definition, request.name, args, binding, first);
       let restarts = 0;
       const replace: ReplaceInstance = async (reason) => {
         const start = { restarts: ++restarts, reason };
         const again = request.args === null ? undefined : this.#decode(request.args);
-        return (await makeBehaviour(definition, request, again, start)).behaviour;
+        return (await makeBehaviour(definition, request.name, again, binding, start)).behaviour;
       };
       const consumer = this.#consumer(request);
       const segment = this.#memory.map(request.countersSegment);
@@ -127,25 +146,21 @@ async function importDefault(module: string): Promise<Definition> {
 
 async function makeBehaviour(
   definition: Definition,
-  request: AttachRequest,
+  name: string,
   args: unknown,
+  binding: EndpointBinding,
   start: RpcStart,
 ): Promise<{ behaviour: EndpointBehaviour; serial: boolean }> {
   if (isRpcService(definition)) {
     const { create, serial } = serviceInternals(definition);
-    return {
-      behaviour: new ServiceBehaviour(
-        request.name,
-        await create(Object.assign(Object.create(NO_ENV_ON_LOOPS), { args })),
-      ),
-      serial,
-    };
+    const { self, rpcEnv } = binding;
+    return { behaviour: new ServiceBehaviour(name, await create({ args, self, rpcEnv })), serial };
   }
   const { kind } = describeDefinition(definition);
   const instance = new (definition as EndpointClass)(args);
-  bindEndpoint(instance, Object.assign(Object.create(NO_ENV_ON_LOOPS), { replica: request.replica }));
+  bindEndpoint(instance, binding);
   await startInstance(instance, start);
-  return { behaviour: new ClassBehaviour(request.name, instance), serial: kind === "serial" };
+  return { behaviour: new ClassBehaviour(name, instance), serial: kind === "serial" };
 }
 
 function messageOf(error: unknown): string {

@@ -51,7 +51,7 @@ class PiscinaLoopHost implements LoopHost {
   }
 
   start(start: LoopStart): HostedLoop {
-    return { ended: this.#pool.run(start, { transferList: [start.controlPort, start.bodyPort] }) };
+    return { ended: this.#pool.run(start, { transferList: [start.controlPort, start.envPort, start.bodyPort] }) };
   }
 
   async exited(threadId: number): Promise<void> {

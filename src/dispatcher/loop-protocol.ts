@@ -4,6 +4,8 @@
  */
 import type { MessagePort } from "node:worker_threads";
 import type { Region, SegmentHandle } from "../inbox/segment.js";
+import type { RefHandle } from "../rpc/ref-handle.js";
+import type { RpcAddress } from "../rpc/rpc-address.js";
 import type { EndpointDescription } from "../rpc/rpc-definition.js";
 
 /** A ring and its size. */
@@ -32,6 +34,12 @@ export interface EnvRegions {
 /** The one task of a message loop's thread. */
 export interface LoopStart {
   readonly envName: string;
+  /** Tells its refs from those of other envs. */
+  readonly envId: string;
+  /** Where the env listens. */
+  readonly address: RpcAddress | null;
+  /** Default of what its handlers ask: ms, or Infinity. */
+  readonly askTimeoutMs: number;
   readonly loop: number;
   readonly epoch: number;
   /** `monotonicMs()` of the env's creation: origin of the env clock. */
@@ -42,6 +50,8 @@ export interface LoopStart {
   readonly loopRegions: LoopRegions;
   /** The control plane, spoken with comlink. */
   readonly controlPort: MessagePort;
+  /** What its handlers want of the env, spoken with comlink the other way round. */
+  readonly envPort: MessagePort;
   /** Large bodies, both ways. Nobody listens: it is read when a record says that a body is there. */
   readonly bodyPort: MessagePort;
 }
@@ -92,4 +102,12 @@ export interface LoopControl {
   attach(request: AttachRequest): Promise<ControlResult<null>>;
   /** Forgets an endpoint whose start failed elsewhere. */
   detach(endpoint: number): Promise<void>;
+}
+
+/** What loop 0 offers the handlers of a message loop over its env port. */
+export interface EnvControl {
+  /** `request`: a SetupRequest. */
+  setupEndpoint(request: EncodedValue): Promise<ControlResult<RefHandle>>;
+  /** The endpoint that runs under this name. */
+  find(name: string): Promise<ControlResult<RefHandle>>;
 }

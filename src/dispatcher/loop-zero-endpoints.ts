@@ -16,6 +16,7 @@ import { LOOP_BUSY_MS } from "../inbox/layout.js";
 import { RecordKind, TakenRecord } from "../inbox/record.js";
 import { counterView, type Region } from "../inbox/segment.js";
 import type { MessageCodec } from "../rpc/codec.js";
+import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import { AttachedEndpoint, type EndpointBehaviour, type ReplaceInstance } from "./attached-endpoint.js";
 import { type EndpointGate, EndpointServer } from "./endpoint-server.js";
 import { HandlerRunner } from "./handler-runner.js";
@@ -23,12 +24,15 @@ import type { HostedEndpoint } from "./hosted-endpoint.js";
 import type { Body } from "./loop-protocol.js";
 import { LoopZeroAnswers } from "./loop-zero-answers.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
+import type { RunningHandler } from "./running-handler.js";
 
 export interface LoopZeroEndpointsOptions {
   readonly clock: Clock;
   readonly codec: MessageCodec;
   readonly memory: MainLoopMemory;
   readonly throughput: number;
+  readonly running: RunningHandler;
+  readonly rpcEnv: RpcEnvView;
   /** What loop 0 does with the records of any loop. */
   readonly onRecord: (record: TakenRecord) => void;
   /** An Inbox has room again. */
@@ -84,6 +88,8 @@ export class LoopZeroEndpoints implements EndpointGate {
       entries: this.#table,
       answers,
       takeBody: (ticket) => this.#takeBody(ticket),
+      running: options.running,
+      rpcEnv: options.rpcEnv,
       onReleased: (endpoint) => this.#server.released(endpoint),
     });
     this.#server.start(runner);

@@ -37,6 +37,8 @@ export interface MessageLoopOptions {
   readonly outbound: Outbound;
   readonly controlWords: Int32Array;
   readonly control: number;
+  /** Where the answers to asks of this loop's handlers go. */
+  readonly settle: (answer: TakenRecord) => void;
 }
 
 export class MessageLoop implements EndpointGate {
@@ -50,6 +52,7 @@ export class MessageLoop implements EndpointGate {
   readonly #control: number;
   readonly #server: EndpointServer;
   readonly #record = new TakenRecord();
+  readonly #settle: (answer: TakenRecord) => void;
   readonly #ended: Promise<void>;
   #end: () => void = () => {};
 
@@ -58,6 +61,8 @@ export class MessageLoop implements EndpointGate {
   /** Messages taken in this turn, microtasks that resume serial endpoints included. */
   #taken = 0;
   #turnEndsMs = 0;
+  /** This turn brought an answer to a handler's own ask. */
+  #answered = false;
   #nowMs = 0;
   #busyMs = 0;
   /** The last turn found nothing: the next one may park. */
@@ -72,6 +77,7 @@ export class MessageLoop implements EndpointGate {
     this.#outbound = options.outbound;
     this.#words = options.controlWords;
     this.#control = options.control;
+    this.#settle = options.settle;
     const { entries, outbound: answers, controlWords, control } = options;
     this.#server = new EndpointServer({ entries, answers, gate: this, controlWords, control }, this.#record);
     this.#ended = new Promise((resolve) => {
@@ -94,6 +100,10 @@ export class MessageLoop implements EndpointGate {
 
   remove(id: number): void {
     this.#server.remove(id);
+  }
+
+  find(id: number): AttachedEndpoint | undefined {
+    return this.#server.get(id);
   }
 
   /** Called when this loop was rung, and by whoever has given it something to do. */
@@ -156,12 +166,14 @@ export class MessageLoop implements EndpointGate {
     this.#nowMs = startedMs;
     this.#turnEndsMs = startedMs + TURN_MS;
     this.#taken = 0;
+    this.#answered = false;
     if (this.#outbound.congested) this.#outbound.refill();
     do {
       this.#queues.own.collect();
       this.#servePinnedInboxes();
       this.#serveSharedInboxes();
-    } while (this.#mayTake(this.#throughput, this.#turnEndsMs) && this.#spin());
+      // A handler waits for an answer that came: it goes on when this turn has ended.
+    } while (!this.#answered && this.#mayTake(this.#throughput, this.#turnEndsMs) && this.#spin());
     this.#inTurn = false;
     this.#endTurn(startedMs);
   };
@@ -278,7 +290,12 @@ export class MessageLoop implements EndpointGate {
         this.#server.serveAside(endpoint, record, this.#nowMs);
       } else {
         mailbox.release();
-        this.#server.onControl(record);
+        if (record.kind >= RecordKind.REPLY && record.kind <= RecordKind.EXPIRED) {
+          this.#settle(record);
+          this.#answered = true;
+        } else {
+          this.#server.onControl(record);
+        }
       }
     }
     this.#queues.own.settle(MAILBOX_MEMBER);

@@ -4,11 +4,13 @@
  */
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { RpcError } from "../common/errors.js";
+import { MAILBOX_SPILL_BYTES_MAX, MAILBOX_SPILL_MESSAGES_MAX } from "../common/limits.js";
 import { load, store } from "../inbox/atomics.js";
 import type { InboxProducer } from "../inbox/inbox.js";
 import { LOOP_BUSY_MS, LOOP_ENDPOINT, LOOP_STATUS, LOOP_STOP, LoopStatus } from "../inbox/layout.js";
 import type { PayloadWriter } from "../inbox/record.js";
 import { SpillBudget, type SpillTotal } from "../inbox/spill-queue.js";
+import type { RpcAddress } from "../rpc/rpc-address.js";
 import { LoopControlClient } from "./control-plane.js";
 import { describeThrown } from "./failure.js";
 import type { LoopHost, LoopHostFactory } from "./loop-host.js";
@@ -33,6 +35,11 @@ export interface HostedMessageLoop {
 
 export interface MessageLoopsOptions {
   readonly envName: string;
+  readonly envId: string;
+  readonly address: RpcAddress | null;
+  readonly askTimeoutMs: number;
+  /** Serves what the handlers of a loop want of the env on this end of its port. */
+  readonly serveEnv: (port: MessagePort) => void;
   readonly count: number;
   readonly throughput: number;
   readonly ringBytes: number;
@@ -46,8 +53,8 @@ export interface MessageLoopsOptions {
   readonly onDeath: (loop: HostedMessageLoop, error: unknown) => void;
 }
 
-/** Mailbox records are control records: their number is bounded by what they control. */
-const MAILBOX_LIMITS = { messagesMax: Number.MAX_SAFE_INTEGER, bytesMax: Number.MAX_SAFE_INTEGER };
+/** Control records always find room, for their number is bounded by what they control; answers find what is left. */
+const MAILBOX_LIMITS = { messagesMax: MAILBOX_SPILL_MESSAGES_MAX, bytesMax: MAILBOX_SPILL_BYTES_MAX };
 
 export class MessageLoops {
   readonly #options: MessageLoopsOptions;
@@ -145,14 +152,20 @@ export class MessageLoops {
 
   #startOne(host: LoopHost, index: number): HostedMessageLoop {
     const { memory, writer, spillTotal, loopZero, throughput, originMs, envName, ringBytes } = this.#options;
+    const { envId, address, askTimeoutMs } = this.#options;
     const epoch = 1;
     const regions = memory.allocateLoop(ringBytes);
     const control = new MessageChannel();
     const body = new MessageChannel();
+    const env = new MessageChannel();
+    this.#options.serveEnv(env.port1);
     const mailbox = memory.mailboxProducer(index, regions, writer, new SpillBudget(MAILBOX_LIMITS, spillTotal));
     loopZero.setReader(index, memory.outboundReader(index, regions));
     const { ended } = host.start({
       envName,
+      envId,
+      address,
+      askTimeoutMs,
       loop: index,
       epoch,
       originMs,
@@ -161,6 +174,7 @@ export class MessageLoops {
       envRegions: memory.regions,
       loopRegions: regions,
       controlPort: control.port2,
+      envPort: env.port2,
       bodyPort: body.port2,
     });
     // Whoever awaits it sees the rejection; until somebody does, it must not count as unhandled.

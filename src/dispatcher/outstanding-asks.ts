@@ -1,6 +1,9 @@
 /**
- * Loop 0's outstanding asks: for each slot of the ask table the promise, the deadline and what else must end with it.
- * Steps 2 and 8 of the data flow. Slot arrays instead of a Map: 1.5× of the whole ask, measured.
+ * Outstanding asks: for each slot of an ask table the promise, the deadline and what else must end with it. Steps 2 and 8
+ * of the data flow. Slot arrays instead of a Map: 1.5× of the whole ask, measured.
+ *
+ * Loop 0 has one for all asks of its env. Of an ask that a handler on a message loop made it holds no promise but the
+ * asker: his loop, and slot and generation in that loop's own table, which is another instance of this class.
  */
 import type { AskTable } from "../inbox/ask-table.js";
 import type { AskCounts, AskOutcome } from "./message-counts.js";
@@ -15,6 +18,12 @@ type Resolve = (value: unknown) => void;
 type Reject = (error: unknown) => void;
 
 const NONE = -1;
+
+/** Stands where the promise's functions do, in the slot of an ask whose promise is on another loop. */
+const FORWARDED = (): void => {};
+
+/** Tells the asker on another loop that his ask has failed. */
+export type FailAsker = (loop: number, slot: number, generation: number, endpoint: number, error: unknown) => void;
 
 // The executor of every ask's promise is this one function: a closure per ask costs more than the promise itself.
 let lastResolve: Resolve;
@@ -34,6 +43,10 @@ export class OutstandingAsks {
   readonly #deadlines: number[] = [];
   readonly #timeouts: number[] = [];
   readonly #tickets: number[] = [];
+  /** Of forwarded asks only: who asked. Loop 0: nobody any more. */
+  readonly #askerLoops: number[] = [];
+  readonly #askerSlots: number[] = [];
+  readonly #askerGenerations: number[] = [];
   readonly #signals: (AbortSignal | undefined)[] = [];
   readonly #groups = new Map<AbortSignal, AbortGroup>();
   count = 0;
@@ -41,6 +54,9 @@ export class OutstandingAsks {
   constructor(table: AskTable) {
     this.#table = table;
   }
+
+  /** How askers on other loops are told. */
+  failAsker: FailAsker = () => {};
 
   /** The promise of the ask that `open` returned last. */
   lastPromise: Promise<unknown> = Promise.resolve();
@@ -59,6 +75,69 @@ export class OutstandingAsks {
     this.#tickets[slot] = NONE;
     this.count++;
     return slot;
+  }
+
+  /** A slot for an ask of a message loop, whose own slot and generation are given; or -1. */
+  openForwarded(
+    endpoint: number,
+    counts: AskCounts,
+    deadline: number,
+    askerLoop: number,
+    askerSlot: number,
+    askerGeneration: number,
+  ): number {
+    const slot = this.#table.open();
+    if (slot === -1) return -1;
+    this.#resolves[slot] = FORWARDED;
+    this.#rejects[slot] = FORWARDED;
+    this.#endpoints[slot] = endpoint;
+    this.#counts[slot] = counts;
+    this.#deadlines[slot] = deadline;
+    this.#timeouts[slot] = 0;
+    this.#tickets[slot] = NONE;
+    this.#askerLoops[slot] = askerLoop;
+    this.#askerSlots[slot] = askerSlot;
+    this.#askerGenerations[slot] = askerGeneration;
+    this.count++;
+    return slot;
+  }
+
+  /** True if the promise of this open ask is on another loop. */
+  isForwarded(slot: number): boolean {
+    return this.#resolves[slot] === FORWARDED;
+  }
+
+  /** True if this is the open ask that the message loop has in its own slot under that generation. */
+  isAskedBy(slot: number, askerLoop: number, askerSlot: number, askerGeneration: number): boolean {
+    return (
+      this.#resolves[slot] === FORWARDED &&
+      this.#askerLoops[slot] === askerLoop &&
+      this.#askerSlots[slot] === askerSlot &&
+      this.#askerGenerations[slot] === askerGeneration
+    );
+  }
+
+  askerLoop(slot: number): number {
+    return this.#askerLoops[slot] as number;
+  }
+
+  askerSlot(slot: number): number {
+    return this.#askerSlots[slot] as number;
+  }
+
+  askerGeneration(slot: number): number {
+    return this.#askerGenerations[slot] as number;
+  }
+
+  /** Its asker knows that it has ended, or is gone: nobody is told. */
+  forgetAsker(slot: number): void {
+    this.#askerLoops[slot] = 0;
+  }
+
+  /** The answer of a forwarded ask is on its way to the asker. */
+  endForwarded(slot: number, outcome: "replied" | AskOutcome): void {
+    (this.#counts[slot] as AskCounts)[outcome]++;
+    this.#end(slot);
   }
 
   generation(slot: number): number {
@@ -112,7 +191,8 @@ export class OutstandingAsks {
     const reject = this.#rejects[slot] as Reject;
     (this.#counts[slot] as AskCounts)[outcome]++;
     this.#end(slot);
-    reject(error);
+    if (reject === FORWARDED) this.#failForwarded(slot, error);
+    else reject(error);
   }
 
   /** The ask ends before its message: whoever takes it later drops it, and a running handler can see it. */
@@ -140,6 +220,22 @@ export class OutstandingAsks {
       if (endpoint === null || this.#endpoints[slot] === endpoint) slots.push(slot);
     }
     return slots;
+  }
+
+  /** Slots of all asks that a message loop made. */
+  askedBy(askerLoop: number): number[] {
+    const slots: number[] = [];
+    for (let slot = 0; slot < this.#resolves.length; slot++) {
+      if (this.#resolves[slot] === FORWARDED && this.#askerLoops[slot] === askerLoop) slots.push(slot);
+    }
+    return slots;
+  }
+
+  #failForwarded(slot: number, error: unknown): void {
+    const loop = this.#askerLoops[slot] as number;
+    if (loop === 0) return;
+    const endpoint = this.#endpoints[slot] as number;
+    this.failAsker(loop, this.#askerSlots[slot] as number, this.#askerGenerations[slot] as number, endpoint, error);
   }
 
   #end(slot: number): void {

@@ -7,19 +7,22 @@ import { RpcError } from "../common/errors.js";
 import { RERING_MS, SWEEP_PERIOD_MS } from "../common/limits.js";
 import { readInFlightEntries } from "../inbox/in-flight-table.js";
 import { Overflow, PostResult } from "../inbox/inbox.js";
-import { OutgoingRecord, RecordFlag, RecordKind } from "../inbox/record.js";
+import { OutgoingRecord, RecordKind } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import type { NetworkEvent } from "./attached-endpoint.js";
 import { inboxFull, timedOut, tooManyAsks } from "./dispatch-errors.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
-import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
+import type { HostedEndpoint } from "./hosted-endpoint.js";
 import type { LoopZero } from "./loop-zero.js";
 import type { LoopZeroEndpoints } from "./loop-zero-endpoints.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
 import type { AskOutcome } from "./message-counts.js";
 import type { HostedMessageLoop, MessageLoops } from "./message-loops.js";
+import type { MessagePosting } from "./message-posting.js";
 import type { OutstandingAsks } from "./outstanding-asks.js";
-import { TICKET_PAYLOAD_BYTES, type Tickets } from "./tickets.js";
+import type { RefPoster, RefTarget } from "./ref-poster.js";
+import { type RunningHandler, remainingMs } from "./running-handler.js";
+import type { Tickets } from "./tickets.js";
 
 /** A timeout that never comes; asks then have no deadline. */
 const NO_DEADLINE = 0;
@@ -33,14 +36,16 @@ export interface PosterOptions {
   readonly asks: OutstandingAsks;
   readonly tickets: Tickets;
   readonly directory: EndpointDirectory;
-  /** Why an endpoint takes nothing. */
-  readonly refusal: (endpoint: HostedEndpoint) => RpcError;
+  readonly running: RunningHandler;
+  /** Why what a ref means takes nothing. */
+  readonly refusal: (target: RefTarget) => RpcError;
   /** A one-way message was refused for good. `message` decodes it. */
   readonly onDeadLetter: (endpoint: string, error: RpcError, message: () => unknown) => void;
   readonly zeroEndpoints: LoopZeroEndpoints;
+  readonly posting: MessagePosting;
 }
 
-export class Poster {
+export class Poster implements RefPoster {
   readonly #clock: Clock;
   readonly #codec: MessageCodec;
   readonly #memory: MainLoopMemory;
@@ -49,11 +54,12 @@ export class Poster {
   readonly #asks: OutstandingAsks;
   readonly #tickets: Tickets;
   readonly #directory: EndpointDirectory;
-  readonly #refusal: (endpoint: HostedEndpoint) => RpcError;
+  readonly #running: RunningHandler;
+  readonly #refusal: (target: RefTarget) => RpcError;
   readonly #onDeadLetter: PosterOptions["onDeadLetter"];
   readonly #zeroEndpoints: LoopZeroEndpoints;
+  readonly #posting: MessagePosting;
   readonly #record = new OutgoingRecord();
-  readonly #ticketPayload = new Uint8Array(TICKET_PAYLOAD_BYTES);
   readonly #rungInboxes = new Set<number>();
   /** How late the last sweep came, and the latest ever, ms: what user code has held loop 0 for. */
   delayMs = 0;
@@ -72,14 +78,16 @@ export class Poster {
     this.#asks = options.asks;
     this.#tickets = options.tickets;
     this.#directory = options.directory;
+    this.#running = options.running;
     this.#refusal = options.refusal;
     this.#onDeadLetter = options.onDeadLetter;
     this.#zeroEndpoints = options.zeroEndpoints;
+    this.#posting = options.posting;
   }
 
   /** Posts a message that wants an answer. The promise settles exactly once. */
   ask(
-    endpoint: HostedEndpoint,
+    target: RefTarget,
     kind: number,
     message: unknown,
     timeoutMs: number,
@@ -90,21 +98,27 @@ export class Poster {
     try {
       codec.encode(message);
     } catch (error) {
-      // The caller's mistake: nothing was sent.
+      // The caller's mistake: nothing was sent. A getter of the message may have asked as well.
+      this.lastSlot = -1;
       return Promise.reject(error);
+    }
+    const endpoint = this.#directory.running(target);
+    if (endpoint === null) {
+      this.countRefused(target);
+      return Promise.reject(this.#refusal(target));
     }
     const { asks } = endpoint;
     asks.sent++;
-    if (endpoint.state !== EndpointState.RUNNING) {
-      asks.rejected++;
-      return Promise.reject(this.#refusal(endpoint));
-    }
     if (signal?.aborted) {
       asks.aborted++;
       return Promise.reject(signal.reason);
     }
     const nowMs = this.#clock.now();
-    const deadline = timeoutMs === Number.POSITIVE_INFINITY ? NO_DEADLINE : (nowMs + timeoutMs) | 0 || 1;
+    let deadline = timeoutMs === Number.POSITIVE_INFINITY ? NO_DEADLINE : (nowMs + timeoutMs) | 0 || 1;
+    if (this.#running.endsBefore(deadline)) {
+      deadline = this.#running.deadline;
+      timeoutMs = remainingMs(deadline, nowMs);
+    }
     const slot = this.#asks.open(endpoint.id, asks, deadline, timeoutMs);
     this.lastSlot = slot;
     if (slot === -1) {
@@ -123,15 +137,24 @@ export class Poster {
       return promise;
     }
     if (signal !== undefined) this.#asks.watch(slot, signal, this.#onAborted);
-    if (!this.#sweeping) this.#startSweep();
+    this.watchAsks();
     return promise;
   }
 
+  /** An ask found an endpoint that has failed or stops; of one that is gone there are no counts. */
+  countRefused(target: RefTarget): void {
+    const endpoint = this.#directory.findMade(target.name);
+    if (endpoint === undefined) return;
+    endpoint.asks.sent++;
+    endpoint.asks.rejected++;
+  }
+
   /** Posts a one-way message. False: full now, nothing was kept. Throws what the caller did wrong. */
-  send(endpoint: HostedEndpoint, kind: number, message: unknown): boolean {
+  send(target: RefTarget, kind: number, message: unknown): boolean {
     this.#codec.encode(message);
-    if (endpoint.state !== EndpointState.RUNNING) {
-      this.#refuseOneWay(endpoint);
+    const endpoint = this.#directory.running(target);
+    if (endpoint === null) {
+      this.#refuseOneWay(target);
       return false;
     }
     this.#fillOneWay(kind);
@@ -145,24 +168,22 @@ export class Poster {
    * order with messages in the Inbox. An endpoint of one instance gets it as any message.
    * @returns how many replicas it was accepted for. Throws what the caller did wrong.
    */
-  broadcast(endpoint: HostedEndpoint, message: unknown): number {
-    if (!endpoint.shared) return this.send(endpoint, RecordKind.SEND, message) ? 1 : 0;
+  broadcast(target: RefTarget, message: unknown): number {
+    const endpoint = this.#directory.running(target);
+    if (endpoint?.shared === false) return this.send(target, RecordKind.SEND, message) ? 1 : 0;
     this.#codec.encode(message);
-    if (endpoint.state !== EndpointState.RUNNING) {
-      this.#refuseOneWay(endpoint);
+    if (endpoint === null) {
+      this.#refuseOneWay(target);
       return 0;
     }
-    const accepted = this.#postAside(endpoint, RecordKind.BROADCAST, Overflow.SPILL);
-    endpoint.oneWays.accepted += accepted;
-    endpoint.rejected += endpoint.loops.length - accepted;
-    return accepted;
+    return this.#posting.broadcast(endpoint, this.#codec, this.#enqueuedAt());
   }
 
   /** Posts a network event to every instance of an endpoint. */
   event(endpoint: HostedEndpoint, event: NetworkEvent): void {
     this.#codec.encode(event);
     if (endpoint.shared) {
-      this.#postAside(endpoint, RecordKind.EVENT, Overflow.FORCE);
+      this.#posting.aside(endpoint, RecordKind.EVENT, Overflow.FORCE, this.#codec, this.#enqueuedAt());
       return;
     }
     this.#fillOneWay(RecordKind.EVENT);
@@ -170,8 +191,9 @@ export class Poster {
   }
 
   /** Resolves when the Inbox has room; rejects when it never will, or when `signal` aborts or time is up. */
-  ready(endpoint: HostedEndpoint, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
-    if (endpoint.state !== EndpointState.RUNNING) return Promise.reject(this.#refusal(endpoint));
+  ready(target: RefTarget, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const endpoint = this.#directory.running(target);
+    if (endpoint === null) return Promise.reject(this.#refusal(target));
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (endpoint.producer.hasRoom()) return Promise.resolve();
     return new Promise((resolve, reject) => {
@@ -272,85 +294,28 @@ export class Poster {
     record.askSlot = -1;
     record.askGeneration = 0;
     record.deadline = NO_DEADLINE;
-    record.enqueuedAt = (this.#clock.now() * 1_000) | 0;
+    record.enqueuedAt = this.#enqueuedAt();
   }
 
-  /** Posts the payload that the codec holds to the mailbox of every live loop of an endpoint. */
-  #postAside(endpoint: HostedEndpoint, kind: number, overflow: Overflow): number {
-    const { length, payloadCodec, bytes } = this.#codec;
-    const record = this.#record;
-    let accepted = 0;
-    for (const index of endpoint.loops) {
-      const loop = this.#loops.get(index);
-      if (!loop.alive) continue;
-      this.#fillOneWay(kind);
-      record.askSlot = endpoint.id;
-      record.endpointGeneration = endpoint.generation;
-      record.flags = 0;
-      record.sender = 0;
-      let ticket = -1;
-      if (length <= loop.mailbox.inlinePayloadBytesMax) {
-        record.setPayload(payloadCodec, bytes, length);
-      } else {
-        if (!endpoint.budget.admits(length)) continue;
-        // A copy for each replica: it is transferred to its taker as it is.
-        ticket = this.#tickets.open(endpoint.id, bytes.slice(0, length), endpoint.budget);
-        record.flags = RecordFlag.LARGE;
-        record.sender = ticket;
-        record.setPayload(payloadCodec, this.#ticketPayload, TICKET_PAYLOAD_BYTES);
-      }
-      if (loop.mailbox.post(record, overflow) === PostResult.FULL) {
-        if (ticket !== -1) this.#tickets.end(ticket);
-        continue;
-      }
-      this.#loopZero.posted(loop.mailbox);
-      accepted++;
-    }
-    return accepted;
+  #enqueuedAt(): number {
+    return (this.#clock.now() * 1_000) | 0;
   }
 
-  /** What the codec holds was offered to an endpoint that takes nothing any more. */
-  #refuseOneWay(endpoint: HostedEndpoint): void {
+  /** What the codec holds was offered to an endpoint that takes nothing any more, or is not there. */
+  #refuseOneWay(target: RefTarget): void {
     const codec = this.#codec;
     const { payloadCodec, length } = codec;
     const bytes = codec.bytes.slice(0, length);
-    this.#onDeadLetter(endpoint.name, this.#refusal(endpoint), () => codec.decode(payloadCodec, bytes, length));
+    this.#onDeadLetter(target.name, this.#refusal(target), () => codec.decode(payloadCodec, bytes, length));
   }
 
   /** Posts `#record` with the payload that the codec holds. */
   #post(endpoint: HostedEndpoint, overflow: Overflow): PostResult {
-    const codec = this.#codec;
+    const { payloadCodec, bytes, length } = this.#codec;
     const record = this.#record;
-    const producer = endpoint.producer;
-    record.flags = 0;
     record.sender = 0;
-    record.endpointGeneration = endpoint.generation;
-    let result: PostResult;
-    if (codec.length <= producer.inlinePayloadBytesMax) {
-      record.setPayload(codec.payloadCodec, codec.bytes, codec.length);
-      result = producer.post(record, overflow);
-    } else {
-      result = this.#postLarge(endpoint, overflow);
-    }
-    if (result === PostResult.FULL) endpoint.rejected++;
-    else endpoint.accepted++;
-    if (result === PostResult.ACCEPTED) this.#posted(endpoint);
-    return result;
-  }
-
-  #postLarge(endpoint: HostedEndpoint, overflow: Overflow): PostResult {
-    const { length, payloadCodec, bytes } = this.#codec;
-    if (!endpoint.budget.admits(length)) return PostResult.FULL;
-    // The one copy that captures the caller's bytes; it is transferred to the taker as it is.
-    const ticket = this.#tickets.open(endpoint.id, bytes.slice(0, length), endpoint.budget);
-    const record = this.#record;
-    record.flags = RecordFlag.LARGE;
-    record.sender = ticket;
-    record.setPayload(payloadCodec, this.#ticketPayload, TICKET_PAYLOAD_BYTES);
-    const result = endpoint.producer.post(record, overflow);
-    if (result === PostResult.FULL) this.#tickets.end(ticket);
-    else if (record.askSlot !== -1) this.#asks.setTicket(record.askSlot, ticket);
-    return result;
+    record.setPayload(payloadCodec, bytes, length);
+    return this.#posting.post(endpoint, record, overflow, null);
   }
 
   #posted(endpoint: HostedEndpoint): void {
@@ -359,7 +324,12 @@ export class Poster {
 
   // ── Sweeps ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Deadlines, and the net under bells that nobody heard. Runs while asks are outstanding or bells unheard. */
+  /** An ask was opened: its deadline, and the net under bells that nobody heard. */
+  watchAsks(): void {
+    if (!this.#sweeping) this.#startSweep();
+  }
+
+  /** Runs while asks are outstanding or bells unheard. */
   #startSweep(): void {
     this.#sweeping = true;
     let dueMs = this.#clock.now() + SWEEP_PERIOD_MS;

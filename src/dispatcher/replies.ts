@@ -8,6 +8,7 @@ import { RecordFlag, RecordKind, type TakenRecord } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
 import { failureToError } from "./failure.js";
+import type { Forwarder } from "./forwarder.js";
 import type { Body } from "./loop-protocol.js";
 import type { LoopZeroEndpoints } from "./loop-zero-endpoints.js";
 import type { MessageLoops } from "./message-loops.js";
@@ -23,6 +24,7 @@ export interface RepliesOptions {
   readonly directory: EndpointDirectory;
   readonly poster: Poster;
   readonly zeroEndpoints: LoopZeroEndpoints;
+  readonly forwarder: Forwarder;
 }
 
 export class Replies {
@@ -33,6 +35,7 @@ export class Replies {
   readonly #directory: EndpointDirectory;
   readonly #poster: Poster;
   readonly #zeroEndpoints: LoopZeroEndpoints;
+  readonly #forwarder: Forwarder;
 
   constructor(options: RepliesOptions) {
     this.#codec = options.codec;
@@ -42,6 +45,7 @@ export class Replies {
     this.#directory = options.directory;
     this.#poster = options.poster;
     this.#zeroEndpoints = options.zeroEndpoints;
+    this.#forwarder = options.forwarder;
   }
 
   /** Decodes what a loop published, its body included. */
@@ -59,6 +63,10 @@ export class Replies {
     if (!this.#asks.isOpen(askSlot, askGeneration)) {
       // The ask has ended before: the answer is late. Its body must still leave the port.
       if ((record.flags & RecordFlag.LARGE) !== 0) receiveMessageOnPort(this.#loops.get(loop).bodyPort);
+      return;
+    }
+    if (this.#asks.isForwarded(askSlot)) {
+      this.#forwarder.passOn(loop, record);
       return;
     }
     const name = this.#directory.nameOf(this.#asks.endpoint(askSlot));

@@ -12,19 +12,27 @@ import { Parker } from "../inbox/parking.js";
 import { PayloadWriter } from "../inbox/record.js";
 import { SpillBudget, SpillTotal } from "../inbox/spill-queue.js";
 import { MessageCodec } from "../rpc/codec.js";
+import type { AttachedEndpoint } from "./attached-endpoint.js";
 import { expose } from "./control-plane.js";
+import { EndpointRefs } from "./endpoint-refs.js";
 import { HandlerRunner } from "./handler-runner.js";
 import { LoopEndpoints } from "./loop-endpoints.js";
+import { LoopEnvView } from "./loop-env-view.js";
 import { LoopMemory } from "./loop-memory.js";
+import { LoopPoster } from "./loop-poster.js";
 import type { Body, LoopStart } from "./loop-protocol.js";
 import { MessageLoop } from "./message-loop.js";
 import { Outbound } from "./outbound.js";
+import type { RefTarget } from "./ref-poster.js";
+import { RunningHandler } from "./running-handler.js";
 
 /** Resolves when loop 0 has asked the loop to stop and everything was served. */
 export async function startMessageLoop(start: LoopStart): Promise<void> {
   const clock = systemClock(start.originMs);
   const memory = new LoopMemory(start);
-  const codec = new MessageCodec();
+  const { envId: env, address, askTimeoutMs, envName: name } = start;
+  const refs = new EndpointRefs({ env, address, askTimeoutMs });
+  const codec = new MessageCodec({ refs });
   const { control, entries, mailbox, outbound } = start.loopRegions;
   const controlWords = memory.segment(control.segment).words;
 
@@ -40,6 +48,21 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
   );
   const table = new InFlightTable(memory.segment(entries.segment).words, entries.word, IN_FLIGHT_ENTRIES_PER_LOOP);
   const out = new Outbound(producer, codec, start.bodyPort, table);
+  const running = new RunningHandler();
+  const poster = new LoopPoster({
+    loop: start.loop,
+    epoch: start.epoch,
+    clock,
+    codec,
+    producer,
+    bodyPort: start.bodyPort,
+    running,
+    explain: (target) => explainSilence(target, loop.find(target.id)),
+  });
+  refs.start(poster);
+  // Of its own: control calls are rare, and a handler's message may be in the other codec's scratch.
+  const controlCodec = new MessageCodec({ refs });
+  const rpcEnv = new LoopEnvView({ name, address, clock, poster, refs, codec: controlCodec, port: start.envPort });
   const parker = new Parker(memory.envWords, memory.envRegion, start.loop, () => loop.schedule());
   const queues = new LoopQueues({
     loop: start.loop,
@@ -59,6 +82,7 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
     outbound: out,
     controlWords,
     control: control.word,
+    settle: (answer) => poster.settle(answer),
   });
   const runner = new HandlerRunner({
     codec,
@@ -67,11 +91,23 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
     entries: table,
     answers: out,
     takeBody: () => (receiveMessageOnPort(start.bodyPort) as { message: Body } | undefined)?.message,
+    running,
+    rpcEnv,
     onReleased: (endpoint) => loop.released(endpoint),
   });
   // Exposed ports keep this thread's event loop alive: a pending waitAsync alone would let it exit.
-  expose(new LoopEndpoints(loop, memory), start.controlPort);
+  expose(new LoopEndpoints({ loop, memory, refs, codec: controlCodec, rpcEnv }), start.controlPort);
   await loop.run(runner);
   start.controlPort.close();
+  start.envPort.close();
   start.bodyPort.close();
+}
+
+/** The one silence that a handler can bring about by itself. */
+function explainSilence(target: RefTarget, endpoint: AttachedEndpoint | undefined): string {
+  if (endpoint === undefined || endpoint.name !== target.name || !endpoint.serial || !endpoint.blocked) return "";
+  return (
+    `; "${target.name}" is serial and was still busy with another message: ` +
+    "a handler that waits for its own endpoint, in person or through others, waits for itself"
+  );
 }

@@ -1,6 +1,7 @@
 /**
  * RpcEnv in one process: checks options, owns the Dispatcher, hands out refs and events. Main thread only.
  */
+import { randomBytes } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { isAbsolute } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -22,13 +23,14 @@ import {
 } from "../common/limits.js";
 import type { NetworkEvent } from "../dispatcher/attached-endpoint.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
+import { checkTimeoutMs, handleOf } from "../dispatcher/endpoint-ref.js";
+import { checkEndpointName, notReachable } from "../dispatcher/endpoint-refs.js";
 import { EndpointState, type HostedEndpoint } from "../dispatcher/hosted-endpoint.js";
-import { checkTimeoutMs, LocalEndpointRef } from "../dispatcher/local-endpoint-ref.js";
 import { piscinaLoopHost } from "../dispatcher/loop-host.js";
-import { notSupportedYet } from "../dispatcher/not-supported-yet.js";
 import { LoopStatus } from "../inbox/layout.js";
 import { parseEndpointUri } from "../rpc/endpoint-uri.js";
-import { RpcAddress } from "../rpc/rpc-address.js";
+import type { RefHandle } from "../rpc/ref-handle.js";
+import type { RpcAddress } from "../rpc/rpc-address.js";
 import { isEndpointInstance, type RpcEndpoint } from "../rpc/rpc-endpoint.js";
 import type { RpcEndpointOptions, SetupOptions } from "../rpc/rpc-endpoint-options.js";
 import type { RpcEndpointRef } from "../rpc/rpc-endpoint-ref.js";
@@ -107,6 +109,8 @@ export class LocalRpcEnv implements RpcEnv {
     const view = new EnvView(this);
     this.#dispatcher = new Dispatcher({
       envName: this.name,
+      envId: randomBytes(12).toString("base64url"),
+      askTimeoutMs: this.#askTimeoutMs,
       clock,
       originMs,
       loopCount: integer(
@@ -142,6 +146,19 @@ export class LocalRpcEnv implements RpcEnv {
         },
       },
       bind: (endpoint) => ({ self: this.#ref(endpoint), rpcEnv: view }),
+      view,
+      requests: {
+        // Who asks for a stop in a handler does not wait for it; one that takes too long shows in the endpoint's state.
+        stop: (endpoint) => void this.#dispatcher.stop(endpoint, SHUTDOWN_TIMEOUT_MS_DEFAULT).catch(() => {}),
+        shutdown: (timeoutMs) => view.shutdown(timeoutMs === 0 ? undefined : { timeoutMs }),
+        setupEndpoint: async (name, module, given) =>
+          handleOf(await this.setupEndpoint(name, module, ...([given] as SetupOptions<RpcUntyped>))) as RefHandle,
+        find: (name) => {
+          const handle = handleOf(this.endpointRef(name));
+          if (handle === null) throw notFound(this.name, name);
+          return handle;
+        },
+      },
     });
     dispatchers.set(this, this.#dispatcher);
     // A living env keeps its process alive, as a listening server does.
@@ -205,15 +222,13 @@ export class LocalRpcEnv implements RpcEnv {
     name: string,
     options?: RpcLookupOptions,
   ): Promise<RpcEndpointRef<RpcTarget<T>>> {
-    if (address !== null) {
-      const text = `"${name}" at ${RpcAddress.format(address)} cannot be reached: env "${this.name}" has no network yet`;
-      throw new RpcError("ERR_RPC_CONNECT", text, { endpoint: name, address, retryable: false });
-    }
+    if (address !== null) throw notReachable(this.name, name, address);
+    checkEndpointName(name);
+    options?.signal?.throwIfAborted();
     const ref = this.endpointRef<T>(name);
     if (ref !== null) return ref;
-    if (options?.verify === false) throw notSupportedYet(`verify: false for "${name}", which is not set up`);
-    const text = `env "${this.name}" has no running endpoint "${name}"`;
-    throw new RpcError("ERR_RPC_ENDPOINT_NOT_FOUND", text, { endpoint: name });
+    if (options?.verify !== false) throw notFound(this.name, name);
+    return this.#dispatcher.refs.named(name) as unknown as RpcEndpointRef<RpcTarget<T>>;
   }
 
   async setupEndpointRefByURI<T extends RpcDefinition = RpcUntyped>(
@@ -225,10 +240,11 @@ export class LocalRpcEnv implements RpcEnv {
   }
 
   async stop(ref: RpcEndpointRef, options?: RpcShutdownOptions): Promise<void> {
-    const endpoint = ref instanceof LocalEndpointRef ? ref.endpointIn(this.#dispatcher) : null;
-    if (endpoint === null)
-      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `stop takes a ref of this env: ${String(ref)}`);
-    await this.#dispatcher.stop(endpoint, stopTimeoutMs(options));
+    const handle = this.#dispatcher.refs.own(ref);
+    if (handle === null) throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `stop takes a ref of this env: ${String(ref)}`);
+    const timeoutMs = stopTimeoutMs(options);
+    const endpoint = this.#dispatcher.directory.findMade(handle.name);
+    if (endpoint !== undefined) await this.#dispatcher.stop(endpoint, timeoutMs);
   }
 
   async shutdown(options?: RpcShutdownOptions): Promise<void> {
@@ -287,7 +303,7 @@ export class LocalRpcEnv implements RpcEnv {
 
   #ref<T>(endpoint: HostedEndpoint): RpcEndpointRef<T> {
     // The definition is the compiler's affair alone: at run time every ref takes every message.
-    return new LocalEndpointRef(this.#dispatcher, endpoint, this.#askTimeoutMs) as unknown as RpcEndpointRef<T>;
+    return this.#dispatcher.refs.of(endpoint) as unknown as RpcEndpointRef<T>;
   }
 
   #deadLetter(endpoint: string, error: RpcError, count: number, message: () => unknown = () => undefined): void {
@@ -307,6 +323,11 @@ export class LocalRpcEnv implements RpcEnv {
       }
     }
   }
+}
+
+function notFound(env: string, endpoint: string): RpcError {
+  const text = `env "${env}" has no running endpoint "${endpoint}"`;
+  return new RpcError("ERR_RPC_ENDPOINT_NOT_FOUND", text, { endpoint });
 }
 
 function stopTimeoutMs(options: RpcShutdownOptions | undefined): number {

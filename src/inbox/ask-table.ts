@@ -26,6 +26,7 @@ export class AskTable {
   readonly #base: number;
   readonly #capacity: number;
   readonly #generations: Int32Array;
+  readonly #firstGeneration: number;
   /** Free slots, first-in first-out; a ring of its own that grows with `#slotCount`. */
   #free: Int32Array;
   #freeHead = 0;
@@ -33,10 +34,12 @@ export class AskTable {
   /** Slots ever handed out. Grows only when none is free, so that few asks keep to few cache lines. */
   #slotCount = 0;
 
-  constructor(words: Int32Array, base: number, capacity: number) {
+  /** @param firstGeneration of every slot: a table that takes the place of another begins above it. */
+  constructor(words: Int32Array, base: number, capacity: number, firstGeneration = 0) {
     this.#words = words;
     this.#base = base;
     this.#capacity = capacity;
+    this.#firstGeneration = firstGeneration & GENERATION_MASK;
     this.#generations = new Int32Array(capacity);
     this.#free = new Int32Array(0);
   }
@@ -82,6 +85,7 @@ export class AskTable {
     if (count === this.#slotCount) return false;
     this.#free = new Int32Array(count);
     for (let slot = this.#slotCount; slot < count; slot++) this.#free[slot - this.#slotCount] = slot;
+    if (this.#firstGeneration !== 0) this.#generations.fill(this.#firstGeneration, this.#slotCount, count);
     this.#freeHead = 0;
     this.#freeCount = count - this.#slotCount;
     this.#slotCount = count;

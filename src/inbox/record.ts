@@ -19,6 +19,10 @@ import type { Segment } from "./segment.js";
 
 /** Ids are frozen: new kinds get new numbers. */
 export const RecordKind = {
+  // 1 to 4 and 6 also come from a message loop to loop 0, when a handler of its own sends or asks. ASK_SLOT and
+  // ASK_GENERATION are the loop's own then; SENDER: endpoint id as a hint, above it the length of the endpoint's name in
+  // UTF-8, which follows the payload; ENDPOINT_GENERATION: that of the hint. LARGE: the payload is on the body port.
+
   /** One-way message of `send`; payload: the message. */
   SEND: 1,
   /** Message of `ask`; payload: the message. */
@@ -55,11 +59,23 @@ export const RecordKind = {
   PULL: 23,
   /** Loop to loop 0: the message of this ticket was dropped by its taker. ASK_SLOT: ticket. */
   TICKET_DROPPED: 24,
+  /** Loop to loop 0: tell when the endpoint has room. As a message without payload; answered like an ask. */
+  READY: 26,
+  /** Loop to loop 0: an ask of that loop was settled there. ASK_SLOT, ASK_GENERATION: the loop's; SENDER: AskEnd. */
+  ASK_ENDED: 27,
+  /** Loop to loop 0: stop that endpoint. As a message without payload; nobody waits. */
+  STOP_REQUEST: 28,
+  /** Loop to loop 0: shut the env down. SENDER: timeout in ms, 0 for the default. */
+  SHUTDOWN_REQUEST: 29,
+
   /**
    * Loop to loop 0: a serial endpoint is suspended by a handler that does not end. ASK_SLOT: endpoint id;
    * SENDER: how long its asker has been gone, ms; ASK_GENERATION: 1 when a new instance of it could not be started.
    */
   STUCK: 30,
+
+  // 16 to 18 also go from loop 0 to a mailbox: the answer to an ask of that loop. ASK_SLOT and ASK_GENERATION are the
+  // loop's own. FAILURE without payload: the answer found no room. EXPIRED: SENDER is 1 if the message may have run.
 
   /** Loop 0 to a mailbox: the ask was cancelled. ASK_SLOT, ASK_GENERATION: the ask; SENDER: entry index. */
   CANCEL: 32,

@@ -1,5 +1,5 @@
 /**
- * A reference to an endpoint of this env, held on the main thread. Step 1 of the data flow.
+ * A reference to an endpoint, on whatever loop it is held. Step 1 of the data flow.
  *
  * It means a name: when the endpoint was stopped and another is set up under its name, the ref goes to that one.
  */
@@ -7,19 +7,19 @@ import { RpcError } from "../common/errors.js";
 import { TIMEOUT_MS_MAX } from "../common/limits.js";
 import { RecordKind } from "../inbox/record.js";
 import { formatEndpointUri } from "../rpc/endpoint-uri.js";
+import { REF_BRAND } from "../rpc/ref-brand.js";
+import { REF_HANDLE, type RefHandle } from "../rpc/ref-handle.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
-import {
-  REF_BRAND,
-  type RpcAbortable,
-  type RpcAskOptions,
-  type RpcEndpointCalls,
-  type RpcEndpointRef,
-  type RpcWithOptions,
+import type {
+  RpcAbortable,
+  RpcAskOptions,
+  RpcEndpointCalls,
+  RpcEndpointRef,
+  RpcWithOptions,
 } from "../rpc/rpc-endpoint-ref.js";
 import type { RpcUntyped } from "../rpc/rpc-protocol.js";
-import type { Dispatcher } from "./dispatcher.js";
-import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
 import { notSupportedYet } from "./not-supported-yet.js";
+import type { RefPoster, RefTarget } from "./ref-poster.js";
 
 type Caller<Result> = (...inputs: unknown[]) => Result;
 type Callers<Result> = { readonly [method: string]: Caller<Result> };
@@ -32,36 +32,17 @@ export function checkTimeoutMs(timeoutMs: unknown): number {
   throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
 }
 
-/** The endpoint that a name means now. Shared by a ref and all that `with` makes of it. */
-class NamedEndpoint {
-  readonly dispatcher: Dispatcher;
-  readonly name: string;
-  #endpoint: HostedEndpoint;
-
-  constructor(dispatcher: Dispatcher, endpoint: HostedEndpoint) {
-    this.dispatcher = dispatcher;
-    this.name = endpoint.name;
-    this.#endpoint = endpoint;
-  }
-
-  /** No Map operation while the endpoint runs. */
-  get(): HostedEndpoint {
-    if (this.#endpoint.state === EndpointState.RUNNING) return this.#endpoint;
-    const named = this.dispatcher.directory.find(this.name);
-    if (named?.state === EndpointState.RUNNING) this.#endpoint = named;
-    return this.#endpoint;
-  }
-}
-
 /** What `ask`, `call` and their like do, with the defaults of one `with`. */
-class LocalCalls implements RpcEndpointCalls<RpcUntyped> {
-  protected readonly target: NamedEndpoint;
+class EndpointCalls implements RpcEndpointCalls<RpcUntyped> {
+  protected readonly poster: RefPoster;
+  protected readonly target: RefTarget;
   protected readonly timeoutMs: number;
   protected readonly signal: AbortSignal | undefined;
   #call: Callers<Promise<unknown>> | null = null;
   #cast: Callers<boolean> | null = null;
 
-  constructor(target: NamedEndpoint, timeoutMs: number, signal: AbortSignal | undefined) {
+  constructor(poster: RefPoster, target: RefTarget, timeoutMs: number, signal: AbortSignal | undefined) {
+    this.poster = poster;
     this.target = target;
     this.timeoutMs = timeoutMs;
     this.signal = signal;
@@ -72,7 +53,7 @@ class LocalCalls implements RpcEndpointCalls<RpcUntyped> {
   }
 
   askAbortable<Reply>(message: unknown, options?: RpcAskOptions): RpcAbortable<Reply> {
-    const { poster } = this.target.dispatcher;
+    const { poster } = this;
     const promise = this.ask<Reply>(message, options);
     const slot = poster.lastSlot;
     const generation = poster.generation(slot);
@@ -82,7 +63,7 @@ class LocalCalls implements RpcEndpointCalls<RpcUntyped> {
   }
 
   send(message: unknown): boolean {
-    return this.target.dispatcher.poster.send(this.target.get(), RecordKind.SEND, message);
+    return this.poster.send(this.target, RecordKind.SEND, message);
   }
 
   get call(): Callers<Promise<unknown>> {
@@ -96,15 +77,15 @@ class LocalCalls implements RpcEndpointCalls<RpcUntyped> {
   get cast(): Callers<boolean> {
     this.#cast ??= callers(this.target, (method, inputs) => {
       inputs.unshift(method);
-      return this.target.dispatcher.poster.send(this.target.get(), RecordKind.CAST, inputs);
+      return this.poster.send(this.target, RecordKind.CAST, inputs);
     });
     return this.#cast;
   }
 
-  with(options: RpcWithOptions): LocalCalls {
+  with(options: RpcWithOptions): EndpointCalls {
     if (options.transfer !== undefined) throw notSupportedYet("with({ transfer })");
     const timeoutMs = options.timeoutMs === undefined ? this.timeoutMs : checkTimeoutMs(options.timeoutMs);
-    return new LocalCalls(this.target, timeoutMs, options.signal ?? this.signal);
+    return new EndpointCalls(this.poster, this.target, timeoutMs, options.signal ?? this.signal);
   }
 
   protected post(kind: number, message: unknown, options: RpcAskOptions | undefined): Promise<unknown> {
@@ -119,25 +100,39 @@ class LocalCalls implements RpcEndpointCalls<RpcUntyped> {
         }
       }
     }
-    return this.target.dispatcher.poster.ask(this.target.get(), kind, message, timeoutMs, signal);
+    return this.poster.ask(this.target, kind, message, timeoutMs, signal);
   }
 }
 
-/** The reference itself: calls with the env's defaults, and a name. */
-export class LocalEndpointRef extends LocalCalls implements RpcEndpointRef<RpcUntyped> {
-  readonly name: string;
+export interface EndpointRefOptions {
+  readonly env: string;
+  readonly address: RpcAddress | null;
+  readonly poster: RefPoster;
+  readonly target: RefTarget;
+  readonly askTimeoutMs: number;
+}
 
-  constructor(dispatcher: Dispatcher, endpoint: HostedEndpoint, askTimeoutMs: number) {
-    super(new NamedEndpoint(dispatcher, endpoint), askTimeoutMs, undefined);
-    this.name = endpoint.name;
+/** The reference itself: calls with the env's defaults, and a name. */
+export class EndpointRef extends EndpointCalls implements RpcEndpointRef<RpcUntyped> {
+  readonly name: string;
+  readonly address: RpcAddress | null;
+  readonly #env: string;
+
+  constructor({ env, address, poster, target, askTimeoutMs }: EndpointRefOptions) {
+    super(poster, target, askTimeoutMs, undefined);
+    this.name = target.name;
+    this.address = address;
+    this.#env = env;
   }
 
   get [REF_BRAND](): true {
     return true;
   }
 
-  get address(): RpcAddress | null {
-    return null;
+  /** What of it travels. */
+  get [REF_HANDLE](): RefHandle {
+    const { name, id, generation, replicas } = this.target;
+    return { env: this.#env, name, address: this.address, id, generation, replicas };
   }
 
   get uri(): string {
@@ -147,50 +142,46 @@ export class LocalEndpointRef extends LocalCalls implements RpcEndpointRef<RpcUn
   ready(options?: RpcAskOptions): Promise<void> {
     try {
       const timeoutMs = options?.timeoutMs === undefined ? this.timeoutMs : checkTimeoutMs(options.timeoutMs);
-      return this.target.dispatcher.poster.ready(this.target.get(), timeoutMs, options?.signal);
+      return this.poster.ready(this.target, timeoutMs, options?.signal);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   broadcast(message: unknown): number {
-    return this.target.dispatcher.poster.broadcast(this.target.get(), message);
+    return this.poster.broadcast(this.target, message);
   }
 
   equals(other: RpcEndpointRef): boolean {
-    return (
-      other instanceof LocalEndpointRef &&
-      other.target.dispatcher === this.target.dispatcher &&
-      other.name === this.name
-    );
+    const handle = handleOf(other);
+    return handle !== null && handle.env === this.#env && handle.name === this.name;
   }
 
   override toString(): string {
     return this.uri;
   }
+}
 
-  /** The env that the ref belongs to, and its endpoint now. */
-  endpointIn(dispatcher: Dispatcher): HostedEndpoint | null {
-    return this.target.dispatcher === dispatcher ? this.target.get() : null;
-  }
+/** The handle of a reference, of this or another copy of the package; null for anything else. */
+export function handleOf(value: unknown): RefHandle | null {
+  if (typeof value !== "object" || value === null) return null;
+  return (value as { readonly [REF_HANDLE]?: RefHandle })[REF_HANDLE] ?? null;
 }
 
 /**
- * An object with a function for each method of a service, made once. Names that its endpoint did not tell are made when
- * they are asked for; `then` and symbols are no methods, so that `await ref.call` is not taken for a promise.
+ * An object with a function for each method of a service, made when it is first asked for; those that the target tells
+ * are made at once. `then` and symbols are no methods, so that `await ref.call` is not taken for a promise.
  */
-function callers<Result>(
-  target: NamedEndpoint,
-  invoke: (method: string, inputs: unknown[]) => Result,
-): Callers<Result> {
-  const unknownNames = new Proxy(Object.create(null) as Record<string, Caller<Result>>, {
-    get: (made, key) => {
-      if (typeof key === "symbol" || key === "then") return undefined;
-      made[key] ??= (...inputs) => invoke(key, inputs);
-      return made[key];
-    },
+function callers<Result>(target: RefTarget, invoke: (method: string, inputs: unknown[]) => Result): Callers<Result> {
+  const make = (method: string): Caller<Result> => {
+    const caller: Caller<Result> = (...inputs) => invoke(method, inputs);
+    Object.defineProperty(made, method, { value: caller, configurable: true, enumerable: true });
+    return caller;
+  };
+  const others = new Proxy(Object.create(null) as object, {
+    get: (_none, key) => (typeof key === "symbol" || key === "then" ? undefined : make(key)),
   });
-  const known: Record<string, Caller<Result>> = Object.create(unknownNames);
-  for (const method of target.get().description.methods ?? []) known[method] = (...inputs) => invoke(method, inputs);
-  return known;
+  const made: Record<string, Caller<Result>> = Object.create(others);
+  for (const method of target.methods) make(method);
+  return made;
 }

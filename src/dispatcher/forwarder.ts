@@ -1,0 +1,353 @@
+/**
+ * Handlers' own messages: what message loops send and ask passes loop 0, undecoded. Steps 2, 3 and 8 of the data flow.
+ * Main thread only.
+ *
+ *   loop k ──outbound: message and name──▶ loop 0 ──Inbox──▶ any loop
+ *   loop k ◀──mailbox: the answer───────── loop 0 ◀──outbound── that loop
+ *
+ * An ask has a slot on its loop, where its promise is, and one here, where its endpoint's loops look whether somebody
+ * still waits. Loop 0 drains outbound rings whatever else is full: what finds no room waits in a spill queue or fails.
+ */
+import { receiveMessageOnPort } from "node:worker_threads";
+import { assert } from "../common/assert.js";
+import { isRpcError, RpcError } from "../common/errors.js";
+import { Overflow, PostResult } from "../inbox/inbox.js";
+import { OutgoingRecord, RecordFlag, RecordKind, type TakenRecord } from "../inbox/record.js";
+import type { MessageCodec } from "../rpc/codec.js";
+import { inboxFull, tooManyAsks } from "./dispatch-errors.js";
+import type { EndpointDirectory } from "./endpoint-directory.js";
+import { describeThrown, encodeFailure, type Failure } from "./failure.js";
+import { AskEnd, targetHint, targetNameBytes } from "./forwarded-record.js";
+import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
+import type { Body } from "./loop-protocol.js";
+import type { LoopZero } from "./loop-zero.js";
+import type { MessageLoops } from "./message-loops.js";
+import type { MessagePosting, Payload } from "./message-posting.js";
+import type { OutstandingAsks } from "./outstanding-asks.js";
+import type { Poster } from "./poster.js";
+import { RefTarget } from "./ref-poster.js";
+
+/** What handlers ask of the env itself. */
+export interface LoopRequests {
+  /** Begins to stop an endpoint. */
+  stop(endpoint: HostedEndpoint): void;
+  /** Begins to shut the env down; `timeoutMs` 0: the default. */
+  shutdown(timeoutMs: number): void;
+}
+
+/** How an ask has ended whose answer is a record of this kind; a FAILURE: failed. */
+const OUTCOMES: Readonly<Record<number, "replied" | "timedOut">> = {
+  [RecordKind.REPLY]: "replied",
+  [RecordKind.EXPIRED]: "timedOut",
+};
+
+export interface ForwarderOptions {
+  readonly codec: MessageCodec;
+  readonly loops: MessageLoops;
+  readonly loopZero: LoopZero;
+  readonly asks: OutstandingAsks;
+  readonly directory: EndpointDirectory;
+  readonly poster: Poster;
+  readonly posting: MessagePosting;
+  readonly requests: LoopRequests;
+  /** Why what a ref means takes nothing. */
+  readonly refusal: (target: RefTarget) => RpcError;
+  /** A one-way message was refused for good. `message` decodes it. */
+  readonly onDeadLetter: (endpoint: string, error: RpcError, message: () => unknown) => void;
+}
+
+/** An ask that its asker has given up, to be cancelled with others of its batch. */
+interface EndedAsk {
+  readonly slot: number;
+  readonly generation: number;
+  readonly outcome: "timedOut" | "aborted";
+}
+
+/** Somebody on a message loop who waits for room in an Inbox. */
+interface ReadyWaiter {
+  readonly loop: number;
+  readonly generation: number;
+  readonly controller: AbortController;
+}
+
+export class Forwarder {
+  readonly #options: ForwarderOptions;
+  readonly #asks: OutstandingAsks;
+  readonly #loops: MessageLoops;
+  readonly #record = new OutgoingRecord();
+  readonly #utf8 = new TextDecoder();
+  /** By loop, then by that loop's own ask slot: the slot here. */
+  readonly #slots: number[][] = [];
+  #ended: EndedAsk[] = [];
+  /** By loop and slot, see `readyKey`. */
+  readonly #waiters = new Map<number, ReadyWaiter>();
+
+  constructor(options: ForwarderOptions) {
+    this.#options = options;
+    this.#asks = options.asks;
+    this.#loops = options.loops;
+    this.#asks.failAsker = (loop, slot, generation, endpoint, error) => {
+      this.#fail(loop, slot, generation, options.directory.nameOf(endpoint), error);
+    };
+  }
+
+  /** A record that a loop wrote for a handler of its own, or for whoever asks there. */
+  onRecord(loop: number, record: TakenRecord): void {
+    switch (record.kind) {
+      case RecordKind.ASK_ENDED:
+        this.#askEnded(loop, record);
+        break;
+      case RecordKind.READY:
+        this.#ready(loop, record);
+        break;
+      case RecordKind.STOP_REQUEST:
+        this.#stop(record);
+        break;
+      case RecordKind.SHUTDOWN_REQUEST:
+        this.#options.requests.shutdown(record.sender);
+        break;
+      default:
+        this.#forward(loop, record);
+    }
+  }
+
+  /** The answer to an ask of a handler: its bytes as they came, to the loop that asked. */
+  passOn(from: number, record: TakenRecord): void {
+    const asks = this.#asks;
+    const slot = record.askSlot;
+    const to = asks.askerLoop(slot);
+    const askerSlot = asks.askerSlot(slot);
+    const askerGeneration = asks.askerGeneration(slot);
+    asks.endForwarded(slot, OUTCOMES[record.kind] ?? "failed");
+    // Its body must leave the port also when nobody wants it any more.
+    const body = (record.flags & RecordFlag.LARGE) === 0 ? null : this.#takeBody(from);
+    if (to === 0) return;
+    const out = this.#record.setHeaderOnly(record.kind, askerSlot, askerGeneration);
+    if (body === null) out.setPayload(record.codec, record.scratch, record.payloadBytes);
+    else out.setPayload(record.codec, body.bytes, body.bytes.length);
+    this.#postAnswer(to, body?.bytes ?? null);
+  }
+
+  /** A message loop has died: nobody waits for what its handlers had asked. */
+  onLoopDied(loop: number): void {
+    const slots = this.#asks.askedBy(loop);
+    for (const slot of slots) this.#asks.forgetAsker(slot);
+    const gone = new RpcError("ERR_RPC_WORKER_CRASHED", `message loop ${loop}, whose handler had asked, died`);
+    this.#options.poster.cancelAsks(slots, () => gone, "failed");
+    for (const waiter of this.#waiters.values()) if (waiter.loop === loop) waiter.controller.abort(gone);
+    delete this.#slots[loop];
+  }
+
+  // ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #forward(loop: number, record: TakenRecord): void {
+    const body = (record.flags & RecordFlag.LARGE) === 0 ? null : this.#takeBody(loop);
+    const endpoint = this.#runningHinted(record) ?? this.#options.directory.running(this.#target(record));
+    const out = this.#record.setHeaderOnly(record.kind, -1);
+    out.deadline = record.deadline;
+    out.enqueuedAt = record.enqueuedAt;
+    out.sender = loop;
+    if (body === null) out.setPayload(record.codec, record.scratch, messageBytes(record));
+    else out.setPayload(record.codec, body.bytes, body.bytes.length);
+    if (endpoint === null) this.#refuse(loop, record);
+    else if (record.askSlot !== -1) this.#forwardAsk(loop, record, endpoint, body?.bytes ?? null);
+    else this.#forwardOneWay(endpoint, body?.bytes ?? null);
+  }
+
+  #forwardAsk(loop: number, record: TakenRecord, endpoint: HostedEndpoint, owned: Uint8Array | null): void {
+    const { askSlot, askGeneration, deadline } = record;
+    const { asks: counts, id, name } = endpoint;
+    const asks = this.#asks;
+    const out = this.#record;
+    counts.sent++;
+    const slot = asks.openForwarded(id, counts, deadline, loop, askSlot, askGeneration);
+    if (slot === -1) {
+      counts.rejected++;
+      this.#fail(loop, askSlot, askGeneration, name, tooManyAsks(name, asks.count));
+      return;
+    }
+    out.askSlot = slot;
+    out.askGeneration = asks.generation(slot);
+    this.#slotsOf(loop)[askSlot] = slot;
+    if (this.#options.posting.post(endpoint, out, Overflow.SPILL, owned) === PostResult.FULL) {
+      asks.reject(slot, inboxFull(endpoint), "rejected");
+    } else {
+      this.#options.poster.watchAsks();
+    }
+  }
+
+  /** Its sender was told that it is accepted: what finds no room now is a dead letter. */
+  #forwardOneWay(endpoint: HostedEndpoint, owned: Uint8Array | null): void {
+    const out = this.#record;
+    const { oneWays } = endpoint;
+    if (out.kind === RecordKind.BROADCAST && endpoint.shared) {
+      const payload = { payloadCodec: out.codec, bytes: out.bytes, length: out.length };
+      const lost = endpoint.loops.length - this.#options.posting.broadcast(endpoint, payload, out.enqueuedAt);
+      oneWays.accepted += lost;
+      oneWays.deadLettered += lost;
+      for (let i = 0; i < lost; i++) this.#deadLetter(endpoint.name, inboxFull(endpoint), payload);
+      return;
+    }
+    if (out.kind === RecordKind.BROADCAST) out.kind = RecordKind.SEND;
+    const payload = { payloadCodec: out.codec, bytes: out.bytes, length: out.length };
+    oneWays.accepted++;
+    if (this.#options.posting.post(endpoint, out, Overflow.SPILL, owned) !== PostResult.FULL) return;
+    oneWays.deadLettered++;
+    this.#deadLetter(endpoint.name, inboxFull(endpoint), payload);
+  }
+
+  #slotsOf(loop: number): number[] {
+    const slots = this.#slots[loop] ?? [];
+    this.#slots[loop] = slots;
+    return slots;
+  }
+
+  /** The endpoint that the sender had last seen under the name, if it is still the one. */
+  #runningHinted(record: TakenRecord): HostedEndpoint | null {
+    const hinted = this.#options.directory.get(targetHint(record.sender));
+    if (hinted === undefined || hinted.generation !== record.endpointGeneration) return null;
+    return hinted.state === EndpointState.RUNNING ? hinted : null;
+  }
+
+  #target(record: TakenRecord): RefTarget {
+    const name = this.#utf8.decode(record.scratch.subarray(messageBytes(record), record.payloadBytes));
+    return new RefTarget({
+      name,
+      id: targetHint(record.sender),
+      generation: record.endpointGeneration,
+      replicas: 1,
+    });
+  }
+
+  /** `#record` holds the message; there is no running endpoint that it could go to. */
+  #refuse(loop: number, record: TakenRecord): void {
+    const target = this.#target(record);
+    const error = this.#options.refusal(target);
+    if (record.askSlot !== -1) {
+      this.#options.poster.countRefused(target);
+      this.#fail(loop, record.askSlot, record.askGeneration, target.name, error);
+      return;
+    }
+    const { codec: payloadCodec, bytes, length } = this.#record;
+    this.#deadLetter(target.name, error, { payloadCodec, bytes, length });
+  }
+
+  #deadLetter(endpoint: string, error: RpcError, { payloadCodec, bytes, length }: Payload): void {
+    const kept = bytes.slice(0, length);
+    this.#options.onDeadLetter(endpoint, error, () => this.#options.codec.decode(payloadCodec, kept, length));
+  }
+
+  #takeBody(loop: number): Body {
+    const body = (receiveMessageOnPort(this.#loops.get(loop).bodyPort) as { message: Body } | undefined)?.message;
+    assert(body !== undefined, "a body is on its port before its record is published");
+    return body;
+  }
+
+  // ── Ends ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The asker has settled his promise himself. One scan of what the loops run for all that end in this turn. */
+  #askEnded(loop: number, record: TakenRecord): void {
+    const { askSlot, askGeneration, sender } = record;
+    const slot = this.#slots[loop]?.[askSlot];
+    if (slot === undefined || !this.#asks.isAskedBy(slot, loop, askSlot, askGeneration)) {
+      const waiter = this.#waiters.get(readyKey(loop, askSlot));
+      if (waiter?.generation === askGeneration) waiter.controller.abort();
+      return;
+    }
+    this.#asks.forgetAsker(slot);
+    const generation = this.#asks.generation(slot);
+    this.#ended.push({ slot, generation, outcome: sender === AskEnd.TIMED_OUT ? "timedOut" : "aborted" });
+    if (this.#ended.length === 1) queueMicrotask(() => this.#cancelEnded());
+  }
+
+  #cancelEnded(): void {
+    const ended = this.#ended.filter(({ slot, generation }) => this.#asks.isOpen(slot, generation));
+    this.#ended = [];
+    for (const why of ["timedOut", "aborted"] as const) {
+      const slots = ended.filter(({ outcome }) => outcome === why).map(({ slot }) => slot);
+      // The asker knows why; nobody else reads the reason.
+      this.#options.poster.cancelAsks(slots, () => null, why);
+    }
+  }
+
+  #ready(loop: number, record: TakenRecord): void {
+    const { askSlot, askGeneration } = record;
+    const target = this.#target(record);
+    const controller = new AbortController();
+    const key = readyKey(loop, askSlot);
+    this.#waiters.set(key, { loop, generation: askGeneration, controller });
+    const done = (answer: () => void): void => {
+      if (this.#waiters.get(key)?.controller === controller) this.#waiters.delete(key);
+      if (!controller.signal.aborted) answer();
+    };
+    this.#options.poster.ready(target, Number.POSITIVE_INFINITY, controller.signal).then(
+      () =>
+        done(() => {
+          this.#record.setHeaderOnly(RecordKind.REPLY, askSlot, askGeneration);
+          this.#postAnswer(loop, null);
+        }),
+      (error) => done(() => this.#fail(loop, askSlot, askGeneration, target.name, error)),
+    );
+  }
+
+  #stop(record: TakenRecord): void {
+    const endpoint = this.#options.directory.findMade(this.#target(record).name);
+    if (endpoint !== undefined) this.#options.requests.stop(endpoint);
+  }
+
+  // ── Answers ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Loop 0 answers by itself: the ask has failed. */
+  #fail(loop: number, slot: number, generation: number, endpoint: string, error: unknown): void {
+    const out = this.#record;
+    if (isRpcError(error, "ERR_RPC_TIMEOUT")) {
+      // The asker knows his timeout, and makes the text himself.
+      out.setHeaderOnly(RecordKind.EXPIRED, slot, generation, error.maybeExecuted ? 1 : 0);
+      this.#postAnswer(loop, null);
+      return;
+    }
+    const failure: Failure = isRpcError(error)
+      ? [error.code, error.message, error.cause, error.maybeExecuted]
+      : ["ERR_RPC_NO_REPLY", `the ask of "${endpoint}" ended: ${describeThrown(error)}`, error];
+    const { codec } = this.#options;
+    encodeFailure(codec, failure);
+    out.setHeaderOnly(RecordKind.FAILURE, slot, generation);
+    out.setPayload(codec.payloadCodec, codec.bytes, codec.length);
+    this.#postAnswer(loop, null);
+  }
+
+  /**
+   * Posts `#record` into a loop's mailbox. Where its spill is full, the asker gets a failure without payload instead, for
+   * which there is always room: he has only so many asks.
+   * @param owned the payload, where nobody else holds its memory; null: it lies in scratch memory.
+   */
+  #postAnswer(to: number, owned: Uint8Array | null): void {
+    const loop = this.#loops.get(to);
+    if (!loop.alive) return;
+    const out = this.#record;
+    const { mailbox } = loop;
+    const large = out.length > mailbox.inlinePayloadBytesMax;
+    if (large && mailbox.spill.budget.admits(out.length)) {
+      const bytes = owned ?? out.bytes.slice(0, out.length);
+      loop.bodyPort.postMessage({ ticket: out.askSlot, bytes } satisfies Body, [bytes.buffer as ArrayBuffer]);
+      const { kind, askSlot, askGeneration, codec } = out;
+      out.setHeaderOnly(kind, askSlot, askGeneration, askSlot);
+      out.flags = RecordFlag.LARGE;
+      out.codec = codec;
+      mailbox.post(out, Overflow.FORCE);
+    } else if (large || mailbox.post(out, Overflow.SPILL) === PostResult.FULL) {
+      out.setHeaderOnly(RecordKind.FAILURE, out.askSlot, out.askGeneration);
+      mailbox.post(out, Overflow.FORCE);
+    }
+    this.#options.loopZero.posted(mailbox);
+  }
+}
+
+function messageBytes(record: TakenRecord): number {
+  return record.payloadBytes - targetNameBytes(record.sender);
+}
+
+/** Ask slots of a loop are fewer than 2^20. */
+function readyKey(loop: number, slot: number): number {
+  return loop * 2 ** 20 + slot;
+}
