@@ -22,7 +22,7 @@ import type { OutgoingRecord, PayloadWriter, TakenRecord } from "../../../dist/s
 import type * as Rings from "../../../dist/src/inbox/ring.js";
 import type { Segment } from "../../../dist/src/inbox/segment.js";
 import type * as Spills from "../../../dist/src/inbox/spill-queue.js";
-import { type Explored, type ExploredClass, type Memory, sleep, spin, type Thread } from "../explorer.js";
+import { type Explored, type ExploredClass, load, type Memory, sleep, spin, type Thread, write } from "../explorer.js";
 import { loadVariant, type Mutant } from "../variants.js";
 
 type Entry = Tables.InFlightEntry;
@@ -131,9 +131,21 @@ export interface LoopPlaces {
   /** Empty where the scenario asked for none. */
   readonly mailbox: Segment;
   readonly outbound: Segment;
-  /** How many one-way messages the loop has counted as handled. */
-  readonly handled: Int32Array;
+  /** What stands elsewhere in the product, so that threads of a scenario can see it: the words below. */
+  readonly notes: Int32Array;
 }
+
+/** The regions that are a loop's own begin anew with its next incarnation; nobody else looks at them meanwhile. */
+export function emptyRegions(places: Places, loop: number): void {
+  const { entries, ready, mailbox, outbound } = loopPlaces(places, loop);
+  for (const words of [entries, ready]) for (let word = 0; word < words.length; word++) write(words, word, 0);
+  for (const { words } of [mailbox, outbound]) if (words.length > 0) places.inbox.initialiseRing(words, 0);
+}
+
+/** Note: one-way messages that the loop has counted as handled. */
+export const HANDLED = 0;
+/** Note: 1 once the loop's thread has exited, 2 once loop 0 has started the next. */
+export const EXITED = 1;
 
 export interface PlacesOptions {
   /** Of every ring of the scenario. Default four header-only records. */
@@ -169,7 +181,7 @@ export function makePlaces(
       entries: memory.words(`entries-${i + 1}`, TABLE_ENTRIES + ENTRIES * ENTRY_WORDS),
       mailbox: makeRing(`mailbox-${i + 1}`, mailbox),
       outbound: makeRing(`outbound-${i + 1}`, outbound),
-      handled: memory.words(`handled-${i + 1}`, 2),
+      notes: memory.words(`notes-${i + 1}`, 4),
     })),
   };
 }
@@ -216,7 +228,7 @@ function producerOf(places: Places, segment: Segment, doorbell: object): Produce
 }
 
 /** Rings loop 0 for `member` of its ready set. */
-function zeroDoorbell(places: Places, member: number): InstanceType<Inbox["Doorbell"]> {
+export function zeroDoorbell(places: Places, member: number): InstanceType<Inbox["Doorbell"]> {
   const { inbox } = places;
   const set = new inbox.ReadySet(places.zeroReady, 0, MEMBERS);
   return new inbox.Doorbell(set, member, new inbox.LoopBell(parkingOf(places), 0));
@@ -229,9 +241,9 @@ export function mailboxDoorbell(places: Places, loop: number): InstanceType<Inbo
   return new inbox.Doorbell(set, MAILBOX_MEMBER, new inbox.LoopBell(parkingOf(places), loop));
 }
 
-/** What loop 0 is rung for, beside ENDPOINT: room in the Inbox. */
-const MAILBOX_ROOM = 2;
-const OUTBOUND = 10;
+/** What loop 0 is rung for, beside ENDPOINT: room in the Inbox. Each in a leaf word of its own, as in a large env. */
+const MAILBOX_ROOM = 33;
+export const OUTBOUND = 64;
 
 /** Loop 0 as seen by the others. */
 export interface LoopZeroParts {
@@ -258,17 +270,22 @@ export function makeLoopZero(places: Places): LoopZeroParts {
   };
 }
 
-/** Loop 0 sleeps until it is rung. Whatever for: the caller looks at everything, which is what a scenario can afford. */
-export function* awaitBell({ parker, ready }: LoopZeroParts): Thread {
-  for (;;) {
-    yield* parker.announce();
+/**
+ * Loop 0 sleeps until it is rung. Whatever for: the caller looks at everything, which is what a scenario can afford.
+ * `notes`: of a loop whose exit is news too, an event that is never lost.
+ */
+export function* awaitBell({ parker, ready }: LoopZeroParts, notes?: Int32Array): Thread {
+  yield* parker.announce();
+  yield* ready.collect();
+  const exited = notes !== undefined && (yield* load(notes, EXITED)) === 1;
+  let member = yield* ready.next();
+  if (member === -1 && !exited) {
+    yield* sleep();
     yield* ready.collect();
-    const member = yield* ready.next();
-    if (member === -1) yield* sleep();
-    else for (let m: number = member; m !== -1; m = yield* ready.next()) ready.settle(m);
-    yield* parker.retract();
-    if (member !== -1) return;
+    member = yield* ready.next();
   }
+  for (; member !== -1; member = yield* ready.next()) ready.settle(member);
+  yield* parker.retract();
 }
 
 const SCRATCH = new Uint8Array(64);

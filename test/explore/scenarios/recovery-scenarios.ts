@@ -9,6 +9,8 @@ import { and, type Memory, runNow, type Scenario, spin, type Thread, turn, write
 import {
   awaitBell,
   ENDPOINT,
+  emptyRegions,
+  HANDLED,
   type Inbox,
   type LoopZeroParts,
   loopPlaces,
@@ -17,7 +19,6 @@ import {
   makeLoopZero,
   makeRecord,
   makeTracedRecord,
-  type Places,
   parkingOf,
   type Reader,
 } from "./inbox-parts.js";
@@ -45,7 +46,7 @@ interface CrashState extends State {
   readonly lost: number[];
 }
 
-export type RecoveryStep = "judge" | "release" | "open" | "restore" | "notify" | "own bits" | "empty table";
+export type RecoveryStep = "judge" | "release" | "open" | "restore" | "notify" | "own bits" | "empty regions";
 
 /** Steps 2, 3, 5 and 6 of crash-recovery.ts. */
 function* recoverShared(state: CrashState, without: Without): Thread {
@@ -62,12 +63,6 @@ function* recoverShared(state: CrashState, without: Without): Thread {
   const parking = parkingOf(places);
   if (without !== "own bits") yield* parking.notifyUnconditionally(LOOP);
   if (without !== "notify") yield* parking.notifyUnconditionally(2);
-}
-
-/** The regions of a loop that are its own begin anew with its next incarnation. Nobody else looks at them meanwhile. */
-function emptyTable({ entries }: Places["loops"][number]): void {
-  write(entries, TABLE_COUNT, 0);
-  for (let word = TABLE_ENTRIES; word < entries.length; word += ENTRY_WORDS) write(entries, word, 0);
 }
 
 export interface CrashOptions {
@@ -120,7 +115,7 @@ export function rejoin(inbox: Inbox, count: number, without?: RecoveryStep): Sce
       *recover(state): Thread {
         yield* recoverShared(state, without);
         const { places } = state;
-        if (without !== "empty table") emptyTable(loopPlaces(places, LOOP));
+        if (without !== "empty regions") emptyRegions(places, LOOP);
         // What the dead incarnation took is told apart from what the new one takes: both are loop 1.
         state.taken.push([]);
         const loops = [...state.loops, makeLoop(places, LOOP, true, 2)];
@@ -199,7 +194,7 @@ function* handleOneWay(state: OneWayState, loop: MessageLoopParts, failing: numb
   const { places } = state;
   const { record, entries, outbound } = loop;
   const id = record.endpointGeneration;
-  const counter = loopPlaces(places, LOOP).handled;
+  const counter = loopPlaces(places, LOOP).notes;
   yield* turn();
   if (id === failing) {
     const report = new places.inbox.OutgoingRecord();
@@ -209,10 +204,10 @@ function* handleOneWay(state: OneWayState, loop: MessageLoopParts, failing: numb
     yield* outbound.flush();
   } else {
     state.ran.push(id);
-    const value = (counter[0] as number) + 1;
+    const value = (counter[HANDLED] as number) + 1;
     if (without !== "mark" && without !== "mark first") loop.entries.markCounted(record.entry, value);
     yield* turn();
-    write(counter, 0, value);
+    write(counter, HANDLED, value);
     state.handled.push(id);
     yield* turn();
     if (without === "mark first") loop.entries.markCounted(record.entry, value);
@@ -230,15 +225,15 @@ function* recoverOneWays(state: OneWayState, without: Without): Thread {
     state.failed.push(record.endpointGeneration);
     failures.set(record.sender, record.askGeneration);
   }
-  const { entries, handled, mailbox } = loopPlaces(places, LOOP);
+  const { entries, notes, mailbox } = loopPlaces(places, LOOP);
   for (const entry of yield* inbox.readInFlightEntries(entries, 0)) {
     if (entry.askSlot !== -1) throw new Error(`entry ${entry.index} of a one-way message names ask ${entry.askSlot}`);
     const byMailbox = entry.kind === RecordKind.BROADCAST && without !== "mailbox";
     if (yield* inbox.isVoidEntry(entry, byMailbox ? mailbox.words : ring.words, 0, null)) continue;
     if (entry.count !== 0) {
       // The counter lacks this one, or has it already.
-      if (((entry.count - (handled[0] as number)) | 0) > 0 && without !== "add the missing") {
-        write(handled, 0, entry.count);
+      if (((entry.count - (notes[HANDLED] as number)) | 0) > 0 && without !== "add the missing") {
+        write(notes, HANDLED, entry.count);
         state.handled.push(entry.askGeneration);
       }
     } else if (without === "remember failure" || failures.get(entry.index) !== entry.position) {
@@ -249,19 +244,13 @@ function* recoverOneWays(state: OneWayState, without: Without): Thread {
 
 function checkOneWays(state: OneWayState, count: number): void {
   const { handled, failed, dead, ran } = state;
-  const counted = loopPlaces(state.places, LOOP).handled[0] as number;
+  const counted = loopPlaces(state.places, LOOP).notes[HANDLED] as number;
   const text = `handled ${handled.join()} (counted ${counted}), failed ${failed.join()}, dead letters ${dead.join()}`;
   const fates = [...handled, ...failed, ...dead].sort((a, b) => a - b);
   const all = Array.from({ length: count }, (_, i) => i + 1);
   if (fates.join() !== all.join() || counted !== handled.length) throw new Error(`accepted ${all.join()}: ${text}`);
   const never = handled.filter((id) => !ran.includes(id));
   if (never.length > 0) throw new Error(`counted as handled, and never were: ${never.join()}; ${text}`);
-}
-
-/** Loop 0 hears of failures while the loop lives. */
-function* readFailures(state: OneWayState): Thread {
-  const { record } = state.zero;
-  while (yield* outboundOf(state.zero).read(record)) state.failed.push(record.endpointGeneration);
 }
 
 function outboundOf({ outbound: [reader] }: LoopZeroParts): Reader {
@@ -271,13 +260,12 @@ function outboundOf({ outbound: [reader] }: LoopZeroParts): Reader {
 
 /** R21: a loop dies at any step of a one-way message, and each accepted message is in the accounts once. */
 export function oneWays(inbox: Inbox, count: number, without?: CountStep): Scenario<unknown> {
-  function* serve(state: OneWayState, loop: MessageLoopParts): Thread {
-    while (state.handled.length + state.failed.length + state.dead.length < count) {
-      const result = yield* takeOne({ ...state, loops: [loop] }, 0);
-      if (result === TakeResult.TAKEN) yield* handleOneWay(state, loop, FAILING, without);
+  function* serve(state: OneWayState, loop: MessageLoopParts, left: number): Thread {
+    while (left > 0) {
+      if ((yield* takeOne({ ...state, loops: [loop] }, 0)) !== TakeResult.TAKEN) yield* spin();
       else {
-        yield* readFailures(state);
-        if (state.handled.length + state.failed.length + state.dead.length < count) yield* spin();
+        left--;
+        yield* handleOneWay(state, loop, FAILING, without);
       }
     }
   }
@@ -292,7 +280,7 @@ export function oneWays(inbox: Inbox, count: number, without?: CountStep): Scena
           while (!(yield* state.producer.refill())) yield* spin();
         }
       })(),
-      serve(state, state.loops[0] as MessageLoopParts),
+      serve(state, state.loops[0] as MessageLoopParts, count),
     ],
     threadNames: ["loop 0", "loop 1"],
     ghost: oneWayGhost,
@@ -300,13 +288,18 @@ export function oneWays(inbox: Inbox, count: number, without?: CountStep): Scena
       threads: [1],
       *recover(state): Thread {
         yield* recoverOneWays(state, without);
-        emptyTable(loopPlaces(state.places, LOOP));
+        emptyRegions(state.places, LOOP);
         // Taken by the dead one: what it did with them is in the accounts.
         state.taken[0] = [];
-        yield* serve(state, makeLoop(state.places, LOOP, false, 2));
+        const known = state.handled.length + state.failed.length + state.dead.length;
+        yield* serve(state, makeLoop(state.places, LOOP, false, 2), count - known);
       },
     },
-    final: (state) => checkOneWays(state, count),
+    final: (state) => {
+      const { zero } = state;
+      while (runNow(outboundOf(zero).read(zero.record))) state.failed.push(zero.record.endpointGeneration);
+      checkOneWays(state, count);
+    },
   });
 }
 
