@@ -4,7 +4,7 @@
  */
 import { type Bulk, type BulkReply, readBulk, stampBulk } from "./bulk.js";
 import { type Contestant, startContestants } from "./contestants.js";
-import { type BenchOptions, best } from "./report.js";
+import { type BenchOptions, best, PISCINA } from "./report.js";
 import { type Batch, type Group, rates } from "./rounds.js";
 import type { TaskName } from "./workers/tasks.js";
 
@@ -35,30 +35,27 @@ const WAYS: readonly Way[] = [
   },
 ];
 const GROUPS: readonly Group[] = ["ringpost", "postMessage", "piscina default", "piscina tuned"];
-const FULL = { rounds: 5, timeMs: 300 };
-const QUICK = { rounds: 1, timeMs: 1 };
+const FULL = { rounds: 5, timeMs: 300, sizes: SIZES_MIB, groups: GROUPS };
+const QUICK = { rounds: 1, timeMs: 1, sizes: [1, 64], groups: ["ringpost", "postMessage", "piscina default"] as const };
 
 export async function large({ quick, report }: BenchOptions): Promise<void> {
+  const { rounds, timeMs, sizes, groups } = quick ? QUICK : FULL;
   for (const { name, task, move, row, atLeast, transfers } of WAYS) {
-    await using contestants = await startContestants({ threads: 1, task, groups: GROUPS });
+    await using contestants = await startContestants({ threads: 1, task, groups });
     let all = contestants.all.filter((contestant) => !(transfers && contestant.name === "ringpost call"));
     const [ours] = all;
     if (transfers && ours !== undefined && !(await movesBuffers(ours))) {
       report.note("ringpost copies buffers that it was told to transfer: left out");
       all = all.filter(({ group }) => group !== "ringpost");
     }
-    for (const sizeMib of SIZES_MIB) {
+    for (const sizeMib of sizes) {
       const bytes = new Uint8Array(sizeMib * MIB).fill(7);
       const batches = all.map((contestant) => inTurn(contestant, bytes, move));
-      const operationsMin = sizeMib >= 16 ? 2 : 8;
-      const series = await rates(batches, { ...(quick ? QUICK : FULL), operationsMin });
+      const operationsMin = quick ? 1 : Math.max(2, 8 / sizeMib);
+      const series = await rates(batches, { rounds, timeMs, operationsMin });
       const cell = report.cell({ title: `${sizeMib} MiB ${name}, 1 thread`, unit: "per s", series });
       if (!series.some(({ group }) => group === "ringpost")) continue;
-      report.ratio(
-        { row, what: `${sizeMib} MiB ${name}`, atLeast },
-        best([cell], ["ringpost"]),
-        best([cell], ["piscina default", "piscina tuned"]),
-      );
+      report.ratio({ row, what: `${sizeMib} MiB ${name}`, atLeast }, best([cell], ["ringpost"]), best([cell], PISCINA));
     }
   }
 }
