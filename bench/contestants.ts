@@ -81,7 +81,7 @@ async function startRingpost(task: TaskName, threads: number): Promise<Started> 
         name: "ringpost ask",
         group: "ringpost",
         run: (message, transfer) =>
-          transfer === undefined ? endpoint.ask(message) : endpoint.with({ transfer } as object).ask(message),
+          transfer === undefined ? endpoint.ask(message) : endpoint.with({ transfer }).ask(message),
       },
       { name: "ringpost call", group: "ringpost", run: (message) => method(message) },
     ],

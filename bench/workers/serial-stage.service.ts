@@ -1,4 +1,4 @@
-/** A stage on a loop of its own choice, one value at a time. */
+/** A stage on one loop, one value after the other. */
 import { defineStatefulService } from "ringpost";
 import { createStage } from "./stages.js";
 

@@ -1,5 +1,5 @@
 /** The stages of the pipeline. Each changes the value in its own way, so that one left out or run twice shows. */
-import type { RpcEndpointRef, RpcUntyped } from "ringpost";
+import type { RpcService, RpcServiceInit } from "ringpost";
 
 export interface StageArgs {
   readonly stage: number;
@@ -17,9 +17,14 @@ export interface Passed {
   readonly sum: number;
 }
 
-/** What a stage needs of its environment. */
-interface StageEnv {
-  setupEndpointRef(address: null, name: string): Promise<RpcEndpointRef<RpcUntyped>>;
+/** What a stage can be asked by the one before it. */
+export interface StageMethods {
+  /** The value after this stage and all behind it. */
+  run(value: number): Promise<number>;
+  /** One-way: the last stage keeps what arrives. */
+  pass(value: number): Promise<void>;
+  /** What the last stage kept since it was last asked; asked through all stages, so that it comes behind the values. */
+  passed(): Promise<Passed>;
 }
 
 export const STAGES = ["a", "b", "c"] as const;
@@ -28,35 +33,28 @@ export function stageOf(stage: number, value: number): number {
   return (Math.imul(value, 31) + stage + 1) | 0;
 }
 
-/** The methods of a stage as an endpoint that knows the next one. */
-export async function createStage(init: { readonly args: StageArgs }): Promise<{
-  run(value: number): Promise<number>;
-  pass(value: number): Promise<void>;
-  passed(): Promise<Passed>;
-}> {
-  const { args, rpcEnv } = init as { readonly args: StageArgs; readonly rpcEnv: StageEnv };
-  const next = args.next === null ? null : await rpcEnv.setupEndpointRef(null, args.next);
+/** A stage as an endpoint that knows the next one. */
+export async function createStage({ args, rpcEnv }: RpcServiceInit<StageArgs>): Promise<StageMethods> {
+  const { stage, next: nextName } = args;
+  const next = nextName === null ? null : await rpcEnv.setupEndpointRef<RpcService<StageMethods>>(null, nextName);
   let count = 0;
   let sum = 0;
   return {
-    /** The value after this stage and all behind it. */
     async run(value) {
-      const own = stageOf(args.stage, value);
-      return next === null ? own : ((await next.call.run?.(own)) as number);
+      const own = stageOf(stage, value);
+      return next === null ? own : next.call.run(own);
     },
-    /** One-way: the last stage keeps what arrives. */
     async pass(value) {
-      const own = stageOf(args.stage, value);
+      const own = stageOf(stage, value);
       if (next === null) {
         count++;
         sum = (sum + own) | 0;
         return;
       }
-      while (next.cast.pass?.(own) === false) await next.ready();
+      while (!next.cast.pass(own)) await next.ready();
     },
-    /** What the last stage kept since it was last asked; asked through all stages, so that it comes behind the values. */
     async passed() {
-      if (next !== null) return (await next.call.passed?.()) as Passed;
+      if (next !== null) return next.call.passed();
       const seen = { count, sum };
       count = 0;
       sum = 0;
