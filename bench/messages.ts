@@ -22,3 +22,8 @@ export function isSame(sent: Message, back: unknown): boolean {
   const { id, op, by } = back as Small;
   return id === sent.id && op === sent.op && by === sent.by;
 }
+
+/** A number that depends on what arrived. */
+export function weight(message: Message): number {
+  return message instanceof Uint8Array ? message.length + (message.at(-1) ?? 0) : message.id + message.by;
+}

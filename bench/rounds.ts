@@ -1,60 +1,92 @@
 /**
- * Runs variants side by side: one tinybench task per variant, each once per round, the order turned around every other
- * round, so that a slow phase of the machine meets all of them. What counts is the median of the rounds.
+ * Runs variants side by side: each once per round, the order turned around every other round, so that a slow phase of
+ * the machine meets all of them. What counts is the median of the rounds.
  */
 import { readFileSync } from "node:fs";
-import { Bench, type Task } from "tinybench";
+import { Bench } from "tinybench";
+
+/** Who is measured: the targets compare groups, each by its best member. */
+export type Group =
+  | "ringpost"
+  | "ringpost chained"
+  | "postMessage"
+  | "piscina default"
+  | "piscina tuned"
+  | "tinypool"
+  | "workerpool"
+  | "poolifier"
+  | "ceiling"
+  | "nothing";
 
 export interface Variant {
   readonly name: string;
-  /** Runs so many operations; resolves with how many came back right. */
-  readonly batch: (operations: number) => Promise<number>;
+  readonly group: Group;
+  /** One round's figure. */
+  readonly measure: (round: number) => Promise<number>;
 }
 
-export interface RoundsOptions {
-  readonly rounds: number;
-  /** Operations per tinybench iteration. */
-  readonly operations: number;
-  /** Milliseconds a variant runs per round, at least one iteration. */
-  readonly timeMs: number;
-}
-
-export interface Rates {
+/** The figures of one variant, one for each round. */
+export interface Series {
   readonly name: string;
-  /** Operations per second, one for each round. */
-  readonly rates: readonly number[];
+  readonly group: Group;
+  readonly values: readonly number[];
   readonly median: number;
   readonly min: number;
   readonly max: number;
 }
 
-/** Throws where a variant returned a wrong answer: then its speed means nothing. */
-export async function runRounds(variants: readonly Variant[], options: RoundsOptions): Promise<Rates[]> {
-  const { rounds, operations, timeMs } = options;
-  const bench = new Bench({ time: timeMs, iterations: 1, warmup: false, throws: true });
-  for (const { name, batch } of variants) {
-    bench.add(name, async () => {
-      const right = await batch(operations);
-      if (right !== operations) throw new Error(`${name}: ${right} of ${operations} answers were right`);
-    });
-  }
-  const tasks = [...bench.tasks];
-  // One iteration each, not counted: threads are started, code is compiled.
-  for (const { batch } of variants) await batch(operations);
-  const rates = new Map<Task, number[]>(tasks.map((task) => [task, []]));
+export interface Batch {
+  readonly name: string;
+  readonly group: Group;
+  /** Runs so many operations; resolves with how many came back right. */
+  readonly batch: (operations: number) => Promise<number>;
+}
+
+export interface RateOptions {
+  readonly rounds: number;
+  /** Milliseconds a variant runs per round, at least one batch. */
+  readonly timeMs: number;
+  /** A batch is this long, or a quarter of the round if the variant is fast enough for more. */
+  readonly operationsMin: number;
+}
+
+export async function alternate(variants: readonly Variant[], rounds: number): Promise<Series[]> {
+  const values = new Map<Variant, number[]>(variants.map((variant) => [variant, []]));
   for (let round = 0; round < rounds; round++) {
-    for (const task of round % 2 === 0 ? tasks : tasks.toReversed()) {
-      task.reset();
-      await task.run();
-      const { result } = task;
-      if (result.state !== "completed") throw new Error(`${task.name}: ${result.state}`);
-      rates.get(task)?.push((operations * 1_000) / result.latency.mean);
+    for (const variant of round % 2 === 0 ? variants : variants.toReversed()) {
+      values.get(variant)?.push(await variant.measure(round));
     }
   }
-  return tasks.map((task) => {
-    const own = rates.get(task) ?? [];
-    return { name: task.name, rates: own, median: median(own), min: Math.min(...own), max: Math.max(...own) };
+  return variants.map((variant) => toSeries(variant, values.get(variant) ?? []));
+}
+
+/** Operations per second. Throws where a variant returned a wrong answer: then its speed means nothing. */
+export async function rates(batches: readonly Batch[], options: RateOptions): Promise<Series[]> {
+  const variants: Variant[] = [];
+  for (const variant of batches) {
+    // Not counted: threads are started, code is compiled, and the second time shows how fast the variant is.
+    await timed(variant, options.operationsMin, 0);
+    const rate = options.rounds > 1 ? await timed(variant, options.operationsMin, options.timeMs / 4) : 0;
+    const operations = Math.max(options.operationsMin, Math.round((rate * options.timeMs) / 4_000));
+    variants.push({ ...variant, measure: () => timed(variant, operations, options.timeMs) });
+  }
+  return alternate(variants, options.rounds);
+}
+
+/** One tinybench task: batches of so many operations until the time is up, at least one. */
+async function timed({ name, batch }: Batch, operations: number, timeMs: number): Promise<number> {
+  const bench = new Bench({ time: timeMs, iterations: 1, warmup: false, throws: true });
+  bench.add(name, async () => {
+    const right = await batch(operations);
+    if (right !== operations) throw new Error(`${name}: ${right} of ${operations} answers were right`);
   });
+  const [task] = await bench.run();
+  if (task?.result.state !== "completed") throw new Error(`${name}: ${task?.result.state}`);
+  return (operations * 1_000) / task.result.latency.mean;
+}
+
+function toSeries({ name, group }: Variant, values: readonly number[]): Series {
+  return { name, group, values, median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }
 
 export function median(values: readonly number[]): number {
@@ -64,13 +96,16 @@ export function median(values: readonly number[]): number {
 }
 
 /** Keeps `depth` operations outstanding until `operations` are done; resolves with how many were right. */
-export async function atDepth(depth: number, operations: number, operation: () => Promise<boolean>): Promise<number> {
+export async function atDepth(
+  depth: number,
+  operations: number,
+  operation: (index: number) => Promise<boolean>,
+): Promise<number> {
   let started = 0;
   let right = 0;
   const runner = async (): Promise<void> => {
     while (started < operations) {
-      started++;
-      if (await operation()) right++;
+      if (await operation(started++)) right++;
     }
   };
   await Promise.all(Array.from({ length: Math.min(depth, operations) }, runner));

@@ -1,4 +1,0 @@
-/** Raw worker_threads: posts back what was posted. */
-import { parentPort } from "node:worker_threads";
-
-parentPort?.on("message", (message: unknown) => parentPort?.postMessage(message));
