@@ -79,6 +79,8 @@ export const RERING_MS = 1;
 
 /** One encoded message: Spark's spark.rpc.message.maxSize. */
 export const MESSAGE_BYTES_MAX = 128 * MIB;
+/** Bytes inside a message from here on travel beside it: packing them would copy them once more at each end. */
+export const ATTACHMENT_BYTES_MIN = 16 * KIB;
 /** Nested containers in a message; a decoder without this limit is a stack overflow waiting for its sender. */
 export const DECODE_DEPTH_MAX = 64;
 /** Causes of causes that travel with an error. */
@@ -123,6 +125,7 @@ assert(isPowerOfTwo(IN_FLIGHT_ENTRIES_PER_LOOP) && isPowerOfTwo(ASKS_OUTSTANDING
 assert(IN_FLIGHT_ENTRIES_PER_LOOP <= ASKS_OUTSTANDING_MAX, "a full loop does not exhaust the ask table");
 assert(LOOPS_MAX <= 256, "a loop id is one byte");
 assert(CONCURRENCY_DEFAULT <= IN_FLIGHT_ENTRIES_PER_LOOP, "a replica's handlers fit its loop's table");
+assert(ATTACHMENT_BYTES_MIN < MESSAGE_BYTES_MAX, "small messages have no attachments");
 assert(RERING_MS < SWEEP_PERIOD_MS, "the sweep is the net under the re-ring");
 assert(SWEEP_PERIOD_MS < ENDPOINT_START_TIMEOUT_MS, "timeouts are noticed by the sweep");
 assert(ERROR_CAUSE_DEPTH_MAX < DECODE_DEPTH_MAX, "a chain of causes fits the decode depth");
