@@ -6,6 +6,7 @@ import type { MainLoopMemory } from "./main-loop-memory.js";
 import type { MessageLoops } from "./message-loops.js";
 import type { OutstandingAsks } from "./outstanding-asks.js";
 import type { Poster } from "./poster.js";
+import type { Tickets } from "./tickets.js";
 
 /** What the Dispatcher reports to its env. */
 export interface DispatcherEvents {
@@ -21,6 +22,7 @@ export interface DispatcherParts {
   readonly directory: EndpointDirectory;
   readonly asks: OutstandingAsks;
   readonly loops: MessageLoops;
+  readonly tickets: Tickets;
   readonly poster: Poster;
   readonly events: DispatcherEvents;
   /** True while that loop serves its endpoints. Loop 0 always does. */

@@ -6,7 +6,6 @@
  * entry is freed after the reply was published and the handler has ended. A deferred ask keeps its entry, but no longer
  * counts as one in flight: a serial endpoint goes on with the messages that will bring its answer.
  */
-import { assert } from "../common/assert.js";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { HANDLER_GRACE_MS } from "../common/limits.js";
@@ -18,18 +17,7 @@ import type { Answers, TakeBody } from "./answers.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
 import { CallContext, type ContextHost, ContextState, DEFERRED } from "./call-context.js";
 import { type Failure, handlerFailure } from "./failure.js";
-
-/** A message whose body is on its way. */
-interface Pull {
-  readonly endpoint: AttachedEndpoint;
-  readonly kind: number;
-  readonly codec: number;
-  readonly askSlot: number;
-  readonly askGeneration: number;
-  readonly deadline: number;
-  readonly position: number;
-  readonly aside: boolean;
-}
+import { Pulls } from "./pulls.js";
 
 export interface HandlerRunnerOptions {
   readonly codec: MessageCodec;
@@ -48,11 +36,10 @@ export class HandlerRunner implements ContextHost {
   readonly #asks: AskTableView;
   readonly #entries: InFlightTable;
   readonly #answers: Answers;
-  readonly #takeBody: TakeBody;
   readonly #onReleased: (endpoint: AttachedEndpoint) => void;
   /** Detached contexts by in-flight entry. */
   readonly #contexts: (CallContext | undefined)[] = [];
-  readonly #pulls = new Map<number, Pull>();
+  readonly #pulls: Pulls;
   /** Running handlers whose ask has ended, oldest first; they have a grace to notice. */
   readonly #overdue: { readonly context: CallContext; readonly sinceMs: number }[] = [];
   /** Messages dropped because nobody waited any more. */
@@ -64,7 +51,7 @@ export class HandlerRunner implements ContextHost {
     this.#asks = options.asks;
     this.#entries = options.entries;
     this.#answers = options.answers;
-    this.#takeBody = options.takeBody;
+    this.#pulls = new Pulls(options.takeBody);
     this.#onReleased = options.onReleased;
   }
 
@@ -83,7 +70,7 @@ export class HandlerRunner implements ContextHost {
       this.#pull(endpoint, record, aside);
     } else {
       const context = new CallContext(this, endpoint, record, aside);
-      this.#run(context, record.codec, record.scratch, record.payloadBytes);
+      this.#run(context, record.codec, record.scratch, record.payloadBytes, undefined);
     }
   }
 
@@ -111,19 +98,20 @@ export class HandlerRunner implements ContextHost {
 
   /** A body has arrived, or its ask has ended (`gone`). */
   deliverBody(ticket: number, entry: number, gone: boolean): void {
-    const pull = this.#pulls.get(entry);
-    assert(pull !== undefined, "a body was sent for a message that waits for none");
-    this.#pulls.delete(entry);
-    const endpoint = pull.endpoint;
-    const body = gone ? undefined : this.#takeBody(ticket);
-    assert(gone || body?.ticket === ticket, "bodies arrive in the order of their records");
+    const { pull, body } = this.#pulls.end(ticket, entry, gone);
+    const { endpoint, askSlot, askGeneration, deadline } = pull;
     // The ask may have ended while its body was on its way.
-    if (body === undefined || (pull.askSlot !== -1 && !this.#asks.isWaiting(pull.askSlot, pull.askGeneration))) {
+    if (body === null || (askSlot !== -1 && !this.#asks.isWaiting(askSlot, askGeneration))) {
+      this.droppedCount++;
+      this.#answers.release(entry);
+    } else if (deadline !== 0 && ((this.#clock.now() - deadline) | 0) >= 0) {
+      // It has passed since the message was taken, and no sweep has noticed yet.
+      this.#answers.report(RecordKind.EXPIRED, askSlot, askGeneration);
       this.droppedCount++;
       this.#answers.release(entry);
     } else {
-      const context = new CallContext(this, endpoint, { ...pull, entry }, pull.aside);
-      this.#run(context, pull.codec, body.bytes, body.bytes.length);
+      const context = new CallContext(this, endpoint, pull, pull.aside);
+      this.#run(context, pull.codec, body.bytes, body.bytes.length, body.attachments);
     }
     // Only now: until here this message is what its endpoint may be blocked for.
     endpoint.leaveFlight(pull.aside);
@@ -219,11 +207,19 @@ export class HandlerRunner implements ContextHost {
 
   // ── One message ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #run(context: CallContext, codec: number, source: Uint8Array, length: number): void {
+  /** @param attachments of a body, which belongs to the message; undefined when `source` is scratch memory. */
+  #run(
+    context: CallContext,
+    codec: number,
+    source: Uint8Array,
+    length: number,
+    attachments: readonly ArrayBuffer[] | undefined,
+  ): void {
     let result: unknown;
     let later: boolean;
     try {
-      result = this.#invoke(context, this.#codec.decode(codec, source, length));
+      const owned = attachments !== undefined;
+      result = this.#invoke(context, this.#codec.decode(codec, source, length, attachments, owned));
       // A look at `then` may run user code too.
       later = isThenable(result);
     } catch (error) {
@@ -357,8 +353,7 @@ export class HandlerRunner implements ContextHost {
   }
 
   #pull(endpoint: AttachedEndpoint, record: TakenRecord, aside: boolean): void {
-    const { kind, codec, askSlot, askGeneration, deadline, position } = record;
-    this.#pulls.set(record.entry, { endpoint, kind, codec, askSlot, askGeneration, deadline, position, aside });
+    this.#pulls.begin(endpoint, record, aside);
     endpoint.enterFlight(aside);
     this.#answers.report(RecordKind.PULL, record.sender, 0, record.entry);
   }

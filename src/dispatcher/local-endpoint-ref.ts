@@ -58,13 +58,20 @@ class LocalCalls implements RpcEndpointCalls<RpcUntyped> {
   protected readonly target: NamedEndpoint;
   protected readonly timeoutMs: number;
   protected readonly signal: AbortSignal | undefined;
+  readonly #transfer: readonly ArrayBuffer[] | undefined;
   #call: Callers<Promise<unknown>> | null = null;
   #cast: Callers<boolean> | null = null;
 
-  constructor(target: NamedEndpoint, timeoutMs: number, signal: AbortSignal | undefined) {
+  constructor(
+    target: NamedEndpoint,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+    transfer: readonly ArrayBuffer[] | undefined,
+  ) {
     this.target = target;
     this.timeoutMs = timeoutMs;
     this.signal = signal;
+    this.#transfer = transfer;
   }
 
   ask<Reply>(message: unknown, options?: RpcAskOptions): Promise<Reply> {
@@ -82,7 +89,7 @@ class LocalCalls implements RpcEndpointCalls<RpcUntyped> {
   }
 
   send(message: unknown): boolean {
-    return this.target.dispatcher.poster.send(this.target.get(), RecordKind.SEND, message);
+    return this.target.dispatcher.poster.send(this.target.get(), RecordKind.SEND, message, this.#transfer);
   }
 
   get call(): Callers<Promise<unknown>> {
@@ -96,15 +103,14 @@ class LocalCalls implements RpcEndpointCalls<RpcUntyped> {
   get cast(): Callers<boolean> {
     this.#cast ??= callers(this.target, (method, inputs) => {
       inputs.unshift(method);
-      return this.target.dispatcher.poster.send(this.target.get(), RecordKind.CAST, inputs);
+      return this.target.dispatcher.poster.send(this.target.get(), RecordKind.CAST, inputs, this.#transfer);
     });
     return this.#cast;
   }
 
   with(options: RpcWithOptions): LocalCalls {
-    if (options.transfer !== undefined) throw notSupportedYet("with({ transfer })");
     const timeoutMs = options.timeoutMs === undefined ? this.timeoutMs : checkTimeoutMs(options.timeoutMs);
-    return new LocalCalls(this.target, timeoutMs, options.signal ?? this.signal);
+    return new LocalCalls(this.target, timeoutMs, options.signal ?? this.signal, options.transfer ?? this.#transfer);
   }
 
   protected post(kind: number, message: unknown, options: RpcAskOptions | undefined): Promise<unknown> {
@@ -119,7 +125,7 @@ class LocalCalls implements RpcEndpointCalls<RpcUntyped> {
         }
       }
     }
-    return this.target.dispatcher.poster.ask(this.target.get(), kind, message, timeoutMs, signal);
+    return this.target.dispatcher.poster.ask(this.target.get(), kind, message, timeoutMs, signal, this.#transfer);
   }
 }
 
@@ -128,7 +134,7 @@ export class LocalEndpointRef extends LocalCalls implements RpcEndpointRef<RpcUn
   readonly name: string;
 
   constructor(dispatcher: Dispatcher, endpoint: HostedEndpoint, askTimeoutMs: number) {
-    super(new NamedEndpoint(dispatcher, endpoint), askTimeoutMs, undefined);
+    super(new NamedEndpoint(dispatcher, endpoint), askTimeoutMs, undefined, undefined);
     this.name = endpoint.name;
   }
 

@@ -78,13 +78,14 @@ export class Poster {
     message: unknown,
     timeoutMs: number,
     signal: AbortSignal | undefined,
+    transfer?: readonly ArrayBuffer[],
   ): Promise<unknown> {
     this.lastSlot = -1;
     if (endpoint.state !== EndpointState.RUNNING) return Promise.reject(this.#refusal(endpoint));
     if (signal?.aborted) return Promise.reject(signal.reason);
     const codec = this.#codec;
     try {
-      codec.encode(message);
+      codec.encode(message, transfer, kind === RecordKind.CALL);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -100,8 +101,14 @@ export class Poster {
     record.askGeneration = this.#asks.generation(slot);
     record.deadline = deadline;
     record.enqueuedAt = (nowMs * 1_000) | 0;
-    if (this.#post(endpoint, Overflow.SPILL) === PostResult.FULL) {
-      this.#asks.reject(slot, inboxFull(endpoint));
+    try {
+      if (this.#post(endpoint, Overflow.SPILL) === PostResult.FULL) {
+        this.#asks.reject(slot, inboxFull(endpoint));
+        return promise;
+      }
+    } catch (error) {
+      // No memory for the copy of a large body.
+      this.#asks.reject(slot, error);
       return promise;
     }
     if (signal !== undefined) this.#asks.watch(slot, signal, this.#onAborted);
@@ -110,8 +117,8 @@ export class Poster {
   }
 
   /** Posts a one-way message. False: full now, nothing was kept. Throws what the caller did wrong. */
-  send(endpoint: HostedEndpoint, kind: number, message: unknown): boolean {
-    this.#codec.encode(message);
+  send(endpoint: HostedEndpoint, kind: number, message: unknown, transfer?: readonly ArrayBuffer[]): boolean {
+    this.#codec.encode(message, transfer, kind === RecordKind.CAST);
     if (endpoint.state !== EndpointState.RUNNING) {
       this.#onDeadLetter(endpoint.name, this.#refusal(endpoint));
       return false;
@@ -231,7 +238,7 @@ export class Poster {
     record.sender = 0;
     record.endpointGeneration = endpoint.generation;
     let result: PostResult;
-    if (codec.length <= producer.inlinePayloadBytesMax) {
+    if (codec.length <= producer.inlinePayloadBytesMax && codec.attachmentBytes === 0) {
       record.setPayload(codec.payloadCodec, codec.bytes, codec.length);
       result = producer.post(record, overflow);
     } else {
@@ -244,10 +251,12 @@ export class Poster {
   }
 
   #postLarge(endpoint: HostedEndpoint, overflow: Overflow): PostResult {
-    const { length, payloadCodec, bytes } = this.#codec;
-    if (!endpoint.budget.admits(length)) return PostResult.FULL;
+    const { length, payloadCodec, attachmentBytes } = this.#codec;
+    if (!endpoint.budget.admits(length + attachmentBytes)) return PostResult.FULL;
+    // What is refused must still have its buffers, so room is looked for before they are moved.
+    if (overflow === Overflow.REFUSE && !endpoint.producer.hasRoom()) return PostResult.FULL;
     // The one copy that captures the caller's bytes; it is transferred to the taker as it is.
-    const ticket = this.#tickets.open(endpoint.id, bytes.slice(0, length), endpoint.budget);
+    const ticket = this.#tickets.open(endpoint.id, this.#codec.takeBody(), endpoint.budget);
     const record = this.#record;
     record.flags = RecordFlag.LARGE;
     record.sender = ticket;

@@ -8,11 +8,15 @@
 import { types } from "node:util";
 import { RpcError } from "../common/errors.js";
 
+const NOT_MET = -1;
+/** Met, and nothing in it to attach. */
+const EMPTY = -2;
+
 export class Attachments {
   readonly #bytesMin: number;
   /** Views to copy and buffers to move, by index. */
   readonly #sources: (ArrayBufferView | ArrayBuffer)[] = [];
-  /** Index of each buffer that is moved; -1 until it is met. */
+  /** Index of each buffer that is moved, or NOT_MET, or EMPTY. */
   readonly #moved = new Map<ArrayBufferLike, number>();
   bytes = 0;
 
@@ -32,7 +36,7 @@ export class Attachments {
       if (!types.isArrayBuffer(buffer)) throw badTransfer(`${what} is no ArrayBuffer; of a view, name its buffer`);
       if (this.#moved.has(buffer)) throw badTransfer(`${what} is named twice`);
       if (isDetached(buffer)) throw badTransfer(`${what} is detached: it was transferred before`);
-      this.#moved.set(buffer, -1);
+      this.#moved.set(buffer, NOT_MET);
     });
   }
 
@@ -42,7 +46,11 @@ export class Attachments {
     if (this.#moved.size > 0) {
       const known = this.#moved.get(buffer);
       if (known !== undefined) {
-        if (known !== -1) return known;
+        if (known >= 0) return known;
+        if (buffer.byteLength === 0) {
+          this.#moved.set(buffer, EMPTY);
+          return -1;
+        }
         const index = this.#sources.push(buffer as ArrayBuffer) - 1;
         this.#moved.set(buffer, index);
         this.bytes += buffer.byteLength;
@@ -68,7 +76,7 @@ export class Attachments {
     if (this.#moved.size === 0) return;
     let position = 0;
     for (const index of this.#moved.values()) {
-      if (index === -1) throw badTransfer(`transfer[${position}] occurs nowhere in the message`);
+      if (index === NOT_MET) throw badTransfer(`transfer[${position}] occurs nowhere in the message`);
       position++;
     }
   }

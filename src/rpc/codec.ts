@@ -44,6 +44,12 @@ export interface MessageCodecOptions {
   trusted?: boolean | undefined;
 }
 
+/** An encoded message in memory of its own. */
+export interface EncodedBody {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly attachments: readonly ArrayBuffer[];
+}
+
 export class MessageCodec {
   /** 64 KiB in a buffer of its own. */
   readonly scratch: Uint8Array;
@@ -110,6 +116,11 @@ export class MessageCodec {
     return this.#encoded.take();
   }
 
+  /** The last message in memory of its own, attachments included: see `takeAttachments`. */
+  takeBody(): EncodedBody {
+    return { bytes: this.bytes.slice(0, this.length) as Uint8Array<ArrayBuffer>, attachments: this.takeAttachments() };
+  }
+
   /**
    * Decodes a payload that an `encode` has made, on whatever thread.
    *
@@ -127,8 +138,8 @@ export class MessageCodec {
     owned = false,
   ): unknown {
     if (payloadCodec === PayloadCodec.EMPTY && length === 0) return undefined;
-    if ((source as DecodeSource).dataView === undefined) prepareSource(source);
     if (length <= source.length) {
+      if ((source as DecodeSource).dataView === undefined) prepareSource(source);
       if (payloadCodec === PayloadCodec.MSGPACK) return this.#decodeValue(source, length, attachments);
       if (payloadCodec === PayloadCodec.BYTES) {
         return owned ? new Uint8Array(source.buffer, source.byteOffset, length) : slice.call(source, 0, length);
