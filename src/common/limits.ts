@@ -85,6 +85,8 @@ export const RERING_MS = 1;
 
 /** One encoded message: Spark's spark.rpc.message.maxSize. */
 export const MESSAGE_BYTES_MAX = 128 * MIB;
+/** Bytes inside a message from here on travel beside it: packing them would copy them once more at each end. */
+export const ATTACHMENT_BYTES_MIN = 16 * KIB;
 /** Nested containers in a message; a decoder without this limit is a stack overflow waiting for its sender. */
 export const DECODE_DEPTH_MAX = 64;
 /** Causes of causes that travel with an error. */
@@ -133,6 +135,7 @@ assert(ASKS_PER_LOOP_MAX <= ASKS_OUTSTANDING_MAX && ASKS_PER_LOOP_MAX < 2 ** 20,
 assert(ENDPOINTS_MAX < 2 ** 16, "an endpoint id shares a word with the length of a name");
 assert(LOOPS_MAX <= 256, "a loop id is one byte");
 assert(CONCURRENCY_DEFAULT <= IN_FLIGHT_ENTRIES_PER_LOOP, "a replica's handlers fit its loop's table");
+assert(ATTACHMENT_BYTES_MIN < MESSAGE_BYTES_MAX, "small messages have no attachments");
 assert(RERING_MS < SWEEP_PERIOD_MS, "the sweep is the net under the re-ring");
 assert(SWEEP_PERIOD_MS < ENDPOINT_START_TIMEOUT_MS, "timeouts are noticed by the sweep");
 assert(ERROR_CAUSE_DEPTH_MAX < DECODE_DEPTH_MAX, "a chain of causes fits the decode depth");

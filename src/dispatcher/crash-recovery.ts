@@ -5,7 +5,8 @@
  * 1. Drain the loop's outbound ring to the end: what it had published counts.
  * 2. Judge its in-flight entries: void (still in the Inbox) or taken.
  * 3. Release the take locks it held.
- * 4. Fail the asks it had taken; count the one-way messages it had taken as dead letters; cancel the asks it had made.
+ * 4. Fail the asks it had taken; count the one-way messages it had taken as dead letters; free the bodies that wait
+ *    for either; cancel the asks it had made.
  * 5. Take its bits out of the OPEN sets and mark what it shared, so that the other loops go on.
  * 6. Ring every loop, whatever its bit says: the dead one may have won the right to ring and not used it. Its own bit
  *    goes with it.
@@ -88,6 +89,8 @@ export class CrashRecovery {
     const failed = new Map<number, RpcError>();
     for (const entry of taken) {
       const name = dispatcher.directory.nameOf(entry.endpoint);
+      // Of a body that it had not asked for yet; that of an ask ends with the ask, which may have ended before.
+      if (entry.ticket !== null) dispatcher.tickets.end(entry.ticket);
       const crash = crashError(name, loop.index, error, true);
       if (entry.kind === RecordKind.STOP) {
         // Taken, and its report lost with the loop: the stop goes on as if it had come.

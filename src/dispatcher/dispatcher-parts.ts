@@ -9,6 +9,7 @@ import type { ReportedFailures } from "./message-counts.js";
 import type { MessageLoops } from "./message-loops.js";
 import type { OutstandingAsks } from "./outstanding-asks.js";
 import type { Poster } from "./poster.js";
+import type { Tickets } from "./tickets.js";
 
 /** What the Dispatcher reports to its env. */
 export interface DispatcherEvents {
@@ -24,6 +25,7 @@ export interface DispatcherParts {
   readonly directory: EndpointDirectory;
   readonly asks: OutstandingAsks;
   readonly loops: MessageLoops;
+  readonly tickets: Tickets;
   readonly poster: Poster;
   readonly forwarder: Forwarder;
   readonly events: DispatcherEvents;

@@ -18,7 +18,6 @@ import type {
   RpcWithOptions,
 } from "../rpc/rpc-endpoint-ref.js";
 import type { RpcUntyped } from "../rpc/rpc-protocol.js";
-import { notSupportedYet } from "./not-supported-yet.js";
 import type { RefPoster, RefTarget } from "./ref-poster.js";
 
 type Caller<Result> = (...inputs: unknown[]) => Result;
@@ -38,14 +37,22 @@ class EndpointCalls implements RpcEndpointCalls<RpcUntyped> {
   protected readonly target: RefTarget;
   protected readonly timeoutMs: number;
   protected readonly signal: AbortSignal | undefined;
+  readonly #transfer: readonly ArrayBuffer[] | undefined;
   #call: Callers<Promise<unknown>> | null = null;
   #cast: Callers<boolean> | null = null;
 
-  constructor(poster: RefPoster, target: RefTarget, timeoutMs: number, signal: AbortSignal | undefined) {
+  constructor(
+    poster: RefPoster,
+    target: RefTarget,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+    transfer: readonly ArrayBuffer[] | undefined,
+  ) {
     this.poster = poster;
     this.target = target;
     this.timeoutMs = timeoutMs;
     this.signal = signal;
+    this.#transfer = transfer;
   }
 
   ask<Reply>(message: unknown, options?: RpcAskOptions): Promise<Reply> {
@@ -63,7 +70,7 @@ class EndpointCalls implements RpcEndpointCalls<RpcUntyped> {
   }
 
   send(message: unknown): boolean {
-    return this.poster.send(this.target, RecordKind.SEND, message);
+    return this.poster.send(this.target, RecordKind.SEND, message, this.#transfer);
   }
 
   get call(): Callers<Promise<unknown>> {
@@ -77,15 +84,15 @@ class EndpointCalls implements RpcEndpointCalls<RpcUntyped> {
   get cast(): Callers<boolean> {
     this.#cast ??= callers(this.target, (method, inputs) => {
       inputs.unshift(method);
-      return this.poster.send(this.target, RecordKind.CAST, inputs);
+      return this.poster.send(this.target, RecordKind.CAST, inputs, this.#transfer);
     });
     return this.#cast;
   }
 
   with(options: RpcWithOptions): EndpointCalls {
-    if (options.transfer !== undefined) throw notSupportedYet("with({ transfer })");
     const timeoutMs = options.timeoutMs === undefined ? this.timeoutMs : checkTimeoutMs(options.timeoutMs);
-    return new EndpointCalls(this.poster, this.target, timeoutMs, options.signal ?? this.signal);
+    const { signal = this.signal, transfer = this.#transfer } = options;
+    return new EndpointCalls(this.poster, this.target, timeoutMs, signal, transfer);
   }
 
   protected post(kind: number, message: unknown, options: RpcAskOptions | undefined): Promise<unknown> {
@@ -100,7 +107,7 @@ class EndpointCalls implements RpcEndpointCalls<RpcUntyped> {
         }
       }
     }
-    return this.poster.ask(this.target, kind, message, timeoutMs, signal);
+    return this.poster.ask(this.target, kind, message, timeoutMs, signal, this.#transfer);
   }
 }
 
@@ -119,7 +126,7 @@ export class EndpointRef extends EndpointCalls implements RpcEndpointRef<RpcUnty
   readonly #env: string;
 
   constructor({ env, address, poster, target, askTimeoutMs }: EndpointRefOptions) {
-    super(poster, target, askTimeoutMs, undefined);
+    super(poster, target, askTimeoutMs, undefined, undefined);
     this.name = target.name;
     this.address = address;
     this.#env = env;

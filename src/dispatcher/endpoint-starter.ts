@@ -146,7 +146,7 @@ export class EndpointStarter {
   #encodeArgs(args: unknown): EncodedValue | null {
     if (args === undefined) return null;
     this.#codec.encode(args);
-    return { codec: this.#codec.payloadCodec, bytes: this.#codec.bytes.slice(0, this.#codec.length) };
+    return { codec: this.#codec.payloadCodec, ...this.#codec.takeBody() };
   }
 
   #place(name: string, description: EndpointDescription, loop: number | undefined): number[] {
@@ -234,8 +234,8 @@ export class EndpointStarter {
 
   #unwrap<T>(name: string, result: ControlResult<T>): T {
     if (result.ok) return result.value;
-    const { codec, bytes } = result.failure;
-    throw failureToError(name, this.#codec.decode(codec, bytes, bytes.length));
+    const { codec, bytes, attachments } = result.failure;
+    throw failureToError(name, this.#codec.decode(codec, bytes, bytes.length, attachments));
   }
 
   /** Bounds a step of an endpoint's start. */

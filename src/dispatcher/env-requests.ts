@@ -28,9 +28,9 @@ export class EnvRequests implements EnvControl {
     this.#host = host;
   }
 
-  setupEndpoint({ codec, bytes }: EncodedValue): Promise<ControlResult<RefHandle>> {
+  setupEndpoint({ codec, bytes, attachments }: EncodedValue): Promise<ControlResult<RefHandle>> {
     return this.#answer(() => {
-      const request = this.#codec.decode(codec, bytes, bytes.length) as SetupRequest;
+      const request = this.#codec.decode(codec, bytes, bytes.length, attachments) as SetupRequest;
       return this.#host.setupEndpoint(...request);
     });
   }
@@ -44,8 +44,7 @@ export class EnvRequests implements EnvControl {
       return { ok: true, value: await make() };
     } catch (error) {
       this.#codec.encode(error);
-      const { payloadCodec, bytes, length } = this.#codec;
-      return { ok: false, failure: { codec: payloadCodec, bytes: bytes.slice(0, length) } };
+      return { ok: false, failure: { codec: this.#codec.payloadCodec, ...this.#codec.takeBody() } };
     }
   }
 }

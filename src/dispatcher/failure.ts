@@ -64,10 +64,7 @@ export function failureToError(endpoint: string, decoded: unknown): RpcError {
 
 function remoteSummary(cause: unknown): RpcRemoteError {
   if (!(cause instanceof Error)) return { name: typeof cause, message: describeThrown(cause), fields: {} };
-  const fields: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(cause)) {
-    if (key !== "code") fields[key] = value;
-  }
+  const fields = Object.fromEntries(Object.entries(cause).filter(([key]) => key !== "code"));
   const code = (cause as { code?: unknown }).code;
   return {
     name: cause.name,

@@ -19,10 +19,10 @@ import type { EndpointDirectory } from "./endpoint-directory.js";
 import { describeThrown, encodeFailure, type Failure } from "./failure.js";
 import { AskEnd, targetHint, targetNameBytes } from "./forwarded-record.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
-import type { Body } from "./loop-protocol.js";
+import { type Body, postBody } from "./loop-protocol.js";
 import type { LoopZero } from "./loop-zero.js";
 import type { MessageLoops } from "./message-loops.js";
-import type { MessagePosting, Payload } from "./message-posting.js";
+import { type MessagePosting, type Payload, receivedPayload } from "./message-posting.js";
 import type { OutstandingAsks } from "./outstanding-asks.js";
 import type { Poster } from "./poster.js";
 import { RefTarget } from "./ref-poster.js";
@@ -55,6 +55,9 @@ export interface ForwarderOptions {
   /** A one-way message was refused for good. `message` decodes it. */
   readonly onDeadLetter: (endpoint: string, error: RpcError, message: () => unknown) => void;
 }
+
+/** The payload of an answer that says all in its header. */
+const NOTHING: Payload = receivedPayload(0, new Uint8Array(0), 0, null);
 
 /** An ask that its asker has given up, to be cancelled with others of its batch. */
 interface EndedAsk {
@@ -122,10 +125,8 @@ export class Forwarder {
     // Its body must leave the port also when nobody wants it any more.
     const body = (record.flags & RecordFlag.LARGE) === 0 ? null : this.#takeBody(from);
     if (to === 0) return;
-    const out = this.#record.setHeaderOnly(record.kind, askerSlot, askerGeneration);
-    if (body === null) out.setPayload(record.codec, record.scratch, record.payloadBytes);
-    else out.setPayload(record.codec, body.bytes, body.bytes.length);
-    this.#postAnswer(to, body?.bytes ?? null);
+    this.#record.setHeaderOnly(record.kind, askerSlot, askerGeneration);
+    this.#postAnswer(to, payloadOf(record, record.payloadBytes, body));
   }
 
   /** A message loop has died: nobody waits for what its handlers had asked. */
@@ -147,14 +148,13 @@ export class Forwarder {
     out.deadline = record.deadline;
     out.enqueuedAt = record.enqueuedAt;
     out.sender = loop;
-    if (body === null) out.setPayload(record.codec, record.scratch, messageBytes(record));
-    else out.setPayload(record.codec, body.bytes, body.bytes.length);
-    if (endpoint === null) this.#refuse(loop, record);
-    else if (record.askSlot !== -1) this.#forwardAsk(loop, record, endpoint, body?.bytes ?? null);
-    else this.#forwardOneWay(endpoint, body?.bytes ?? null);
+    const payload = payloadOf(record, messageBytes(record), body);
+    if (endpoint === null) this.#refuse(loop, record, payload);
+    else if (record.askSlot !== -1) this.#forwardAsk(loop, record, endpoint, payload);
+    else this.#forwardOneWay(endpoint, payload);
   }
 
-  #forwardAsk(loop: number, record: TakenRecord, endpoint: HostedEndpoint, owned: Uint8Array | null): void {
+  #forwardAsk(loop: number, record: TakenRecord, endpoint: HostedEndpoint, payload: Payload): void {
     const { askSlot, askGeneration, deadline } = record;
     const { asks: counts, id, name } = endpoint;
     const asks = this.#asks;
@@ -169,7 +169,7 @@ export class Forwarder {
     out.askSlot = slot;
     out.askGeneration = asks.generation(slot);
     this.#slotsOf(loop)[askSlot] = slot;
-    if (this.#options.posting.post(endpoint, out, Overflow.SPILL, owned) === PostResult.FULL) {
+    if (this.#options.posting.post(endpoint, out, Overflow.SPILL, payload) === PostResult.FULL) {
       asks.reject(slot, inboxFull(endpoint), "rejected");
     } else {
       this.#options.poster.watchAsks();
@@ -177,11 +177,10 @@ export class Forwarder {
   }
 
   /** Its sender was told that it is accepted: what finds no room now is a dead letter. */
-  #forwardOneWay(endpoint: HostedEndpoint, owned: Uint8Array | null): void {
+  #forwardOneWay(endpoint: HostedEndpoint, payload: Payload): void {
     const out = this.#record;
     const { oneWays } = endpoint;
     if (out.kind === RecordKind.BROADCAST && endpoint.shared) {
-      const payload = { payloadCodec: out.codec, bytes: out.bytes, length: out.length };
       const lost = endpoint.loops.length - this.#options.posting.broadcast(endpoint, payload, out.enqueuedAt);
       oneWays.accepted += lost;
       oneWays.deadLettered += lost;
@@ -189,9 +188,8 @@ export class Forwarder {
       return;
     }
     if (out.kind === RecordKind.BROADCAST) out.kind = RecordKind.SEND;
-    const payload = { payloadCodec: out.codec, bytes: out.bytes, length: out.length };
     oneWays.accepted++;
-    if (this.#options.posting.post(endpoint, out, Overflow.SPILL, owned) !== PostResult.FULL) return;
+    if (this.#options.posting.post(endpoint, out, Overflow.SPILL, payload) !== PostResult.FULL) return;
     oneWays.deadLettered++;
     this.#deadLetter(endpoint.name, inboxFull(endpoint), payload);
   }
@@ -219,8 +217,8 @@ export class Forwarder {
     });
   }
 
-  /** `#record` holds the message; there is no running endpoint that it could go to. */
-  #refuse(loop: number, record: TakenRecord): void {
+  /** There is no running endpoint that it could go to. */
+  #refuse(loop: number, record: TakenRecord, payload: Payload): void {
     const target = this.#target(record);
     const error = this.#options.refusal(target);
     if (record.askSlot !== -1) {
@@ -228,13 +226,14 @@ export class Forwarder {
       this.#fail(loop, record.askSlot, record.askGeneration, target.name, error);
       return;
     }
-    const { codec: payloadCodec, bytes, length } = this.#record;
-    this.#deadLetter(target.name, error, { payloadCodec, bytes, length });
+    this.#deadLetter(target.name, error, payload);
   }
 
-  #deadLetter(endpoint: string, error: RpcError, { payloadCodec, bytes, length }: Payload): void {
-    const kept = bytes.slice(0, length);
-    this.#options.onDeadLetter(endpoint, error, () => this.#options.codec.decode(payloadCodec, kept, length));
+  #deadLetter(endpoint: string, error: RpcError, payload: Payload): void {
+    const { payloadCodec, length } = payload;
+    const { bytes, attachments } = payload.takeBody();
+    const { codec } = this.#options;
+    this.#options.onDeadLetter(endpoint, error, () => codec.decode(payloadCodec, bytes, length, attachments));
   }
 
   #takeBody(loop: number): Body {
@@ -284,7 +283,7 @@ export class Forwarder {
       () =>
         done(() => {
           this.#record.setHeaderOnly(RecordKind.REPLY, askSlot, askGeneration);
-          this.#postAnswer(loop, null);
+          this.#postAnswer(loop, NOTHING);
         }),
       (error) => done(() => this.#fail(loop, askSlot, askGeneration, target.name, error)),
     );
@@ -303,7 +302,7 @@ export class Forwarder {
     if (isRpcError(error, "ERR_RPC_TIMEOUT")) {
       // The asker knows his timeout, and makes the text himself.
       out.setHeaderOnly(RecordKind.EXPIRED, slot, generation, error.maybeExecuted ? 1 : 0);
-      this.#postAnswer(loop, null);
+      this.#postAnswer(loop, NOTHING);
       return;
     }
     const failure: Failure = isRpcError(error)
@@ -312,28 +311,27 @@ export class Forwarder {
     const { codec } = this.#options;
     encodeFailure(codec, failure);
     out.setHeaderOnly(RecordKind.FAILURE, slot, generation);
-    out.setPayload(codec.payloadCodec, codec.bytes, codec.length);
-    this.#postAnswer(loop, null);
+    this.#postAnswer(loop, codec);
   }
 
   /**
    * Posts `#record` into a loop's mailbox. Where its spill is full, the asker gets a failure without payload instead, for
    * which there is always room: he has only so many asks.
-   * @param owned the payload, where nobody else holds its memory; null: it lies in scratch memory.
    */
-  #postAnswer(to: number, owned: Uint8Array | null): void {
+  #postAnswer(to: number, payload: Payload): void {
     const loop = this.#loops.get(to);
     if (!loop.alive) return;
     const out = this.#record;
     const { mailbox } = loop;
-    const large = out.length > mailbox.inlinePayloadBytesMax;
-    if (large && mailbox.spill.budget.admits(out.length)) {
-      const bytes = owned ?? out.bytes.slice(0, out.length);
-      loop.bodyPort.postMessage({ ticket: out.askSlot, bytes } satisfies Body, [bytes.buffer as ArrayBuffer]);
-      const { kind, askSlot, askGeneration, codec } = out;
+    const { payloadCodec, bytes, length, attachmentBytes } = payload;
+    const large = length > mailbox.inlinePayloadBytesMax || attachmentBytes > 0;
+    if (!large && payload !== NOTHING) out.setPayload(payloadCodec, bytes, length);
+    if (large && mailbox.spill.budget.admits(length + attachmentBytes)) {
+      postBody(loop.bodyPort, { ...payload.takeBody(), ticket: out.askSlot });
+      const { kind, askSlot, askGeneration } = out;
       out.setHeaderOnly(kind, askSlot, askGeneration, askSlot);
       out.flags = RecordFlag.LARGE;
-      out.codec = codec;
+      out.codec = payloadCodec;
       mailbox.post(out, Overflow.FORCE);
     } else if (large || mailbox.post(out, Overflow.SPILL) === PostResult.FULL) {
       out.setHeaderOnly(RecordKind.FAILURE, out.askSlot, out.askGeneration);
@@ -341,6 +339,11 @@ export class Forwarder {
     }
     this.#options.loopZero.posted(mailbox);
   }
+}
+
+function payloadOf(record: TakenRecord, length: number, body: Body | null): Payload {
+  if (body === null) return receivedPayload(record.codec, record.scratch, length, null);
+  return receivedPayload(record.codec, body.bytes, body.bytes.length, body);
 }
 
 function messageBytes(record: TakenRecord): number {

@@ -6,7 +6,6 @@
  * entry is freed after the reply was published and the handler has ended. A deferred ask keeps its entry, but no longer
  * counts as one in flight: a serial endpoint goes on with the messages that will bring its answer.
  */
-import { assert } from "../common/assert.js";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import type { AskTableView } from "../inbox/ask-table.js";
@@ -19,19 +18,8 @@ import type { AttachedEndpoint } from "./attached-endpoint.js";
 import { CallContext, type ContextHost, ContextState, DEFERRED } from "./call-context.js";
 import { type Failure, handlerFailure } from "./failure.js";
 import { OverdueHandlers } from "./overdue-handlers.js";
+import { Pulls } from "./pulls.js";
 import type { RunningHandler } from "./running-handler.js";
-
-/** A message whose body is on its way. */
-interface Pull {
-  readonly endpoint: AttachedEndpoint;
-  readonly kind: number;
-  readonly codec: number;
-  readonly askSlot: number;
-  readonly askGeneration: number;
-  readonly deadline: number;
-  readonly position: number;
-  readonly aside: boolean;
-}
 
 export interface HandlerRunnerOptions {
   readonly codec: MessageCodec;
@@ -52,13 +40,12 @@ export class HandlerRunner implements ContextHost {
   readonly #asks: AskTableView;
   readonly #entries: InFlightTable;
   readonly #answers: Answers;
-  readonly #takeBody: TakeBody;
   readonly #running: RunningHandler;
   readonly #onReleased: (endpoint: AttachedEndpoint) => void;
   readonly rpcEnv: RpcEnvView;
   /** Detached contexts by in-flight entry. */
   readonly #contexts: (CallContext | undefined)[] = [];
-  readonly #pulls = new Map<number, Pull>();
+  readonly #pulls: Pulls;
   readonly #overdue: OverdueHandlers;
   /** Messages dropped because nobody waited any more. */
   droppedCount = 0;
@@ -70,7 +57,7 @@ export class HandlerRunner implements ContextHost {
     this.#asks = options.asks;
     this.#entries = options.entries;
     this.#answers = options.answers;
-    this.#takeBody = options.takeBody;
+    this.#pulls = new Pulls(options.takeBody);
     this.#running = options.running;
     this.#onReleased = options.onReleased;
     this.rpcEnv = options.rpcEnv;
@@ -91,7 +78,7 @@ export class HandlerRunner implements ContextHost {
       this.#pull(endpoint, record, aside);
     } else {
       const context = new CallContext(this, endpoint, record, aside);
-      this.#run(context, record.codec, record.scratch, record.payloadBytes);
+      this.#run(context, record.codec, record.scratch, record.payloadBytes, undefined);
     }
   }
 
@@ -119,19 +106,20 @@ export class HandlerRunner implements ContextHost {
 
   /** A body has arrived, or its ask has ended (`gone`). */
   deliverBody(ticket: number, entry: number, gone: boolean): void {
-    const pull = this.#pulls.get(entry);
-    assert(pull !== undefined, "a body was sent for a message that waits for none");
-    this.#pulls.delete(entry);
-    const endpoint = pull.endpoint;
-    const body = gone ? undefined : this.#takeBody(ticket);
-    assert(gone || body?.ticket === ticket, "bodies arrive in the order of their records");
+    const { pull, body } = this.#pulls.end(ticket, entry, gone);
+    const { endpoint, askSlot, askGeneration, deadline } = pull;
     // The ask may have ended while its body was on its way.
-    if (body === undefined || (pull.askSlot !== -1 && !this.#asks.isWaiting(pull.askSlot, pull.askGeneration))) {
+    if (body === null || (askSlot !== -1 && !this.#asks.isWaiting(askSlot, askGeneration))) {
+      this.droppedCount++;
+      this.#answers.release(entry);
+    } else if (deadline !== 0 && ((this.#clock.now() - deadline) | 0) >= 0) {
+      // It has passed since the message was taken, and no sweep has noticed yet.
+      this.#answers.report(RecordKind.EXPIRED, askSlot, askGeneration);
       this.droppedCount++;
       this.#answers.release(entry);
     } else {
-      const context = new CallContext(this, endpoint, { ...pull, entry }, pull.aside);
-      this.#run(context, pull.codec, body.bytes, body.bytes.length);
+      const context = new CallContext(this, endpoint, pull, pull.aside);
+      this.#run(context, pull.codec, body.bytes, body.bytes.length, body.attachments);
     }
     // Only now: until here this message is what its endpoint may be blocked for.
     endpoint.leaveFlight(pull.aside);
@@ -227,12 +215,19 @@ export class HandlerRunner implements ContextHost {
 
   // ── One message ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #run(context: CallContext, codec: number, source: Uint8Array, length: number): void {
+  /** @param attachments of a body, which belongs to the message; undefined when `source` is scratch memory. */
+  #run(
+    context: CallContext,
+    codec: number,
+    source: Uint8Array,
+    length: number,
+    attachments: readonly ArrayBuffer[] | undefined,
+  ): void {
     let result: unknown;
     let later: boolean;
     const running = this.#running;
     try {
-      const message = this.#codec.decode(codec, source, length);
+      const message = this.#codec.decode(codec, source, length, attachments, attachments !== undefined);
       running.deadline = context.deadline;
       result = this.#invoke(context, message);
       // A look at `then` may run user code too.
@@ -370,8 +365,7 @@ export class HandlerRunner implements ContextHost {
   }
 
   #pull(endpoint: AttachedEndpoint, record: TakenRecord, aside: boolean): void {
-    const { kind, codec, askSlot, askGeneration, deadline, position } = record;
-    this.#pulls.set(record.entry, { endpoint, kind, codec, askSlot, askGeneration, deadline, position, aside });
+    this.#pulls.begin(endpoint, record, aside);
     endpoint.enterFlight(aside);
     this.#answers.report(RecordKind.PULL, record.sender, 0, record.entry);
   }

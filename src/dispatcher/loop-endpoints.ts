@@ -125,13 +125,12 @@ export class LoopEndpoints implements LoopControl {
   }
 
   #decode(value: EncodedValue): unknown {
-    return this.#codec.decode(value.codec, value.bytes, value.bytes.length);
+    return this.#codec.decode(value.codec, value.bytes, value.bytes.length, value.attachments);
   }
 
   #refuse(failure: Failure): { ok: false; failure: EncodedValue } {
     encodeFailure(this.#codec, failure);
-    const { payloadCodec, bytes, length } = this.#codec;
-    return { ok: false, failure: { codec: payloadCodec, bytes: bytes.slice(0, length) } };
+    return { ok: false, failure: { codec: this.#codec.payloadCodec, ...this.#codec.takeBody() } };
   }
 }
 

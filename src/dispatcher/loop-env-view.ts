@@ -58,7 +58,7 @@ export class LoopEnvView implements RpcEnvView {
     const { codec } = this.#options;
     const request: SetupRequest = [name, module instanceof URL ? module.href : module, options];
     codec.encode(request);
-    const encoded = { codec: codec.payloadCodec, bytes: codec.bytes.slice(0, codec.length) };
+    const encoded = { codec: codec.payloadCodec, ...codec.takeBody() };
     return this.#ref(await this.#env.call((remote) => remote.setupEndpoint(encoded)));
   }
 
@@ -105,7 +105,7 @@ export class LoopEnvView implements RpcEnvView {
     const { codec, refs } = this.#options;
     if (!result.ok) {
       const { bytes } = result.failure;
-      throw codec.decode(result.failure.codec, bytes, bytes.length);
+      throw codec.decode(result.failure.codec, bytes, bytes.length, result.failure.attachments);
     }
     return refs.unpack(result.value) as RpcEndpointRef<RpcTarget<T>>;
   }

@@ -20,7 +20,7 @@ import { type MessageCodec, PayloadCodec } from "../rpc/codec.js";
 import { timedOut } from "./dispatch-errors.js";
 import { failureToError } from "./failure.js";
 import { AskEnd, packTarget } from "./forwarded-record.js";
-import type { Body } from "./loop-protocol.js";
+import { type Body, postBody } from "./loop-protocol.js";
 import { newAskCounts } from "./message-counts.js";
 import { OutstandingAsks } from "./outstanding-asks.js";
 import type { RefPoster, RefTarget } from "./ref-poster.js";
@@ -80,11 +80,12 @@ export class LoopPoster implements RefPoster {
     message: unknown,
     timeoutMs: number,
     signal: AbortSignal | undefined,
+    transfer?: readonly ArrayBuffer[],
   ): Promise<unknown> {
     this.lastSlot = -1;
     if (signal?.aborted) return Promise.reject(signal.reason);
     try {
-      this.#codec.encode(message);
+      this.#codec.encode(message, transfer, kind === RecordKind.CALL);
     } catch (error) {
       // A getter of the message may have asked as well.
       this.lastSlot = -1;
@@ -107,8 +108,8 @@ export class LoopPoster implements RefPoster {
     return promise;
   }
 
-  send(target: RefTarget, kind: number, message: unknown): boolean {
-    this.#codec.encode(message);
+  send(target: RefTarget, kind: number, message: unknown, transfer?: readonly ArrayBuffer[]): boolean {
+    this.#codec.encode(message, transfer, kind === RecordKind.CAST);
     this.#setHeader(kind, -1, NO_DEADLINE, this.#clock.now());
     return this.#post(target, Overflow.REFUSE) !== PostResult.FULL;
   }
@@ -173,7 +174,7 @@ export class LoopPoster implements RefPoster {
       value =
         body === null
           ? this.#codec.decode(record.codec, record.scratch, record.payloadBytes)
-          : this.#codec.decode(record.codec, body.bytes, body.bytes.length);
+          : this.#codec.decode(record.codec, body.bytes, body.bytes.length, body.attachments, true);
     } catch (error) {
       this.#asks.reject(slot, error, "failed");
       return;
@@ -205,7 +206,9 @@ export class LoopPoster implements RefPoster {
     const name = target.nameBytes;
     const { payloadCodec, bytes, length } = codec;
     const total = length + name.length;
-    if (total > this.#producer.inlinePayloadBytesMax) return this.#postLarge(target, overflow);
+    if (total > this.#producer.inlinePayloadBytesMax || codec.attachmentBytes > 0) {
+      return this.#postLarge(target, overflow);
+    }
     if (length === 0) {
       // Also because the scratch may hold a message whose getter sends this one.
       this.#record.setPayload(payloadCodec, name, total);
@@ -223,14 +226,12 @@ export class LoopPoster implements RefPoster {
 
   /** The body goes first, so that it is there when loop 0 reads the record: hence nothing may refuse the record then. */
   #postLarge(target: RefTarget, overflow: Overflow): PostResult {
-    const { payloadCodec, bytes, length } = this.#codec;
+    const { payloadCodec, length, attachmentBytes } = this.#codec;
     const producer = this.#producer;
-    if (!producer.hasRoom() && (overflow === Overflow.REFUSE || !producer.spill.budget.admits(length))) {
-      return PostResult.FULL;
-    }
-    const body = bytes.slice(0, length);
+    const admitted = producer.spill.budget.admits(length + attachmentBytes);
+    if (!producer.hasRoom() && (overflow === Overflow.REFUSE || !admitted)) return PostResult.FULL;
     const ticket = this.#nextTicket++ | 0;
-    this.#options.bodyPort.postMessage({ ticket, bytes: body } satisfies Body, [body.buffer as ArrayBuffer]);
+    postBody(this.#options.bodyPort, { ticket, ...this.#codec.takeBody() });
     this.#record.flags = RecordFlag.LARGE;
     this.#record.setPayload(payloadCodec, target.nameBytes, target.nameBytes.length);
     return this.#postRecord(target, Overflow.FORCE);

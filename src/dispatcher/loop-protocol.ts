@@ -1,9 +1,10 @@
 /**
  * What loop 0 and a message loop tell each other outside the rings: the start message of a loop, and the calls of the
- * control plane. Types only; every value is structured-cloneable.
+ * control plane. Every value is structured-cloneable.
  */
 import type { MessagePort } from "node:worker_threads";
 import type { Region, SegmentHandle } from "../inbox/segment.js";
+import type { EncodedBody } from "../rpc/codec.js";
 import type { RefHandle } from "../rpc/ref-handle.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
 import type { EndpointDescription } from "../rpc/rpc-definition.js";
@@ -57,9 +58,13 @@ export interface LoopStart {
 }
 
 /** A body on the body port, behind the record that names it. */
-export interface Body {
+export interface Body extends EncodedBody {
   readonly ticket: number;
-  readonly bytes: Uint8Array;
+}
+
+/** Posts a body; its memory goes with it. */
+export function postBody(port: MessagePort, body: Body): void {
+  port.postMessage(body, [body.bytes.buffer, ...body.attachments]);
 }
 
 export interface AttachRequest {
@@ -82,9 +87,8 @@ export interface AttachRequest {
   readonly countersSegment: SegmentHandle;
 }
 
-export interface EncodedValue {
+export interface EncodedValue extends EncodedBody {
   readonly codec: number;
-  readonly bytes: Uint8Array;
 }
 
 /** Errors keep their fields in our codec, not in comlink's. */

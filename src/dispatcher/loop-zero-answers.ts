@@ -3,16 +3,19 @@
  * the same, so that a value means the same wherever its endpoint runs. Main thread only.
  */
 import type { InFlightTable } from "../inbox/in-flight-table.js";
-import { RecordKind, TakenRecord } from "../inbox/record.js";
+import { RecordFlag, RecordKind, TakenRecord } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import type { Answers } from "./answers.js";
 import { encodeFailure, type Failure } from "./failure.js";
+import type { Body } from "./loop-protocol.js";
 
 export class LoopZeroAnswers implements Answers {
   readonly #codec: MessageCodec;
   readonly #entries: InFlightTable;
   readonly #onRecord: (record: TakenRecord) => void;
   readonly #record = new TakenRecord(8);
+  /** Of the answer that is being told. */
+  #body: Body | undefined;
 
   /** @param onRecord what loop 0 does with the records of any loop. */
   constructor(codec: MessageCodec, entries: InFlightTable, onRecord: (record: TakenRecord) => void) {
@@ -32,6 +35,13 @@ export class LoopZeroAnswers implements Answers {
     this.#tell(kind, subject, generation, true);
   }
 
+  /** Attachments make an answer a body, here as elsewhere. */
+  takeBody(): Body | undefined {
+    const body = this.#body;
+    this.#body = undefined;
+    return body;
+  }
+
   report(kind: number, subject: number, generation = 0, detail = 0): void {
     this.#record.sender = detail;
     this.#tell(kind, subject, generation, false);
@@ -48,6 +58,12 @@ export class LoopZeroAnswers implements Answers {
     record.askSlot = subject;
     record.askGeneration = generation;
     record.codec = payload ? codec.payloadCodec : 0;
+    record.flags = 0;
+    if (payload && codec.attachmentBytes > 0) {
+      record.flags = RecordFlag.LARGE;
+      record.sender = 0;
+      this.#body = { ticket: 0, ...codec.takeBody() };
+    }
     record.scratch = codec.bytes;
     record.payloadBytes = payload ? codec.length : 0;
     this.#onRecord(record);

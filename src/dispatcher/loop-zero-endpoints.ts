@@ -57,6 +57,7 @@ export class LoopZeroEndpoints implements EndpointGate {
   readonly #wake: () => void;
   readonly #table: InFlightTable;
   readonly #server: EndpointServer;
+  readonly #answers: LoopZeroAnswers;
   readonly #controlRecord = new TakenRecord(8);
   readonly #controls: Control[] = [];
   readonly #bodies = new Map<number, Body>();
@@ -78,6 +79,7 @@ export class LoopZeroEndpoints implements EndpointGate {
     this.#control = control.word;
     this.#table = new InFlightTable(memory.words(entries), entries.word, IN_FLIGHT_ENTRIES_PER_LOOP);
     const answers = new LoopZeroAnswers(codec, this.#table, options.onRecord);
+    this.#answers = answers;
     const lines = { controlWords: this.#words, control: control.word };
     this.#server = new EndpointServer({ entries: this.#table, answers, gate: this, ...lines }, new TakenRecord());
     const { asks } = memory.regions;
@@ -137,6 +139,11 @@ export class LoopZeroEndpoints implements EndpointGate {
   deliver(ticket: number, body: Body | null, entry: number): void {
     if (body !== null) this.#bodies.set(ticket, body);
     this.tell(body === null ? RecordKind.GONE : RecordKind.BODY, ticket, 0, entry);
+  }
+
+  /** The body of the answer that was just told. */
+  takeAnswer(): Body | undefined {
+    return this.#answers.takeBody();
   }
 
   inFlight(): InFlightEntry[] {

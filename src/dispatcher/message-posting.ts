@@ -4,17 +4,33 @@
  */
 import { Overflow, PostResult } from "../inbox/inbox.js";
 import { OutgoingRecord, RecordFlag, RecordKind } from "../inbox/record.js";
+import type { EncodedBody } from "../rpc/codec.js";
 import type { HostedEndpoint } from "./hosted-endpoint.js";
+import type { Body } from "./loop-protocol.js";
 import type { LoopZero } from "./loop-zero.js";
 import type { MessageLoops } from "./message-loops.js";
 import type { OutstandingAsks } from "./outstanding-asks.js";
 import { TICKET_PAYLOAD_BYTES, type Tickets } from "./tickets.js";
 
-/** A payload as a codec has left it: `bytes[0 .. length)`. */
+/** A payload as a codec has left it: `bytes[0 .. length)`, and attachments beside it. */
 export interface Payload {
   readonly payloadCodec: number;
   readonly bytes: Uint8Array;
   readonly length: number;
+  readonly attachmentBytes: number;
+  /** All of it in memory of its own; called once, when nothing can refuse the message any more. */
+  takeBody(): EncodedBody;
+}
+
+/** The payload of a record that another loop wrote: in scratch memory, or a body that nobody else holds. */
+export function receivedPayload(payloadCodec: number, bytes: Uint8Array, length: number, body: Body | null): Payload {
+  const attachmentBytes = body === null ? 0 : body.attachments.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const takeBody = (): EncodedBody => body ?? { bytes: new Uint8Array(bytes.subarray(0, length)), attachments: [] };
+  return { payloadCodec, bytes, length, attachmentBytes, takeBody };
+}
+
+function copyOf({ bytes, attachments }: EncodedBody): EncodedBody {
+  return { bytes: bytes.slice(), attachments: attachments.map((attachment) => attachment.slice(0)) };
 }
 
 export class MessagePosting {
@@ -32,18 +48,19 @@ export class MessagePosting {
     this.#tickets = tickets;
   }
 
-  /**
-   * Posts into an endpoint's Inbox. The caller has filled the record, but for flags and the endpoint's generation.
-   * @param owned the payload, where nobody else holds its memory; null: it lies in scratch memory.
-   */
-  post(endpoint: HostedEndpoint, record: OutgoingRecord, overflow: Overflow, owned: Uint8Array | null): PostResult {
+  /** Posts into an endpoint's Inbox. The caller has filled the record, but for payload, flags and endpoint generation. */
+  post(endpoint: HostedEndpoint, record: OutgoingRecord, overflow: Overflow, payload: Payload): PostResult {
     const producer = endpoint.producer;
+    const { length } = payload;
     record.flags = 0;
     record.endpointGeneration = endpoint.generation;
-    const result =
-      record.length <= producer.inlinePayloadBytesMax
-        ? producer.post(record, overflow)
-        : this.#postLarge(endpoint, record, overflow, owned);
+    let result: PostResult;
+    if (length <= producer.inlinePayloadBytesMax && payload.attachmentBytes === 0) {
+      record.setPayload(payload.payloadCodec, payload.bytes, length);
+      result = producer.post(record, overflow);
+    } else {
+      result = this.#postLarge(endpoint, record, overflow, payload);
+    }
     if (result === PostResult.FULL) endpoint.rejected++;
     else endpoint.accepted++;
     if (result === PostResult.ACCEPTED) this.#loopZero.posted(producer);
@@ -59,13 +76,9 @@ export class MessagePosting {
   }
 
   /** Posts to the mailbox of every live loop of an endpoint. */
-  aside(
-    endpoint: HostedEndpoint,
-    kind: number,
-    overflow: Overflow,
-    { payloadCodec, bytes, length }: Payload,
-    enqueuedAt: number,
-  ): number {
+  aside(endpoint: HostedEndpoint, kind: number, overflow: Overflow, payload: Payload, enqueuedAt: number): number {
+    const { payloadCodec, bytes, length, attachmentBytes } = payload;
+    let body: EncodedBody | null = null;
     let accepted = 0;
     for (const index of endpoint.loops) {
       const loop = this.#loops.get(index);
@@ -74,12 +87,13 @@ export class MessagePosting {
       record.enqueuedAt = enqueuedAt;
       record.endpointGeneration = endpoint.generation;
       let ticket = -1;
-      if (length <= loop.mailbox.inlinePayloadBytesMax) {
+      if (length <= loop.mailbox.inlinePayloadBytesMax && attachmentBytes === 0) {
         record.setPayload(payloadCodec, bytes, length);
       } else {
-        if (!endpoint.budget.admits(length)) continue;
+        if (!endpoint.budget.admits(length + attachmentBytes)) continue;
+        body ??= payload.takeBody();
         // A copy for each replica: it is transferred to its taker as it is.
-        ticket = this.#tickets.open(endpoint.id, bytes.slice(0, length), endpoint.budget);
+        ticket = this.#tickets.open(endpoint.id, copyOf(body), endpoint.budget);
         record.flags = RecordFlag.LARGE;
         record.sender = ticket;
         record.setPayload(payloadCodec, this.#ticketPayload, TICKET_PAYLOAD_BYTES);
@@ -94,19 +108,15 @@ export class MessagePosting {
     return accepted;
   }
 
-  #postLarge(
-    endpoint: HostedEndpoint,
-    record: OutgoingRecord,
-    overflow: Overflow,
-    owned: Uint8Array | null,
-  ): PostResult {
-    if (!endpoint.budget.admits(record.length)) return PostResult.FULL;
+  #postLarge(endpoint: HostedEndpoint, record: OutgoingRecord, overflow: Overflow, payload: Payload): PostResult {
+    if (!endpoint.budget.admits(payload.length + payload.attachmentBytes)) return PostResult.FULL;
+    // What is refused must still have its buffers, so room is looked for before they are moved.
+    if (overflow === Overflow.REFUSE && !endpoint.producer.hasRoom()) return PostResult.FULL;
     // The one copy that captures the caller's bytes; it is transferred to the taker as it is.
-    const body = owned ?? record.bytes.slice(0, record.length);
-    const ticket = this.#tickets.open(endpoint.id, body, endpoint.budget);
+    const ticket = this.#tickets.open(endpoint.id, payload.takeBody(), endpoint.budget);
     record.flags = RecordFlag.LARGE;
     record.sender = ticket;
-    record.setPayload(record.codec, this.#ticketPayload, TICKET_PAYLOAD_BYTES);
+    record.setPayload(payload.payloadCodec, this.#ticketPayload, TICKET_PAYLOAD_BYTES);
     const result = endpoint.producer.post(record, overflow);
     if (result === PostResult.FULL) this.#tickets.end(ticket);
     else if (record.askSlot !== -1) this.#asks.setTicket(record.askSlot, ticket);

@@ -11,7 +11,7 @@ import { OutgoingRecord, RecordFlag, RecordKind } from "../inbox/record.js";
 import { type MessageCodec, PayloadCodec } from "../rpc/codec.js";
 import type { Answers } from "./answers.js";
 import { encodeFailure, type Failure } from "./failure.js";
-import type { Body } from "./loop-protocol.js";
+import { postBody } from "./loop-protocol.js";
 
 export class Outbound implements Answers {
   readonly #producer: InboxProducer;
@@ -72,11 +72,10 @@ export class Outbound implements Answers {
     const codec = this.#codec;
     const record = this.#record.setHeaderOnly(kind, askSlot, askGeneration);
     record.endpointGeneration = entry;
-    if (codec.length > this.#producer.inlinePayloadBytesMax) {
+    if (codec.length > this.#producer.inlinePayloadBytesMax || codec.attachmentBytes > 0) {
       // The body goes first, so that it is there when loop 0 reads the record.
-      const bytes = codec.bytes.slice(0, codec.length);
       const ticket = this.#nextTicket++ | 0;
-      this.#bodyPort.postMessage({ ticket, bytes } satisfies Body, [bytes.buffer as ArrayBuffer]);
+      postBody(this.#bodyPort, { ticket, ...codec.takeBody() });
       record.flags = RecordFlag.LARGE;
       record.codec = codec.payloadCodec;
       record.sender = ticket;

@@ -92,11 +92,12 @@ export class Poster implements RefPoster {
     message: unknown,
     timeoutMs: number,
     signal: AbortSignal | undefined,
+    transfer?: readonly ArrayBuffer[],
   ): Promise<unknown> {
     this.lastSlot = -1;
     const codec = this.#codec;
     try {
-      codec.encode(message);
+      codec.encode(message, transfer, kind === RecordKind.CALL);
     } catch (error) {
       // The caller's mistake: nothing was sent. A getter of the message may have asked as well.
       this.lastSlot = -1;
@@ -132,8 +133,14 @@ export class Poster implements RefPoster {
     record.askGeneration = this.#asks.generation(slot);
     record.deadline = deadline;
     record.enqueuedAt = (nowMs * 1_000) | 0;
-    if (this.#post(endpoint, Overflow.SPILL) === PostResult.FULL) {
-      this.#asks.reject(slot, inboxFull(endpoint), "rejected");
+    try {
+      if (this.#post(endpoint, Overflow.SPILL) === PostResult.FULL) {
+        this.#asks.reject(slot, inboxFull(endpoint), "rejected");
+        return promise;
+      }
+    } catch (error) {
+      // No memory for the copy of a large body.
+      this.#asks.reject(slot, error, "rejected");
       return promise;
     }
     if (signal !== undefined) this.#asks.watch(slot, signal, this.#onAborted);
@@ -150,8 +157,8 @@ export class Poster implements RefPoster {
   }
 
   /** Posts a one-way message. False: full now, nothing was kept. Throws what the caller did wrong. */
-  send(target: RefTarget, kind: number, message: unknown): boolean {
-    this.#codec.encode(message);
+  send(target: RefTarget, kind: number, message: unknown, transfer?: readonly ArrayBuffer[]): boolean {
+    this.#codec.encode(message, transfer, kind === RecordKind.CAST);
     const endpoint = this.#directory.running(target);
     if (endpoint === null) {
       this.#refuseOneWay(target);
@@ -305,17 +312,16 @@ export class Poster implements RefPoster {
   #refuseOneWay(target: RefTarget): void {
     const codec = this.#codec;
     const { payloadCodec, length } = codec;
-    const bytes = codec.bytes.slice(0, length);
-    this.#onDeadLetter(target.name, this.#refusal(target), () => codec.decode(payloadCodec, bytes, length));
+    const { bytes, attachments } = codec.takeBody();
+    const message = (): unknown => codec.decode(payloadCodec, bytes, length, attachments);
+    this.#onDeadLetter(target.name, this.#refusal(target), message);
   }
 
   /** Posts `#record` with the payload that the codec holds. */
   #post(endpoint: HostedEndpoint, overflow: Overflow): PostResult {
-    const { payloadCodec, bytes, length } = this.#codec;
     const record = this.#record;
     record.sender = 0;
-    record.setPayload(payloadCodec, bytes, length);
-    return this.#posting.post(endpoint, record, overflow, null);
+    return this.#posting.post(endpoint, record, overflow, this.#codec);
   }
 
   #posted(endpoint: HostedEndpoint): void {

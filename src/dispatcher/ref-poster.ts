@@ -44,11 +44,12 @@ export interface RefPoster {
     message: unknown,
     timeoutMs: number,
     signal: AbortSignal | undefined,
+    transfer?: readonly ArrayBuffer[],
   ): Promise<unknown>;
   /** The caller gives one ask up, if it is still open. */
   abort(slot: number, generation: number, reason: unknown): void;
   /** Posts a one-way message. False: full now, nothing was kept. Throws what the caller did wrong. */
-  send(target: RefTarget, kind: number, message: unknown): boolean;
+  send(target: RefTarget, kind: number, message: unknown, transfer?: readonly ArrayBuffer[]): boolean;
   /** Posts a one-way message to every replica. Returns how many accepted it. Throws what the caller did wrong. */
   broadcast(target: RefTarget, message: unknown): number;
   /** Resolves when a `send` would find room; rejects when it never will, or when `signal` aborts or time is up. */

@@ -9,7 +9,7 @@ import type { MessageCodec } from "../rpc/codec.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
 import { failureToError } from "./failure.js";
 import type { Forwarder } from "./forwarder.js";
-import type { Body } from "./loop-protocol.js";
+import { type Body, postBody } from "./loop-protocol.js";
 import type { LoopZeroEndpoints } from "./loop-zero-endpoints.js";
 import type { MessageLoops } from "./message-loops.js";
 import type { OutstandingAsks } from "./outstanding-asks.js";
@@ -53,16 +53,16 @@ export class Replies {
     if ((record.flags & RecordFlag.LARGE) === 0) {
       return this.#codec.decode(record.codec, record.scratch, record.payloadBytes);
     }
-    const body = (receiveMessageOnPort(this.#loops.get(loop).bodyPort) as { message: Body } | undefined)?.message;
+    const body = this.#takeBody(loop);
     assert(body !== undefined && body.ticket === record.sender, "a body is on its port before its record is published");
-    return this.#codec.decode(record.codec, body.bytes, body.bytes.length);
+    return this.#codec.decode(record.codec, body.bytes, body.bytes.length, body.attachments, true);
   }
 
   settle(loop: number, record: TakenRecord): void {
     const { askSlot, askGeneration, kind } = record;
     if (!this.#asks.isOpen(askSlot, askGeneration)) {
       // The ask has ended before: the answer is late. Its body must still leave the port.
-      if ((record.flags & RecordFlag.LARGE) !== 0) receiveMessageOnPort(this.#loops.get(loop).bodyPort);
+      if ((record.flags & RecordFlag.LARGE) !== 0) this.#takeBody(loop);
       return;
     }
     if (this.#asks.isForwarded(askSlot)) {
@@ -86,17 +86,23 @@ export class Replies {
   }
 
   sendBody(index: number, ticket: number, entry: number): void {
-    const bytes = this.#tickets.end(ticket);
+    const body = this.#tickets.end(ticket);
     if (index === 0) {
-      this.#zeroEndpoints.deliver(ticket, bytes === null ? null : { ticket, bytes }, entry);
+      this.#zeroEndpoints.deliver(ticket, body === null ? null : { ticket, ...body }, entry);
       return;
     }
     const loop = this.#loops.get(index);
-    if (bytes === null) {
+    if (body === null) {
       this.#poster.postControl(loop, RecordKind.GONE, ticket, 0, entry);
       return;
     }
-    loop.bodyPort.postMessage({ ticket, bytes } satisfies Body, [bytes.buffer as ArrayBuffer]);
+    postBody(loop.bodyPort, { ticket, ...body });
     this.#poster.postControl(loop, RecordKind.BODY, ticket, 0, entry);
+  }
+
+  /** The body of the record that is read now; those of loop 0's own answers do not travel. */
+  #takeBody(loop: number): Body | undefined {
+    if (loop === 0) return this.#zeroEndpoints.takeAnswer();
+    return (receiveMessageOnPort(this.#loops.get(loop).bodyPort) as { message: Body } | undefined)?.message;
   }
 }

@@ -1,14 +1,18 @@
 /**
- * Pull tickets: bodies too large for their Inbox stay with loop 0 until the loop that took the message asks for them.
+ * Pull tickets: bodies too large for their Inbox, or with attachments, stay with loop 0 until the loop that took the
+ * message asks for them.
  *
  * A ticket ends exactly once: pulled (the body went to its taker), gone (its ask ended first), dropped (its taker did
- * not run the message), or freed with its endpoint. Its bytes count against the endpoint's budget until then.
+ * not run the message), or freed with its endpoint, or with the loop that had taken the message and died. Its bytes
+ * count against the endpoint's budget until then.
  */
 import type { SpillBudget } from "../inbox/spill-queue.js";
+import type { EncodedBody } from "../rpc/codec.js";
 
-export interface Ticket {
+interface Ticket {
   readonly endpoint: number;
-  readonly bytes: Uint8Array;
+  readonly body: EncodedBody;
+  readonly heldBytes: number;
   readonly budget: SpillBudget;
 }
 
@@ -23,22 +27,23 @@ export class Tickets {
     return this.#tickets.size;
   }
 
-  /** Keeps `bytes`, which nobody else may hold. */
-  open(endpoint: number, bytes: Uint8Array, budget: SpillBudget): number {
+  /** Keeps `body`, which nobody else may hold. */
+  open(endpoint: number, body: EncodedBody, budget: SpillBudget): number {
     const id = this.#next;
     this.#next = (this.#next + 1) | 0;
-    budget.add(bytes.length);
-    this.#tickets.set(id, { endpoint, bytes, budget });
+    const heldBytes = body.attachments.reduce((sum, { byteLength }) => sum + byteLength, body.bytes.length);
+    budget.add(heldBytes);
+    this.#tickets.set(id, { endpoint, body, heldBytes, budget });
     return id;
   }
 
   /** Ends a ticket and gives its body out; null when it has ended before. */
-  end(id: number): Uint8Array | null {
+  end(id: number): EncodedBody | null {
     const ticket = this.#tickets.get(id);
     if (ticket === undefined) return null;
     this.#tickets.delete(id);
-    ticket.budget.remove(ticket.bytes.length);
-    return ticket.bytes;
+    ticket.budget.remove(ticket.heldBytes);
+    return ticket.body;
   }
 
   endAllOf(endpoint: number): void {

@@ -19,6 +19,7 @@ import {
   ENTRY_COUNT,
   ENTRY_KIND,
   ENTRY_POSITION,
+  ENTRY_SENDER,
   ENTRY_STARTED_AT,
   ENTRY_STATE,
   ENTRY_STATE_BITS,
@@ -30,7 +31,7 @@ import {
   TABLE_COUNT,
   TABLE_ENTRIES,
 } from "./layout.js";
-import type { TakenRecord } from "./record.js";
+import { metaFlags, metaKind, packMeta, RecordFlag, type TakenRecord } from "./record.js";
 
 /** The loop's own side. */
 export class InFlightTable {
@@ -71,7 +72,8 @@ export class InFlightTable {
     words[index + ENTRY_ASK_GENERATION] = record.askGeneration;
     words[index + ENTRY_STARTED_AT] = startedAt;
     words[index + ENTRY_COUNT] = 0;
-    words[index + ENTRY_KIND] = record.kind;
+    words[index + ENTRY_KIND] = packMeta(record.kind, 0, record.flags);
+    words[index + ENTRY_SENDER] = record.sender;
     store(words, index + ENTRY_STATE, (endpoint << ENTRY_STATE_BITS) | EntryState.TAKING);
   }
 
@@ -117,6 +119,8 @@ export interface InFlightEntry {
   /** Of a one-way message: the value of its endpoint's counter once it is counted as handled, or 0 before that. */
   readonly count: number;
   readonly kind: number;
+  /** Of a message whose body travels by ticket: that ticket; else null. */
+  readonly ticket: number | null;
 }
 
 /** Loop 0's look at a table: all entries that are not free. */
@@ -128,6 +132,7 @@ export function readInFlightEntries(words: Int32Array, base: number): InFlightEn
     const word = load(words, at + ENTRY_STATE);
     const state = word & ENTRY_STATE_MASK;
     if (state === EntryState.FREE) continue;
+    const meta = words[at + ENTRY_KIND] as number;
     entries.push({
       index,
       state,
@@ -137,7 +142,8 @@ export function readInFlightEntries(words: Int32Array, base: number): InFlightEn
       askGeneration: words[at + ENTRY_ASK_GENERATION] as number,
       startedAt: words[at + ENTRY_STARTED_AT] as number,
       count: words[at + ENTRY_COUNT] as number,
-      kind: words[at + ENTRY_KIND] as number,
+      kind: metaKind(meta),
+      ticket: (metaFlags(meta) & RecordFlag.LARGE) === 0 ? null : (words[at + ENTRY_SENDER] as number),
     });
   }
   return entries;

@@ -84,8 +84,8 @@ export const TABLE_ENTRIES = LINE_WORDS;
  * |    3 | ASK_GENERATION | as in the record                                                 |
  * |    4 | STARTED_AT     | env clock, ms, int32                                             |
  * |    5 | COUNT          | 0, or the value of the one-way counter once it counts this one   |
- * |    6 | KIND           | kind of the record                                               |
- * |    7 | –              | reserved, 0                                                      |
+ * |    6 | KIND           | kind (bits 0–7) and flags (16–31) of the record                  |
+ * |    7 | SENDER         | as in the record: the ticket, if flag LARGE is set               |
  */
 export const ENTRY_STATE = 0;
 export const ENTRY_POSITION = 1;
@@ -94,6 +94,7 @@ export const ENTRY_ASK_GENERATION = 3;
 export const ENTRY_STARTED_AT = 4;
 export const ENTRY_COUNT = 5;
 export const ENTRY_KIND = 6;
+export const ENTRY_SENDER = 7;
 export const ENTRY_WORDS = 8;
 export const ENTRY_STATE_BITS = 2;
 export const ENTRY_STATE_MASK = 3;

@@ -112,6 +112,10 @@ export function packMeta(kind: number, codec: number, flags: number): number {
   return kind | (codec << CODEC_SHIFT) | (flags << FLAGS_SHIFT);
 }
 
+export function metaKind(meta: number): number {
+  return meta & KIND_MASK;
+}
+
 export function metaFlags(meta: number): number {
   return meta >>> FLAGS_SHIFT;
 }

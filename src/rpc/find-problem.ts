@@ -14,9 +14,16 @@ export interface Problem {
 /**
  * @param depthMax Containers inside containers that travel.
  * @param refsTravel References can be packed.
+ * @param call The root is a service call, [method, ...inputs]: paths begin with `input 0`, as the caller knows it.
  */
-export function findProblem(root: unknown, depthMax: number, refsTravel: boolean): Problem | null {
-  return new Walk(depthMax, refsTravel).visit(root, "message", 0);
+export function findProblem(root: unknown, depthMax: number, refsTravel: boolean, call = false): Problem | null {
+  const walk = new Walk(depthMax, refsTravel);
+  if (!call || !Array.isArray(root)) return walk.visit(root, "message", 0);
+  for (let index = 1; index < root.length; index++) {
+    const found = walk.visit(root[index], `input ${index - 1}`, 1);
+    if (found !== null) return found;
+  }
+  return null;
 }
 
 const PATH_LENGTH_MAX = 200;

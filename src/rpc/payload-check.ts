@@ -11,11 +11,11 @@
  * -----|------------------------------------|-------------------------------------------------------------------
  * 0x00 | fixext 1, data 0                   | undefined
  * 0x42 | fixext 16 or ext of 9 bytes up     | bigint outside of 64 bits: two's complement, big-endian
- * 0x6d | fixext 1, data 0, then a map       | Map; a map without the tag is a plain object, its keys are strings
+ * 0x53 | ext of an even length              | a string that is not well-formed: its UTF-16 code units, little-endian
  * 0x76 | fixext 1, data 0, then an array    | [kind, …]: see value-kinds.ts
  */
 
-export const Extension = { UNDEFINED: 0x00, BIGINT: 0x42, MAP: 0x6d, VALUE: 0x76 } as const;
+export const Extension = { UNDEFINED: 0x00, BIGINT: 0x42, UTF16: 0x53, VALUE: 0x76 } as const;
 
 export const PayloadFault = { NONE: 0, TOO_DEEP: 1, TRUNCATED: 2, TRAILING: 3, UNKNOWN: 4, BAD_KEY: 5 } as const;
 export type PayloadFault = (typeof PayloadFault)[keyof typeof PayloadFault];
@@ -36,7 +36,7 @@ for (const [bytes, tokens] of [
   for (const token of tokens) SKIP[token] = bytes;
 }
 
-/** Enclosing containers: children to come in an array or Map, or the complement of pairs to come in an object. */
+/** Enclosing containers: children to come in an array, or the complement of pairs to come in an object. */
 const enclosing = new Int32Array(256);
 
 /**
@@ -74,18 +74,16 @@ export function checkPayload(bytes: Uint8Array, length: number, depthMax: number
     }
     if (position > length) return PayloadFault.TRUNCATED;
 
-    let tagged = false;
     if (token === 0xd4) {
       const type = bytes[position];
       if (position + 2 > length) return PayloadFault.TRUNCATED;
       if (bytes[position + 1] !== 0) return PayloadFault.UNKNOWN;
       position += 2;
       if (type === Extension.UNDEFINED) continue;
-      if (type !== Extension.MAP && type !== Extension.VALUE) return PayloadFault.UNKNOWN;
+      if (type !== Extension.VALUE) return PayloadFault.UNKNOWN;
       if (position >= length) return PayloadFault.TRUNCATED;
       token = bytes[position++] as number;
-      if (isMap(token) !== (type === Extension.MAP)) return PayloadFault.UNKNOWN;
-      tagged = true;
+      if (!isArray(token)) return PayloadFault.UNKNOWN;
     }
 
     let children: number;
@@ -98,7 +96,7 @@ export function checkPayload(bytes: Uint8Array, length: number, depthMax: number
       children = readUint(bytes, position, 4);
       position += 4;
     } else {
-      position = tagged ? -1 : skipLeaf(bytes, position, token, length);
+      position = skipLeaf(bytes, position, token, length);
       if (position < 0) return PayloadFault.UNKNOWN;
       continue;
     }
@@ -107,8 +105,8 @@ export function checkPayload(bytes: Uint8Array, length: number, depthMax: number
     if (position + (map ? children * 2 : children) > length) return PayloadFault.TRUNCATED;
     if (depth === depthMax) return PayloadFault.TOO_DEEP;
     enclosing[depth++] = inObject ? ~remaining : remaining;
-    inObject = map && !tagged;
-    remaining = map && tagged ? children * 2 : children;
+    inObject = map;
+    remaining = children;
   }
   if (position === length) return PayloadFault.NONE;
   return position > length ? PayloadFault.TRUNCATED : PayloadFault.TRAILING;
@@ -134,6 +132,10 @@ function isMap(token: number): boolean {
   return (token >= 0x80 && token < 0x90) || token === 0xde || token === 0xdf;
 }
 
+function isArray(token: number): boolean {
+  return (token >= 0x90 && token < 0xa0) || token === 0xdc || token === 0xdd;
+}
+
 /** Behind a string, bytes or a big integer whose token is at `position - 1`; −1 for any other token. */
 function skipLeaf(bytes: Uint8Array, position: number, token: number, length: number): number {
   if (token >= 0xd9 && token <= 0xdb) return skipSized(bytes, position, 1 << (token - 0xd9));
@@ -142,7 +144,9 @@ function skipLeaf(bytes: Uint8Array, position: number, token: number, length: nu
   if (token < 0xc7 || token > 0xc9) return -1;
   const width = 1 << (token - 0xc7);
   if (position + width >= length) return length + 1;
-  if (bytes[position + width] !== Extension.BIGINT || readUint(bytes, position, width) < 9) return -1;
+  const type = bytes[position + width];
+  const size = readUint(bytes, position, width);
+  if (type === Extension.BIGINT ? size < 9 : type !== Extension.UTF16 || size % 2 !== 0) return -1;
   return skipSized(bytes, position, width) + 1;
 }
 

@@ -17,9 +17,25 @@ import { isReference } from "./ref-handle.js";
  * 3     | Error: name, message, stack or nil, has a cause, cause or nil, then field names and values in turn
  * 4, 5  | ArrayBuffer, DataView: bytes
  * 6     | RpcEndpointRef: env, name, host or nil, port, then the hints id, generation, replicas
+ * 7     | Map: keys and values in turn
+ * 8     | plain object with a key that cannot stand in a MessagePack map: keys and values in turn
+ * 9     | bytes beside the payload: kind of view (0: Uint8Array), index of the attachment, offset, length in bytes
  * 16–26 | typed arrays in the order of TYPED_ARRAY_NAMES: their bytes in the order of the machine (little-endian)
  */
-export const ValueKind = { SET: 1, DATE: 2, ERROR: 3, ARRAY_BUFFER: 4, DATA_VIEW: 5, REF: 6, TYPED_ARRAY: 16 } as const;
+export const ValueKind = {
+  /** Never written by itself: a Uint8Array is MessagePack's own. Names one in an ATTACHED. */
+  BYTES: 0,
+  SET: 1,
+  DATE: 2,
+  ERROR: 3,
+  ARRAY_BUFFER: 4,
+  DATA_VIEW: 5,
+  REF: 6,
+  MAP: 7,
+  ENTRIES: 8,
+  ATTACHED: 9,
+  TYPED_ARRAY: 16,
+} as const;
 
 /** The kind of a typed array is ValueKind.TYPED_ARRAY plus its index here. */
 export const TYPED_ARRAY_NAMES = [
@@ -64,6 +80,8 @@ const shapes = new WeakMap<object, Shape>();
 export function shapeOf(value: object): Shape {
   const prototype: object | null = Object.getPrototypeOf(value);
   if (prototype === null || prototype === Object.prototype) return Shape.FIELDS;
+  // Not by prototype: what inherits from Array.prototype need not be an array.
+  if (Array.isArray(value)) return Shape.ARRAY;
   let shape = shapes.get(prototype);
   if (shape === undefined) {
     shape = classify(value);
@@ -78,7 +96,6 @@ function classify(value: object): Shape {
     if (types.isDataView(value)) return Shape.DATA_VIEW;
     return typedArrayKind(value) === 0 ? Shape.REFUSED : Shape.TYPED_ARRAY;
   }
-  if (Array.isArray(value)) return Shape.ARRAY;
   // instanceof beside the inner test: what only pretends must not decide for the real ones that share its prototype.
   if (types.isMap(value) || value instanceof Map) return Shape.MAP;
   if (types.isSet(value) || value instanceof Set) return Shape.SET;

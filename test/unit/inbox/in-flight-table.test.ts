@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { InFlightTable, isVoidEntry, readInFlightEntries } from "../../../dist/src/inbox/in-flight-table.js";
 import { ENTRY_WORDS, EntryState, RING_HEAD, RING_LOCK } from "../../../dist/src/inbox/layout.js";
-import { RecordKind, TakenRecord } from "../../../dist/src/inbox/record.js";
+import { RecordFlag, RecordKind, TakenRecord } from "../../../dist/src/inbox/record.js";
 
 const BASE = 64;
 const CAPACITY = 100;
@@ -36,10 +36,11 @@ test("an entry is seen from TAKING until it is freed, with all it says", () => {
     startedAt: 1_234,
     count: 0,
     kind: RecordKind.ASK,
+    ticket: null,
   };
-  expect(read()).toEqual([{ ...said, state: EntryState.TAKING }]);
+  expect(read()).toMatchObject([{ ...said, state: EntryState.TAKING }]);
   table.publishTaken(entry, 16_383);
-  expect(read()).toEqual([{ ...said, state: EntryState.TAKEN }]);
+  expect(read()).toMatchObject([{ ...said, state: EntryState.TAKEN }]);
   table.free(entry);
   expect(read()).toEqual([]);
 });
@@ -55,6 +56,20 @@ test("an entry says what its one-way message was counted as, until it holds anot
   expect(table.claim()).toBe(entry);
   table.publishTaking(entry, 1, taken(4, -1), 0);
   expect(read()[0]?.count).toBe(0);
+});
+
+test("an entry names the ticket of a body that its loop has still to ask for, ticket 0 included", () => {
+  const { table, read } = makeTable();
+  for (const sender of [0, 77]) {
+    const record = taken(0, -1);
+    record.kind = RecordKind.SEND;
+    record.flags = RecordFlag.LARGE;
+    record.sender = sender;
+    const entry = table.claim();
+    table.publishTaking(entry, 1, record, 0);
+    expect(read()).toMatchObject([{ kind: RecordKind.SEND, ticket: sender }]);
+    table.free(entry);
+  }
 });
 
 test("entries are used again last in, first out, so that few asks keep to few entries", () => {

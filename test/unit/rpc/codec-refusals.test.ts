@@ -36,6 +36,8 @@ describe("what cannot travel is refused by path", () => {
   const cases: [name: string, value: unknown, path: string, what: string][] = [
     ["a function", { items: [1, 2, 3, { callback() {} }] }, "message.items[3].callback", "a function"],
     ["a function as the message", () => 1, "message", "a function"],
+    ["a constructor that is Array", { a: { constructor: Array } }, "message.a.constructor", "a function"],
+    ["a constructor that is Map", { a: { constructor: Map } }, "message.a.constructor", "a function"],
     ["a class", { type: class A {} }, "message.type", "a function"],
     ["a symbol", { "odd key": Symbol("s") }, 'message["odd key"]', "a symbol"],
     ["a cycle", cycle, "message.items[1].back", "a cycle"],
@@ -62,6 +64,11 @@ describe("what cannot travel is refused by path", () => {
     expect(error.message).toContain(what);
     // The codec is as good as before.
     expect(roundTrip({ next: [1] })).toStrictEqual({ next: [1] });
+  });
+
+  test("an input of a service call is named as its caller knows it", () => {
+    expect(errorOf(() => sender.encode(["sum", 1, { each() {} }], undefined, true)).message).toMatch(/^input 1\.each /);
+    expect(errorOf(() => sender.encode(["sum", Symbol("s")], undefined, true)).message).toMatch(/^input 0 cannot/);
   });
 
   test("64 levels travel", () => {

@@ -18,7 +18,8 @@ function carry(codec: MessageCodec): Uint8Array {
 
 function roundTrip(value: unknown): unknown {
   sender.encode(value);
-  return receiver.decode(sender.payloadCodec, carry(sender), sender.length);
+  const bytes = carry(sender);
+  return receiver.decode(sender.payloadCodec, bytes, sender.length, sender.takeAttachments());
 }
 
 describe("values arrive as themselves", () => {
@@ -56,9 +57,22 @@ describe("values arrive as themselves", () => {
     expect(roundTrip(value)).toStrictEqual(value);
   });
 
-  test("an invalid date stays invalid, minus zero becomes zero", () => {
+  test("an invalid date stays invalid, minus zero becomes zero at any depth", () => {
     expect((roundTrip({ at: new Date(Number.NaN) }) as { at: Date }).at.getTime()).toBeNaN();
     expect(Object.is(roundTrip(-0), 0)).toBe(true);
+    expect(Object.is((roundTrip({ n: [-0] }) as { n: number[] }).n[0], 0)).toBe(true);
+  });
+
+  test.each<[string, string]>([
+    ["a high half alone", "\ud83d"],
+    ["a low half alone", "a\udc00b"],
+    ["halves in the wrong order", "\udc00\ud800"],
+    ["a high half at the end of a long text", `${"ä".repeat(5_000)}\ud800`],
+    ["200,000 halves", "\ud800".repeat(200_000)],
+  ])("a string with %s of a surrogate pair keeps every code unit", (_name, text) => {
+    expect(roundTrip(text)).toBe(text);
+    const message = { text, after: ["é", { [text]: 1, b: 2 }, new Map([[text, text]])] };
+    expect(roundTrip(message)).toStrictEqual(message);
   });
 
   test("holes of an array become undefined", () => {
@@ -206,10 +220,24 @@ describe("instances of classes", () => {
     expect(roundTrip(value)).toStrictEqual({ own: 2 });
   });
 
-  test("a key __proto__ changes no prototype, of no object", () => {
-    const arrived = roundTrip(JSON.parse('{"a": {"__proto__": {"polluted": true}}}')) as { a: object };
+  test("a key __proto__ arrives as an own key, and changes no prototype of no object", () => {
+    const sent = JSON.parse('{"a": {"before": [1], "__proto__": {"polluted": true}, "after": {"__proto__": 1}}}');
+    const arrived = roundTrip(sent) as { a: object };
     expect(Object.getPrototypeOf(arrived.a)).toBe(Object.prototype);
+    expect(Object.entries(arrived.a).slice(0, 2)).toStrictEqual([
+      ["before", [1]],
+      ["__proto__", { polluted: true }],
+    ]);
+    expect(JSON.stringify(arrived)).toBe(JSON.stringify(sent));
     expect("polluted" in arrived.a).toBe(false);
     expect("polluted" in {}).toBe(false);
+    const error = roundTrip(Object.defineProperty(new Error("e"), "__proto__", { value: [1], enumerable: true }));
+    expect(error).toBeInstanceOf(Error);
+    expect(Object.entries(error as Error)).toStrictEqual([["__proto__", [1]]]);
+  });
+
+  test("what only looks like an array or a class instance is its own fields", () => {
+    expect(roundTrip({ constructor: "Array", length: 2 })).toStrictEqual({ constructor: "Array", length: 2 });
+    expect(roundTrip(Object.assign(Object.create(Array.prototype), { 0: "a" }))).toStrictEqual({ 0: "a" });
   });
 });

@@ -1,0 +1,45 @@
+/** Messages that a loop has taken and whose bodies are on their way. Step 5 of the data flow, for large bodies. */
+import { assert } from "../common/assert.js";
+import type { TakenRecord } from "../inbox/record.js";
+import type { TakeBody } from "./answers.js";
+import type { AttachedEndpoint } from "./attached-endpoint.js";
+import type { Body } from "./loop-protocol.js";
+
+/** What must be kept of the record, whose memory is used again. */
+export interface Pull {
+  readonly endpoint: AttachedEndpoint;
+  readonly entry: number;
+  readonly kind: number;
+  readonly codec: number;
+  readonly askSlot: number;
+  readonly askGeneration: number;
+  readonly deadline: number;
+  readonly position: number;
+  /** It does not count against its endpoint's concurrency. */
+  readonly aside: boolean;
+}
+
+export class Pulls {
+  readonly #takeBody: TakeBody;
+  readonly #pulls = new Map<number, Pull>();
+
+  constructor(takeBody: TakeBody) {
+    this.#takeBody = takeBody;
+  }
+
+  begin(endpoint: AttachedEndpoint, record: TakenRecord, aside: boolean): void {
+    const { entry, kind, codec, askSlot, askGeneration, deadline, position } = record;
+    this.#pulls.set(entry, { endpoint, entry, kind, codec, askSlot, askGeneration, deadline, position, aside });
+  }
+
+  /** The body has come, or there is none because its ask has ended (`gone`): then it is null. */
+  end(ticket: number, entry: number, gone: boolean): { readonly pull: Pull; readonly body: Body | null } {
+    const pull = this.#pulls.get(entry);
+    assert(pull !== undefined, "a body was sent for a message that waits for none");
+    this.#pulls.delete(entry);
+    if (gone) return { pull, body: null };
+    const body = this.#takeBody(ticket);
+    assert(body !== undefined && body.ticket === ticket, "bodies arrive in the order of their records");
+    return { pull, body };
+  }
+}
