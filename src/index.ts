@@ -20,8 +20,12 @@ export const RpcEnv = {
     return new LocalRpcEnv(options);
   },
 };
+// Settings
+export type { RpcConfKey } from "./common/conf-keys.js";
 export type { RpcErrorCode, RpcRemoteError } from "./common/errors.js";
 export { isRpcError, RpcError } from "./common/errors.js";
+export type { RpcConfValue, RpcConfValues, RpcTimeout } from "./common/rpc-conf.js";
+export { RpcConf } from "./common/rpc-conf.js";
 // Addresses and errors
 export { RpcAddress } from "./rpc/rpc-address.js";
 export type { RpcCallContext, RpcContext, RpcSendContext } from "./rpc/rpc-context.js";
@@ -46,7 +50,6 @@ export type {
 export { isRpcEndpointRef } from "./rpc/rpc-endpoint-ref.js";
 export type {
   RpcAskCounts,
-  RpcConfValues,
   RpcDeadLetter,
   RpcEndpointStats,
   RpcEndpointStuck,

@@ -1,9 +1,8 @@
 /**
- * The conf keys: one table, from which values are checked and which docs/conf.md must repeat. Keys are Spark's without
- * `spark.` and the word `netty`; where Spark has the key, its name is an alias.
+ * The conf keys: the table from which values are checked and which docs/conf.md must repeat, together with that of
+ * conf-io-keys.ts. Keys are Spark's without `spark.` and the word `netty`; where Spark has the key, its name is an alias.
  *
- * `<module>` in a key stands for one of CONF_MODULES; `<role>` in an alias for Spark's role of the process: `driver` or
- * `executor`, by `spark.executor.id`.
+ * `<role>` in an alias stands for Spark's role of the process: `driver` or `executor`, by `spark.executor.id`.
  */
 import type { SizeUnit, TimeUnit } from "./conf-values.js";
 import {
@@ -60,20 +59,13 @@ export type ConfKeySpec = ConfKeyBase &
     | { readonly kind: "text"; readonly default: string }
   );
 
-/** Spark's names for who transfers something: each has its own io keys. */
-export const CONF_MODULES = ["rpc", "shuffle", "files", "network"] as const;
-
 const KIB = 1024;
 const COUNT_MAX = 2 ** 31 - 1;
 /** The least that a timeout can be told in: Spark's smallest unit. */
 const TIME_MIN = 0.001;
 const RING = { kind: "size", bareUnit: "b", min: INBOX_BYTES_MIN, max: INBOX_BYTES_MAX, powerOfTwo: true } as const;
 const TIMEOUT = { kind: "time", bareUnit: "s", min: TIME_MIN, max: TIMEOUT_MS_MAX } as const;
-/** As Spark: 0 and less switch the limit off. */
-const IO_TIMEOUT = { kind: "time", bareUnit: "s", min: -TIMEOUT_MS_MAX, max: TIMEOUT_MS_MAX } as const;
 const COUNT = { kind: "count", min: 0, max: COUNT_MAX } as const;
-/** As Spark: -1 leaves it to the system. */
-const OR_SYSTEM = { kind: "count", default: -1, min: -1, max: COUNT_MAX } as const;
 
 export const CONF_KEYS = [
   {
@@ -172,8 +164,8 @@ export const CONF_KEYS = [
     default: ASK_TIMEOUT_MS_DEFAULT,
     aliases: ["spark.rpc.lookupTimeout"],
     fallback: "network.timeout",
-    effect: "network",
-    meaning: "`setupEndpointRef` without `timeoutMs`. Within one environment nothing is waited for.",
+    effect: "now",
+    meaning: "`setupEndpointRef` without `timeoutMs`, where it has to ask another thread.",
   },
   {
     key: "network.timeout",
@@ -230,137 +222,6 @@ export const CONF_KEYS = [
     meaning: "Between two looks at whether peers are alive.",
   },
   {
-    key: "<module>.io.connectionTimeout",
-    ...IO_TIMEOUT,
-    default: ASK_TIMEOUT_MS_DEFAULT,
-    aliases: ["spark.<module>.io.connectionTimeout"],
-    fallback: "network.timeout",
-    effect: "network",
-    meaning: "Silence of a connection with requests open before it is given up; 0 or less: never.",
-  },
-  {
-    key: "<module>.io.connectionCreationTimeout",
-    ...IO_TIMEOUT,
-    default: ASK_TIMEOUT_MS_DEFAULT,
-    aliases: ["spark.<module>.io.connectionCreationTimeout"],
-    fallback: "<module>.io.connectionTimeout",
-    effect: "network",
-    meaning: "Making a connection; 0 or less: no limit.",
-  },
-  {
-    key: "<module>.io.numConnectionsPerPeer",
-    ...COUNT,
-    min: 1,
-    default: 1,
-    aliases: ["spark.<module>.io.numConnectionsPerPeer"],
-    effect: "network",
-    meaning: "Pooled connections to one peer. Of `rpc` always 1, for the order of messages.",
-  },
-  {
-    key: "<module>.io.backLog",
-    ...OR_SYSTEM,
-    aliases: ["spark.<module>.io.backLog"],
-    effect: "network",
-    meaning: "Connections that wait to be accepted.",
-  },
-  {
-    key: "<module>.io.maxRetries",
-    ...COUNT,
-    default: 3,
-    aliases: ["spark.<module>.io.maxRetries"],
-    effect: "network",
-    meaning: "Retries of a fetch after an I/O error.",
-  },
-  {
-    key: "<module>.io.retryWait",
-    kind: "time",
-    bareUnit: "s",
-    default: 5_000,
-    min: 0,
-    max: TIMEOUT_MS_MAX,
-    aliases: ["spark.<module>.io.retryWait"],
-    effect: "network",
-    meaning: "The wait before each of them.",
-  },
-  {
-    key: "<module>.io.enableTcpKeepAlive",
-    kind: "flag",
-    default: false,
-    aliases: ["spark.<module>.io.enableTcpKeepAlive"],
-    effect: "network",
-    meaning: "SO_KEEPALIVE of accepted connections.",
-  },
-  {
-    key: "<module>.io.mode",
-    kind: "text",
-    default: "NIO",
-    aliases: ["spark.<module>.io.mode"],
-    effect: "none",
-    meaning: "libuv chooses: epoll, kqueue or IOCP.",
-  },
-  {
-    key: "<module>.io.preferDirectBufs",
-    kind: "flag",
-    default: true,
-    aliases: ["spark.<module>.io.preferDirectBufs"],
-    effect: "none",
-    meaning: "Buffers of Node.js lie outside the JavaScript heap anyway.",
-  },
-  {
-    key: "<module>.io.threads",
-    ...COUNT,
-    default: 0,
-    aliases: ["spark.<module>.io.threads"],
-    effect: "none",
-    meaning: "All I/O is on the main thread.",
-  },
-  {
-    key: "<module>.io.serverThreads",
-    ...COUNT,
-    default: 0,
-    aliases: ["spark.<module>.io.serverThreads"],
-    effect: "none",
-    meaning: "The same.",
-  },
-  {
-    key: "<module>.io.clientThreads",
-    ...COUNT,
-    default: 0,
-    aliases: ["spark.<module>.io.clientThreads"],
-    effect: "none",
-    meaning: "The same.",
-  },
-  {
-    key: "<module>.io.receiveBuffer",
-    ...OR_SYSTEM,
-    aliases: ["spark.<module>.io.receiveBuffer"],
-    effect: "none",
-    meaning: "Node.js cannot set it; the system tunes it.",
-  },
-  {
-    key: "<module>.io.sendBuffer",
-    ...OR_SYSTEM,
-    aliases: ["spark.<module>.io.sendBuffer"],
-    effect: "none",
-    meaning: "The same.",
-  },
-  {
-    key: "<module>.io.lazyFD",
-    kind: "flag",
-    default: true,
-    aliases: ["spark.<module>.io.lazyFD"],
-    effect: "none",
-    meaning: "Files are opened when they are sent.",
-  },
-  {
-    key: "<module>.io.enableVerboseMetrics",
-    kind: "flag",
-    default: false,
-    aliases: ["spark.<module>.io.enableVerboseMetrics"],
-    effect: "none",
-    meaning: "They are Netty's.",
-  },
-  {
     key: "network.sharedByteBufAllocators.enabled",
     kind: "flag",
     default: true,
@@ -393,62 +254,9 @@ export const CONF_KEYS = [
     max: TIMEOUT_MS_MAX,
     aliases: ["spark.rpc.retry.wait"],
     effect: "none",
-    meaning: "The same.",
+    meaning: "Nothing is retried unasked, in Spark neither.",
   },
 ] as const satisfies readonly ConfKeySpec[];
 
-type OwnKey = Exclude<(typeof CONF_KEYS)[number]["key"], `<module>${string}`>;
-
-/** A key of the table, an io key of a module, or any key of Spark's. */
-export type RpcConfKey = OwnKey | `${string}.io.${string}` | `spark.${string}`;
-
-/**
- * Spark's keys that ask for protection this package does not give that way. They are refused by name, except those in
- * `offSwitches` with the value false, which asks for nothing.
- */
-export const SECURITY_KEYS = {
-  prefixes: ["spark.authenticate", "spark.network.crypto.", "spark.network.sasl.", "spark.network.auth.", "spark.ssl."],
-  offSwitches:
-    /^spark\.(?:authenticate(?:\.enableSaslEncryption)?|network\.crypto\.(?:enabled|saslFallback)|network\.sasl\.serverAlwaysEncrypt|ssl\.(?:[a-zA-Z]+\.)?enabled)$/,
-} as const;
-
-/** A name of the table with `<module>` and `<role>` filled in. */
-export interface ConfKeyMatch {
-  readonly spec: ConfKeySpec;
-  readonly module: string;
-}
-
-const SPECS: readonly ConfKeySpec[] = CONF_KEYS;
-const exact = new Map<string, ConfKeyMatch>();
-const own = new Map<string, ConfKeyMatch>();
-for (const spec of SPECS) {
-  const modules = spec.key.startsWith("<module>") ? CONF_MODULES : [""];
-  for (const module of modules) {
-    const match = { spec, module };
-    own.set(fill(spec.key, module), match);
-    exact.set(fill(spec.key, module), match);
-    for (const alias of spec.aliases) {
-      for (const role of ["driver", "executor"]) exact.set(fill(alias, module, role), match);
-    }
-  }
-}
-
-/** What a key or an alias means; undefined for unknown ones. */
-export function findConfKey(name: string): ConfKeyMatch | undefined {
-  return exact.get(name);
-}
-
-/** Every name that `findConfKey` knows. */
-export function confNames(): IterableIterator<string> {
-  return exact.keys();
-}
-
-/** The keys of our own that take effect now or with the network: what an error text offers. */
-export function ownConfKeys(): string[] {
-  return [...own].filter(([, { spec }]) => spec.effect !== "none").map(([key]) => key);
-}
-
-/** A name of the table for one module and, for an alias, one role. */
-export function fill(name: string, module: string, role = ""): string {
-  return name.replace("<module>", module).replace("<role>", role);
-}
+/** A key of the tables, an io key of a module, or any key of Spark's. */
+export type RpcConfKey = (typeof CONF_KEYS)[number]["key"] | `${string}.io.${string}` | `spark.${string}`;

@@ -4,16 +4,8 @@
  * fallback in the same way, then its default.
  */
 import { readFile } from "node:fs/promises";
-import {
-  type ConfKeyMatch,
-  type ConfKeySpec,
-  confNames,
-  fill,
-  findConfKey,
-  ownConfKeys,
-  type RpcConfKey,
-  SECURITY_KEYS,
-} from "./conf-keys.js";
+import type { ConfKeySpec, RpcConfKey } from "./conf-keys.js";
+import { type ConfKeyMatch, confNames, fill, findConfKey, offeredConfKeys, SECURITY_KEYS } from "./conf-names.js";
 import { formatSizeBytes, formatTimeMs, parseFlag, parseInteger, parseSizeBytes, parseTimeMs } from "./conf-values.js";
 import { RpcError } from "./errors.js";
 
@@ -63,7 +55,7 @@ export class RpcConf {
       if (value === undefined || !variable.startsWith(prefix)) continue;
       const key = keys.get(bare(variable.slice(prefix.length)));
       if (key === undefined) {
-        throw invalid(`the environment variable ${variable} is no key; keys: ${ownConfKeys().join(", ")}`);
+        throw invalid(`the environment variable ${variable} is no key; keys: ${offeredConfKeys()}`);
       }
       if (conf.#values.has(key)) throw invalid(`the environment variable ${variable} sets ${key} a second time`);
       named(`the environment variable ${variable}`, () => conf.set(key as RpcConfKey, value));
@@ -96,6 +88,11 @@ export class RpcConf {
    * Spark's that asks for protection which this package does not give that way.
    */
   set(key: RpcConfKey, value: RpcConfValue): this {
+    if (!["string", "number", "boolean"].includes(typeof value)) {
+      throw invalid(
+        `a conf value is a string, a number or a boolean: ${String(key)} is ${value === null ? "null" : typeof value}`,
+      );
+    }
     const text = String(value).trim();
     const known = findConfKey(key);
     if (known !== undefined) read(known.spec, key, text);
@@ -247,9 +244,9 @@ function matchOf(key: string): ConfKeyMatch | null {
 }
 
 function entriesOf(values: RpcConfValues): Iterable<[string, RpcConfValue]> {
+  if (typeof values !== "object" || values === null) throw invalid(`conf is an object of keys: conf=${String(values)}`);
   const entries = (values as { readonly [ENTRIES]?: () => Iterable<[string, string]> })[ENTRIES];
   if (typeof entries === "function") return entries.call(values);
-  if (typeof values !== "object" || values === null) throw invalid(`conf is an object of keys: conf=${String(values)}`);
   return Object.entries(values).filter((entry): entry is [string, RpcConfValue] => entry[1] !== undefined);
 }
 
@@ -300,13 +297,13 @@ function readForeign(kind: "time" | "size" | "count", name: string, text: string
 function refuseSecurity(key: string, text: string): void {
   const { prefixes, offSwitches } = SECURITY_KEYS;
   if (!prefixes.some((prefix) => key === prefix || key.startsWith(prefix.replace(/\.?$/, ".")))) return;
-  if (offSwitches.test(key) && text.toLowerCase() === "false") return;
+  if (offSwitches.includes(key) && text.toLowerCase() === "false") return;
   // The value may be a secret.
   throw invalid(`${key} asks for protection that is not given by this key here; take it out of the conf`);
 }
 
 function unknownKey(key: unknown): RpcError {
-  return invalid(`conf has no key ${String(key)}; it has: ${ownConfKeys().join(", ")}`);
+  return invalid(`conf has no key ${String(key)}; it has: ${offeredConfKeys()}`);
 }
 
 /** Letters and digits, in lower case. */

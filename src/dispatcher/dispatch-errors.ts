@@ -1,14 +1,36 @@
 /** Errors that the Dispatcher makes itself. Their texts name the value, the limit and what to do. */
 import { RpcError } from "../common/errors.js";
-import { SPILL_BYTES_PER_ENDPOINT_MAX, SPILL_MESSAGES_PER_ENDPOINT_MAX } from "../common/limits.js";
+import type { RpcTimeout } from "../common/rpc-conf.js";
 import type { HostedEndpoint } from "./hosted-endpoint.js";
 
 /** @param hint what the caller should know besides; may be empty. */
-export function timedOut(endpoint: string, timeoutMs: number, maybeExecuted: boolean, hint = ""): RpcError {
-  return new RpcError("ERR_RPC_TIMEOUT", `no reply of "${endpoint}" within ${timeoutMs} ms${hint}`, {
-    endpoint,
-    maybeExecuted,
-  });
+export function timedOut(endpoint: string, timeout: RpcTimeout, maybeExecuted: boolean, hint = ""): RpcError {
+  const text = `no reply of "${endpoint}" within ${timeout.ms} ms${hint}. ${controlledBy(timeout)}`;
+  return new RpcError("ERR_RPC_TIMEOUT", text, { endpoint, maybeExecuted });
+}
+
+export function noRoomInTime(endpoint: string, timeout: RpcTimeout): RpcError {
+  const text = `the Inbox of "${endpoint}" had no room within ${timeout.ms} ms. ${controlledBy(timeout)}`;
+  return new RpcError("ERR_RPC_TIMEOUT", text, { endpoint, maybeExecuted: false });
+}
+
+export function notFoundInTime(endpoint: string, timeout: RpcTimeout): RpcError {
+  const text = `"${endpoint}" was not found within ${timeout.ms} ms. ${controlledBy(timeout)}`;
+  return new RpcError("ERR_RPC_TIMEOUT", text, { endpoint, maybeExecuted: false });
+}
+
+/**
+ * What set a timeout that has passed. Nothing but its length is kept with an ask, negative where it was what another ask
+ * had left: one as long as the default is taken for the default.
+ */
+export function timeoutOf(timeoutMs: number, askTimeout: RpcTimeout): RpcTimeout {
+  if (timeoutMs < 0) return { ms: -timeoutMs, setBy: "the deadline of the ask that it was made for" };
+  return timeoutMs === askTimeout.ms ? askTimeout : { ms: timeoutMs, setBy: "timeoutMs" };
+}
+
+/** Spark's words, which its users search their logs for. */
+function controlledBy({ setBy }: RpcTimeout): string {
+  return `This timeout is controlled by ${setBy}`;
 }
 
 export function envStopped(endpoint: string): RpcError {
@@ -23,7 +45,7 @@ export function noLoops(endpoint: string, loopCount: number): RpcError {
 export function inboxFull({ name, budget }: HostedEndpoint): RpcError {
   const text =
     `the Inbox of "${name}" and the queue behind it are full: waitingMessages=${budget.messages}, ` +
-    `waitingBytes=${budget.bytes}, messagesMax=${SPILL_MESSAGES_PER_ENDPOINT_MAX}, bytesMax=${SPILL_BYTES_PER_ENDPOINT_MAX}`;
+    `waitingBytes=${budget.bytes}, messagesMax=${budget.limits.messagesMax}, bytesMax=${budget.limits.bytesMax}`;
   return new RpcError("ERR_RPC_INBOX_FULL", text, { endpoint: name });
 }
 

@@ -7,7 +7,7 @@
  */
 import type { Clock } from "../common/clock.js";
 import { RpcError, type RpcErrorCode } from "../common/errors.js";
-import { SPILL_BYTES_PER_ENV_MAX, SWEEP_PERIOD_MS } from "../common/limits.js";
+import { SWEEP_PERIOD_MS } from "../common/limits.js";
 import { type InFlightEntry, readInFlightEntries } from "../inbox/in-flight-table.js";
 import { COUNTER_FAILED, COUNTER_HANDLED, COUNTER_PROCESSED, COUNTER_TAKEN } from "../inbox/layout.js";
 import { PayloadWriter, RecordKind, TakenRecord } from "../inbox/record.js";
@@ -26,6 +26,7 @@ import { EndpointDirectory } from "./endpoint-directory.js";
 import { EndpointRefs } from "./endpoint-refs.js";
 import { type EndpointSetup, EndpointStarter } from "./endpoint-starter.js";
 import { EndpointStopper } from "./endpoint-stopper.js";
+import type { EngineSettings } from "./engine-settings.js";
 import { type EnvRequestHost, EnvRequests } from "./env-requests.js";
 import { failureToError } from "./failure.js";
 import { Forwarder, type LoopRequests } from "./forwarder.js";
@@ -52,12 +53,12 @@ export interface DispatcherOptions {
   readonly envName: string;
   readonly envId: string;
   /** Default of asks: ms, or Infinity. */
-  readonly askTimeoutMs: number;
   readonly clock: Clock;
   readonly originMs: number;
   readonly loopCount: number;
   readonly throughput: number;
   readonly loopRingBytes: number;
+  readonly settings: EngineSettings;
   readonly hostFactory: LoopHostFactory;
   readonly events: DispatcherEvents;
   readonly bind: LoopZeroStarterOptions["bind"];
@@ -90,15 +91,15 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
   #accepting = true;
 
   constructor(options: DispatcherOptions) {
-    const { clock, events } = options;
+    const { clock, events, settings } = options;
     const { memory, directory, asks, tickets } = this;
     // One codec for all of loop 0: what it encodes is copied into a ring before anything else runs.
-    const { envId, askTimeoutMs, requests, view } = options;
-    const refs = new EndpointRefs({ env: envId, address: view.address, askTimeoutMs });
+    const { envId, requests, view } = options;
+    const refs = new EndpointRefs({ env: envId, address: view.address, askTimeoutMs: settings.askTimeout.ms });
     this.refs = refs;
-    const codec = new MessageCodec({ refs });
+    const codec = new MessageCodec({ refs, messageBytesMax: settings.messageBytesMax });
     const writer = new PayloadWriter(codec.scratch);
-    const spillTotal = new SpillTotal(SPILL_BYTES_PER_ENV_MAX);
+    const spillTotal = new SpillTotal(settings.spill.totalBytesMax);
     this.#clock = clock;
     this.events = events;
     this.#loopZero = new LoopZero(clock, memory.ready, this);
@@ -108,11 +109,11 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       envName: options.envName,
       envId,
       address: view.address,
-      askTimeoutMs,
       serveEnv: (port) => exposeEnv(envRequests, port),
       count: options.loopCount,
       throughput: options.throughput,
       ringBytes: options.loopRingBytes,
+      settings,
       originMs: options.originMs,
       memory,
       writer,
@@ -152,6 +153,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       onDeadLetter,
       zeroEndpoints,
       posting,
+      askTimeout: settings.askTimeout,
     });
     this.#starter = new EndpointStarter({
       clock,
@@ -162,11 +164,12 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       loopZero,
       directory,
       spillTotal,
+      settings,
       isAccepting: () => this.#accepting,
       onRing: (endpoint) => this.poster.rang(endpoint),
     });
     const { bind } = options;
-    const zeroParts = { clock, memory, directory, writer, spillTotal, endpoints: zeroEndpoints, bind };
+    const zeroParts = { clock, memory, directory, writer, spillTotal, settings, endpoints: zeroEndpoints, bind };
     this.#zeroStarter = new LoopZeroStarter(zeroParts);
     const { poster } = this;
     refs.start(poster);

@@ -24,10 +24,10 @@ type Caller<Result> = (...inputs: unknown[]) => Result;
 type Callers<Result> = { readonly [method: string]: Caller<Result> };
 
 /** Checks a timeout: a positive number of milliseconds, or Infinity. */
-export function checkTimeoutMs(timeoutMs: unknown): number {
+export function checkTimeoutMs(timeoutMs: unknown, what = "timeoutMs"): number {
   if (timeoutMs === Number.POSITIVE_INFINITY) return timeoutMs;
   if (typeof timeoutMs === "number" && timeoutMs > 0 && timeoutMs <= TIMEOUT_MS_MAX) return timeoutMs;
-  const text = `timeoutMs must be a positive number up to ${TIMEOUT_MS_MAX}, or Infinity: timeoutMs=${String(timeoutMs)}`;
+  const text = `${what} must be a positive number up to ${TIMEOUT_MS_MAX}, or Infinity: ${what}=${String(timeoutMs)}`;
   throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
 }
 

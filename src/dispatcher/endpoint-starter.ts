@@ -4,12 +4,7 @@
  */
 import type { Clock } from "../common/clock.js";
 import { isRpcError, RpcError } from "../common/errors.js";
-import {
-  ENDPOINT_NAME_BYTES_MAX,
-  ENDPOINT_START_TIMEOUT_MS,
-  SPILL_BYTES_PER_ENDPOINT_MAX,
-  SPILL_MESSAGES_PER_ENDPOINT_MAX,
-} from "../common/limits.js";
+import { ENDPOINT_NAME_BYTES_MAX } from "../common/limits.js";
 import type { InboxProducer } from "../inbox/inbox.js";
 import type { PayloadWriter } from "../inbox/record.js";
 import { SpillBudget, type SpillTotal } from "../inbox/spill-queue.js";
@@ -18,6 +13,7 @@ import type { EndpointDescription } from "../rpc/rpc-definition.js";
 import { isIsolated } from "../rpc/rpc-endpoint.js";
 import { envStopped, noLoops } from "./dispatch-errors.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
+import type { EngineSettings } from "./engine-settings.js";
 import { failureToError } from "./failure.js";
 import { EndpointState, HostedEndpoint } from "./hosted-endpoint.js";
 import { inboxRoomMember } from "./loop-members.js";
@@ -46,6 +42,7 @@ export interface EndpointStarterOptions {
   readonly loopZero: LoopZero;
   readonly directory: EndpointDirectory;
   readonly spillTotal: SpillTotal;
+  readonly settings: EngineSettings;
   readonly isAccepting: () => boolean;
   /** A sleeping loop was rung for the shared Inbox of this endpoint. */
   readonly onRing: (endpoint: number) => void;
@@ -60,6 +57,7 @@ export class EndpointStarter {
   readonly #loopZero: LoopZero;
   readonly #directory: EndpointDirectory;
   readonly #spillTotal: SpillTotal;
+  readonly #settings: EngineSettings;
   readonly #isAccepting: () => boolean;
   readonly #onRing: (endpoint: number) => void;
   /** Endpoints of which a loop has not said whether it started them. */
@@ -74,6 +72,7 @@ export class EndpointStarter {
     this.#loopZero = options.loopZero;
     this.#directory = options.directory;
     this.#spillTotal = options.spillTotal;
+    this.#settings = options.settings;
     this.#isAccepting = options.isAccepting;
     this.#onRing = options.onRing;
   }
@@ -174,8 +173,7 @@ export class EndpointStarter {
     id: number,
   ): HostedEndpoint {
     const ring = this.#memory.allocateRing(setup.inboxBytes);
-    const limits = { messagesMax: SPILL_MESSAGES_PER_ENDPOINT_MAX, bytesMax: SPILL_BYTES_PER_ENDPOINT_MAX };
-    const budget = new SpillBudget(limits, this.#spillTotal);
+    const budget = new SpillBudget(this.#settings.spill, this.#spillTotal);
     const producer = this.#producer(id, ring, loops, budget);
     this.#loopZero.include(inboxRoomMember(id));
     const counters = loops.map(() => this.#memory.allocateCounters());
@@ -240,11 +238,12 @@ export class EndpointStarter {
 
   /** Bounds a step of an endpoint's start. */
   #timed<T>(name: string, step: Promise<T>): Promise<T> {
+    const { startTimeoutMs } = this.#settings;
     return new Promise((resolve, reject) => {
       const timer = this.#clock.setTimeout(() => {
-        const text = `endpoint "${name}" did not start within ${ENDPOINT_START_TIMEOUT_MS} ms`;
+        const text = `endpoint "${name}" did not start within ${startTimeoutMs} ms; rpc.startTimeout says how long it may take`;
         reject(new RpcError("ERR_RPC_ENDPOINT_START", text, { endpoint: name }));
-      }, ENDPOINT_START_TIMEOUT_MS);
+      }, startTimeoutMs);
       step.then(resolve, reject).finally(() => this.#clock.clearTimeout(timer));
     });
   }

@@ -5,7 +5,8 @@
 import type { MessagePort } from "node:worker_threads";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import { ASK_TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX } from "../common/limits.js";
+import { TIMEOUT_MS_MAX } from "../common/limits.js";
+import type { RpcTimeout } from "../common/rpc-conf.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import { parseEndpointUri } from "../rpc/endpoint-uri.js";
 import type { RefHandle } from "../rpc/ref-handle.js";
@@ -15,6 +16,7 @@ import type { RpcEndpointRef } from "../rpc/rpc-endpoint-ref.js";
 import type { RpcEnvView, RpcLookupOptions, RpcShutdownOptions } from "../rpc/rpc-env-view.js";
 import type { RpcDefinition, RpcTarget, RpcUntyped } from "../rpc/rpc-protocol.js";
 import { EnvControlClient } from "./control-plane.js";
+import { notFoundInTime } from "./dispatch-errors.js";
 import { checkTimeoutMs } from "./endpoint-ref.js";
 import { checkEndpointName, type EndpointRefs, notReachable } from "./endpoint-refs.js";
 import type { SetupRequest } from "./env-requests.js";
@@ -30,6 +32,8 @@ export interface LoopEnvViewOptions {
   readonly refs: EndpointRefs;
   /** Of its own use: a handler's message may be in the other codec's scratch. */
   readonly codec: MessageCodec;
+  /** Of look-ups that name none. */
+  readonly lookupTimeout: RpcTimeout;
   readonly port: MessagePort;
 }
 
@@ -69,11 +73,13 @@ export class LoopEnvView implements RpcEnvView {
   ): Promise<RpcEndpointRef<RpcTarget<T>>> {
     if (address !== null && !RpcAddress.equals(address, this.address)) throw notReachable(this.name, name, address);
     checkEndpointName(name);
-    const timeoutMs = checkTimeoutMs(options.timeoutMs ?? ASK_TIMEOUT_MS_DEFAULT);
+    const { timeoutMs } = options;
+    const timeout =
+      timeoutMs === undefined ? this.#options.lookupTimeout : { ms: checkTimeoutMs(timeoutMs), setBy: "timeoutMs" };
     options.signal?.throwIfAborted();
     if (options.verify === false) return this.#options.refs.named(name) as unknown as RpcEndpointRef<RpcTarget<T>>;
     const found = this.#env.call((remote) => remote.find(name));
-    return this.#ref(await this.#withinTime(found, name, timeoutMs, options.signal));
+    return this.#ref(await this.#withinTime(found, name, timeout, options.signal));
   }
 
   setupEndpointRefByURI<T extends RpcDefinition = RpcUntyped>(
@@ -110,13 +116,12 @@ export class LoopEnvView implements RpcEnvView {
     return refs.unpack(result.value) as RpcEndpointRef<RpcTarget<T>>;
   }
 
-  #withinTime<R>(answer: Promise<R>, name: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<R> {
+  #withinTime<R>(answer: Promise<R>, name: string, timeout: RpcTimeout, signal: AbortSignal | undefined): Promise<R> {
     const { clock } = this.#options;
     return new Promise((resolve, reject) => {
       const onAbort = (): void => reject(signal?.reason);
-      const expired = (): void =>
-        reject(new RpcError("ERR_RPC_TIMEOUT", `"${name}" was not found within ${timeoutMs} ms`, { endpoint: name }));
-      const timer = timeoutMs === Number.POSITIVE_INFINITY ? null : clock.setTimeout(expired, timeoutMs);
+      const expired = (): void => reject(notFoundInTime(name, timeout));
+      const timer = timeout.ms === Number.POSITIVE_INFINITY ? null : clock.setTimeout(expired, timeout.ms);
       signal?.addEventListener("abort", onAbort, { once: true });
       answer.then(resolve, reject).finally(() => {
         if (timer !== null) clock.clearTimeout(timer);

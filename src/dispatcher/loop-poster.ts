@@ -13,11 +13,12 @@ import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { ASKS_PER_LOOP_MAX, OVERFLOW_LIST_BYTES_MAX, SWEEP_PERIOD_MS } from "../common/limits.js";
+import type { RpcTimeout } from "../common/rpc-conf.js";
 import { AskTable } from "../inbox/ask-table.js";
 import { type InboxProducer, Overflow, PostResult } from "../inbox/inbox.js";
 import { OutgoingRecord, RecordFlag, RecordKind, type TakenRecord } from "../inbox/record.js";
 import { type MessageCodec, PayloadCodec } from "../rpc/codec.js";
-import { timedOut } from "./dispatch-errors.js";
+import { noRoomInTime, timedOut, timeoutOf } from "./dispatch-errors.js";
 import { failureToError } from "./failure.js";
 import { AskEnd, packTarget } from "./forwarded-record.js";
 import { type Body, postBody } from "./loop-protocol.js";
@@ -41,6 +42,8 @@ export interface LoopPosterOptions {
   readonly producer: InboxProducer;
   readonly bodyPort: MessagePort;
   readonly running: RunningHandler;
+  /** Of asks that name none. */
+  readonly askTimeout: RpcTimeout;
   /** What a user should know of an ask that `target` did not answer in time; empty if nothing. */
   readonly explain: (target: RefTarget) => string;
 }
@@ -95,7 +98,7 @@ export class LoopPoster implements RefPoster {
     let deadline = timeoutMs === Number.POSITIVE_INFINITY ? NO_DEADLINE : (nowMs + timeoutMs) | 0 || 1;
     if (this.#running.endsBefore(deadline)) {
       deadline = this.#running.deadline;
-      timeoutMs = remainingMs(deadline, nowMs);
+      timeoutMs = -remainingMs(deadline, nowMs);
     }
     const slot = this.#open(target, kind, deadline, timeoutMs);
     this.lastSlot = slot;
@@ -290,12 +293,9 @@ export class LoopPoster implements RefPoster {
 
   #timedOut(slot: number, maybeExecuted: boolean): RpcError {
     const target = this.#targets[slot] as RefTarget;
-    const timeoutMs = this.#asks.timeoutMs(slot);
-    if (this.#kinds[slot] === RecordKind.READY) {
-      const text = `the Inbox of "${target.name}" had no room within ${timeoutMs} ms`;
-      return new RpcError("ERR_RPC_TIMEOUT", text, { endpoint: target.name, maybeExecuted: false });
-    }
-    return timedOut(target.name, timeoutMs, maybeExecuted, this.#options.explain(target));
+    const timeout = timeoutOf(this.#asks.timeoutMs(slot), this.#options.askTimeout);
+    if (this.#kinds[slot] === RecordKind.READY) return noRoomInTime(target.name, timeout);
+    return timedOut(target.name, timeout, maybeExecuted, this.#options.explain(target));
   }
 
   #tooManyAsks(endpoint: string): RpcError {

@@ -8,6 +8,7 @@ import type { EncodedBody } from "../rpc/codec.js";
 import type { RefHandle } from "../rpc/ref-handle.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
 import type { EndpointDescription } from "../rpc/rpc-definition.js";
+import type { EngineSettings } from "./engine-settings.js";
 
 /** A ring and its size. */
 export interface RingRegion {
@@ -40,12 +41,12 @@ export interface LoopStart {
   /** Where the env listens. */
   readonly address: RpcAddress | null;
   /** Default of what its handlers ask: ms, or Infinity. */
-  readonly askTimeoutMs: number;
   readonly loop: number;
   readonly epoch: number;
   /** `monotonicMs()` of the env's creation: origin of the env clock. */
   readonly originMs: number;
   readonly throughput: number;
+  readonly settings: EngineSettings;
   readonly segments: readonly SegmentHandle[];
   readonly envRegions: EnvRegions;
   readonly loopRegions: LoopRegions;

@@ -1,11 +1,6 @@
 /** Sets up endpoints on loop 0: an instance, or a service, in place of a module. Not in the data flow. Main thread only. */
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import {
-  ENDPOINT_START_TIMEOUT_MS,
-  SPILL_BYTES_PER_ENDPOINT_MAX,
-  SPILL_MESSAGES_PER_ENDPOINT_MAX,
-} from "../common/limits.js";
 import type { PayloadWriter } from "../inbox/record.js";
 import { SpillBudget, type SpillTotal } from "../inbox/spill-queue.js";
 import { describeInstance } from "../rpc/rpc-definition.js";
@@ -16,6 +11,7 @@ import type { RpcService } from "../rpc/rpc-protocol.js";
 import { serviceInternals } from "../rpc/rpc-service.js";
 import { ClassBehaviour, type EndpointBehaviour, ServiceBehaviour, startInstance } from "./attached-endpoint.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
+import type { EngineSettings } from "./engine-settings.js";
 import { describeThrown } from "./failure.js";
 import { EndpointState, HostedEndpoint } from "./hosted-endpoint.js";
 import type { LoopZeroEndpoints } from "./loop-zero-endpoints.js";
@@ -34,6 +30,7 @@ export interface LoopZeroStarterOptions {
   readonly directory: EndpointDirectory;
   readonly writer: PayloadWriter;
   readonly spillTotal: SpillTotal;
+  readonly settings: EngineSettings;
   readonly endpoints: LoopZeroEndpoints;
   /** What an endpoint sees of itself and of its env. */
   readonly bind: (endpoint: HostedEndpoint) => { readonly self: RpcEndpointRef; readonly rpcEnv: RpcEnvView };
@@ -55,7 +52,7 @@ export class LoopZeroStarter {
   /** `given`: an instance of an endpoint class, or a service. Resolves when onStart has finished. The name is checked. */
   async start(name: string, given: object, setup: LoopZeroSetup): Promise<HostedEndpoint> {
     const description = describeInstance(given);
-    const { directory, endpoints, memory } = this.#options;
+    const { directory, endpoints, memory, settings } = this.#options;
     const before = this.#byInstance.get(given);
     if (before !== undefined && before.state !== EndpointState.STOPPED && isEndpointInstance(given)) {
       const text = `this instance is set up already, as "${before.name}"; an instance is one endpoint`;
@@ -63,8 +60,7 @@ export class LoopZeroStarter {
     }
     const id = directory.reserve(name);
     const ring = memory.allocateRing(setup.inboxBytes);
-    const limits = { messagesMax: SPILL_MESSAGES_PER_ENDPOINT_MAX, bytesMax: SPILL_BYTES_PER_ENDPOINT_MAX };
-    const budget = new SpillBudget(limits, this.#options.spillTotal);
+    const budget = new SpillBudget(settings.spill, this.#options.spillTotal);
     const endpoint = new HostedEndpoint({
       id,
       generation: directory.nextGeneration(),
@@ -96,11 +92,16 @@ export class LoopZeroStarter {
   }
 
   #startTimed(endpoint: HostedEndpoint, given: object): Promise<EndpointBehaviour> {
-    const { clock } = this.#options;
+    const { clock, settings } = this.#options;
+    const { startTimeoutMs } = settings;
     return new Promise((resolve, reject) => {
       const timer = clock.setTimeout(() => {
-        reject(new Error(`its onStart did not finish within ${ENDPOINT_START_TIMEOUT_MS} ms`));
-      }, ENDPOINT_START_TIMEOUT_MS);
+        reject(
+          new Error(
+            `its onStart did not finish within ${startTimeoutMs} ms; rpc.startTimeout says how long it may take`,
+          ),
+        );
+      }, startTimeoutMs);
       this.#behaviour(endpoint, given)
         .then(resolve, reject)
         .finally(() => clock.clearTimeout(timer));

@@ -12,6 +12,7 @@ import type { PayloadWriter } from "../inbox/record.js";
 import { SpillBudget, type SpillTotal } from "../inbox/spill-queue.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
 import { LoopControlClient } from "./control-plane.js";
+import type { EngineSettings } from "./engine-settings.js";
 import { describeThrown } from "./failure.js";
 import type { LoopHost, LoopHostFactory } from "./loop-host.js";
 import { mailboxRoomMember, outboundMember } from "./loop-members.js";
@@ -37,12 +38,12 @@ export interface MessageLoopsOptions {
   readonly envName: string;
   readonly envId: string;
   readonly address: RpcAddress | null;
-  readonly askTimeoutMs: number;
   /** Serves what the handlers of a loop want of the env on this end of its port. */
   readonly serveEnv: (port: MessagePort) => void;
   readonly count: number;
   readonly throughput: number;
   readonly ringBytes: number;
+  readonly settings: EngineSettings;
   readonly originMs: number;
   readonly memory: MainLoopMemory;
   readonly writer: PayloadWriter;
@@ -151,8 +152,8 @@ export class MessageLoops {
   }
 
   #startOne(host: LoopHost, index: number): HostedMessageLoop {
-    const { memory, writer, spillTotal, loopZero, throughput, originMs, envName, ringBytes } = this.#options;
-    const { envId, address, askTimeoutMs } = this.#options;
+    const { memory, writer, spillTotal, loopZero, throughput, originMs, envName, ringBytes, settings } = this.#options;
+    const { envId, address } = this.#options;
     const epoch = 1;
     const regions = memory.allocateLoop(ringBytes);
     const control = new MessageChannel();
@@ -165,11 +166,11 @@ export class MessageLoops {
       envName,
       envId,
       address,
-      askTimeoutMs,
       loop: index,
       epoch,
       originMs,
       throughput,
+      settings,
       segments: memory.loopSegments(regions),
       envRegions: memory.regions,
       loopRegions: regions,

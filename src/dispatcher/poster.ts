@@ -3,14 +3,15 @@
  * Main thread only: loop 0 is the only producer of every Inbox and mailbox.
  */
 import type { Clock } from "../common/clock.js";
-import { RpcError } from "../common/errors.js";
+import type { RpcError } from "../common/errors.js";
 import { RERING_MS, SWEEP_PERIOD_MS } from "../common/limits.js";
+import type { RpcTimeout } from "../common/rpc-conf.js";
 import { readInFlightEntries } from "../inbox/in-flight-table.js";
 import { Overflow, PostResult } from "../inbox/inbox.js";
 import { OutgoingRecord, RecordKind } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import type { NetworkEvent } from "./attached-endpoint.js";
-import { inboxFull, timedOut, tooManyAsks } from "./dispatch-errors.js";
+import { inboxFull, noRoomInTime, timedOut, timeoutOf, tooManyAsks } from "./dispatch-errors.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
 import type { HostedEndpoint } from "./hosted-endpoint.js";
 import type { LoopZero } from "./loop-zero.js";
@@ -43,6 +44,8 @@ export interface PosterOptions {
   readonly onDeadLetter: (endpoint: string, error: RpcError, message: () => unknown) => void;
   readonly zeroEndpoints: LoopZeroEndpoints;
   readonly posting: MessagePosting;
+  /** Of asks that name none. */
+  readonly askTimeout: RpcTimeout;
 }
 
 export class Poster implements RefPoster {
@@ -59,6 +62,7 @@ export class Poster implements RefPoster {
   readonly #onDeadLetter: PosterOptions["onDeadLetter"];
   readonly #zeroEndpoints: LoopZeroEndpoints;
   readonly #posting: MessagePosting;
+  readonly #askTimeout: RpcTimeout;
   readonly #record = new OutgoingRecord();
   readonly #rungInboxes = new Set<number>();
   /** How late the last sweep came, and the latest ever, ms: what user code has held loop 0 for. */
@@ -83,6 +87,7 @@ export class Poster implements RefPoster {
     this.#onDeadLetter = options.onDeadLetter;
     this.#zeroEndpoints = options.zeroEndpoints;
     this.#posting = options.posting;
+    this.#askTimeout = options.askTimeout;
   }
 
   /** Posts a message that wants an answer. The promise settles exactly once. */
@@ -118,7 +123,7 @@ export class Poster implements RefPoster {
     let deadline = timeoutMs === Number.POSITIVE_INFINITY ? NO_DEADLINE : (nowMs + timeoutMs) | 0 || 1;
     if (this.#running.endsBefore(deadline)) {
       deadline = this.#running.deadline;
-      timeoutMs = remainingMs(deadline, nowMs);
+      timeoutMs = -remainingMs(deadline, nowMs);
     }
     const slot = this.#asks.open(endpoint.id, asks, deadline, timeoutMs);
     this.lastSlot = slot;
@@ -212,8 +217,7 @@ export class Poster implements RefPoster {
         else reject(error);
       };
       const onAbort = (): void => finish(signal?.reason);
-      const expired = (): void =>
-        finish(new RpcError("ERR_RPC_TIMEOUT", `the Inbox of "${endpoint.name}" had no room within ${timeoutMs} ms`));
+      const expired = (): void => finish(noRoomInTime(endpoint.name, timeoutOf(timeoutMs, this.#askTimeout)));
       const timer = timeoutMs === Number.POSITIVE_INFINITY ? null : this.#clock.setTimeout(expired, timeoutMs);
       signal?.addEventListener("abort", onAbort, { once: true });
       endpoint.roomWaiters.add(finish);
@@ -276,7 +280,7 @@ export class Poster implements RefPoster {
   /** The error of an ask whose deadline has passed. */
   timedOut(slot: number, maybeExecuted: boolean): RpcError {
     const endpoint = this.#directory.nameOf(this.#asks.endpoint(slot));
-    return timedOut(endpoint, this.#asks.timeoutMs(slot), maybeExecuted);
+    return timedOut(endpoint, timeoutOf(this.#asks.timeoutMs(slot), this.#askTimeout), maybeExecuted);
   }
 
   /** A shared Inbox was rung: a look, once, whether the bell was heard. User code may eat it. */

@@ -30,9 +30,9 @@ import { RunningHandler } from "./running-handler.js";
 export async function startMessageLoop(start: LoopStart): Promise<void> {
   const clock = systemClock(start.originMs);
   const memory = new LoopMemory(start);
-  const { envId: env, address, askTimeoutMs, envName: name } = start;
-  const refs = new EndpointRefs({ env, address, askTimeoutMs });
-  const codec = new MessageCodec({ refs });
+  const { envId: env, address, settings, envName: name } = start;
+  const refs = new EndpointRefs({ env, address, askTimeoutMs: settings.askTimeout.ms });
+  const codec = new MessageCodec({ refs, messageBytesMax: settings.messageBytesMax });
   const { control, entries, mailbox, outbound } = start.loopRegions;
   const controlWords = memory.segment(control.segment).words;
 
@@ -57,12 +57,15 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
     producer,
     bodyPort: start.bodyPort,
     running,
+    askTimeout: settings.askTimeout,
     explain: (target) => explainSilence(target, loop.find(target.id)),
   });
   refs.start(poster);
   // Of its own: control calls are rare, and a handler's message may be in the other codec's scratch.
-  const controlCodec = new MessageCodec({ refs });
-  const rpcEnv = new LoopEnvView({ name, address, clock, poster, refs, codec: controlCodec, port: start.envPort });
+  const controlCodec = new MessageCodec({ refs, messageBytesMax: settings.messageBytesMax });
+  const { lookupTimeout } = settings;
+  const port = start.envPort;
+  const rpcEnv = new LoopEnvView({ name, address, clock, poster, refs, codec: controlCodec, lookupTimeout, port });
   const parker = new Parker(memory.envWords, memory.envRegion, start.loop, () => loop.schedule());
   const queues = new LoopQueues({
     loop: start.loop,

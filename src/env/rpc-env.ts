@@ -3,27 +3,12 @@
  */
 import { randomBytes } from "node:crypto";
 import { EventEmitter } from "node:events";
-import { isAbsolute } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { monotonicMs, systemClock, type Timer } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import {
-  ASK_TIMEOUT_MS_DEFAULT,
-  CONCURRENCY_DEFAULT,
-  IN_FLIGHT_ENTRIES_PER_LOOP,
-  INBOX_BYTES_DEFAULT,
-  INBOX_BYTES_MAX,
-  INBOX_BYTES_MIN,
-  isPowerOfTwo,
-  LOOP_RING_BYTES,
-  LOOPS_MAX,
-  SHUTDOWN_TIMEOUT_MS_DEFAULT,
-  TIMEOUT_MS_MAX,
-  TURN_MESSAGES_DEFAULT,
-} from "../common/limits.js";
+import { SHUTDOWN_TIMEOUT_MS_DEFAULT } from "../common/limits.js";
 import type { NetworkEvent } from "../dispatcher/attached-endpoint.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
-import { checkTimeoutMs, handleOf } from "../dispatcher/endpoint-ref.js";
+import { handleOf } from "../dispatcher/endpoint-ref.js";
 import { checkEndpointName, notReachable } from "../dispatcher/endpoint-refs.js";
 import { EndpointState, type HostedEndpoint } from "../dispatcher/hosted-endpoint.js";
 import { piscinaLoopHost } from "../dispatcher/loop-host.js";
@@ -46,20 +31,8 @@ import type {
 import type { RpcLookupOptions, RpcShutdownOptions } from "../rpc/rpc-env-view.js";
 import type { NotIsolated, RpcDefinition, RpcService, RpcTarget, RpcUntyped } from "../rpc/rpc-protocol.js";
 import { isRpcService } from "../rpc/rpc-service.js";
-import { availableCores } from "./available-cores.js";
 import { EnvView } from "./env-view.js";
-
-const CONF_KEYS = [
-  "rpc.dispatcher.numThreads",
-  "rpc.dispatcher.throughput",
-  "rpc.inbox.bytes",
-  "rpc.loop.bytes",
-  "rpc.askTimeout",
-];
-const OPTION_KEYS = ["name", "numThreads", "askTimeoutMs", "logger", "conf"];
-const ENDPOINT_OPTION_KEYS = ["args", "inboxBytes", "concurrency", "loop", "handlerTimeoutMs", "throughput", "kind"];
-/** What an endpoint on the main thread may be told. */
-const LOCAL_ENDPOINT_OPTION_KEYS = ["inboxBytes", "concurrency", "handlerTimeoutMs", "throughput"];
+import { type EnvSettings, moduleUrl, readEndpointOptions, readEnvOptions, stopTimeoutMs } from "./rpc-env-options.js";
 
 const LOOP_STATES = {
   [LoopStatus.STARTING]: "busy",
@@ -71,8 +44,6 @@ const LOOP_STATES = {
 
 /** A timer this long keeps the process alive without ever doing anything. */
 const KEEP_ALIVE_MS = 2 ** 31 - 1;
-
-const SILENT: RpcLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 const dispatchers = new WeakMap<RpcEnv, Dispatcher>();
 
@@ -87,45 +58,29 @@ export class LocalRpcEnv implements RpcEnv {
   readonly #dispatcher: Dispatcher;
   readonly #events = new EventEmitter();
   readonly #logger: RpcLogger;
-  readonly #inboxBytes: number;
-  readonly #askTimeoutMs: number;
+  readonly #settings: EnvSettings;
   readonly #keepAlive: Timer;
   #shutdown: Promise<void> | null = null;
   #terminated: () => void = () => {};
   readonly #termination: Promise<void>;
 
   constructor(options: RpcEnvOptions) {
-    refuseUnknownKeys("RpcEnv.create", options, OPTION_KEYS);
-    const conf = options.conf ?? {};
-    refuseUnknownKeys("conf", conf, CONF_KEYS);
-    this.name = options.name ?? "ringpost";
-    this.#logger = options.logger ?? SILENT;
-    this.#inboxBytes = ringBytes("rpc.inbox.bytes", conf["rpc.inbox.bytes"] ?? INBOX_BYTES_DEFAULT);
-    const confTimeout = conf["rpc.askTimeout"];
-    const confTimeoutMs = confTimeout === undefined ? ASK_TIMEOUT_MS_DEFAULT : confTimeout * 1_000;
-    this.#askTimeoutMs = checkTimeoutMs(options.askTimeoutMs ?? confTimeoutMs);
+    this.#settings = readEnvOptions(options);
+    const { name, logger, loopCount, throughput, loopRingBytes, engine } = this.#settings;
+    this.name = name;
+    this.#logger = logger;
     const originMs = monotonicMs();
     const clock = systemClock(originMs);
     const view = new EnvView(this);
     this.#dispatcher = new Dispatcher({
       envName: this.name,
       envId: randomBytes(12).toString("base64url"),
-      askTimeoutMs: this.#askTimeoutMs,
       clock,
       originMs,
-      loopCount: integer(
-        "numThreads",
-        options.numThreads ?? conf["rpc.dispatcher.numThreads"] ?? availableCores(),
-        1,
-        LOOPS_MAX - 1,
-      ),
-      throughput: integer(
-        "rpc.dispatcher.throughput",
-        conf["rpc.dispatcher.throughput"] ?? TURN_MESSAGES_DEFAULT,
-        32,
-        65_536,
-      ),
-      loopRingBytes: ringBytes("rpc.loop.bytes", conf["rpc.loop.bytes"] ?? LOOP_RING_BYTES),
+      loopCount,
+      throughput,
+      loopRingBytes,
+      settings: engine,
       hostFactory: piscinaLoopHost,
       events: {
         deadLetter: (endpoint, error, count, message) => this.#deadLetter(endpoint, error, count, message),
@@ -186,26 +141,12 @@ export class LocalRpcEnv implements RpcEnv {
     module: unknown,
     options?: RpcEndpointOptions & { args?: unknown },
   ): Promise<RpcEndpointRef<never>> {
-    if (isEndpointInstance(module) || isRpcService(module)) {
-      refuseUnknownKeys(`endpoint "${name}"`, options ?? {}, LOCAL_ENDPOINT_OPTION_KEYS);
-      return this.#ref(await this.#dispatcher.setupOnLoopZero(name, module, this.#setup(options ?? {})));
-    }
-    const given: RpcEndpointOptions & { args?: unknown } = options ?? {};
-    refuseUnknownKeys(`endpoint "${name}"`, given, ENDPOINT_OPTION_KEYS);
-    const endpoint = await this.#dispatcher.setup(name, moduleUrl(module), {
-      ...this.#setup(given),
-      loop: given.loop,
-      args: given.args,
-    });
+    const local = isEndpointInstance(module) || isRpcService(module);
+    const settings = readEndpointOptions(name, options ?? {}, this.#settings, local);
+    const endpoint = local
+      ? await this.#dispatcher.setupOnLoopZero(name, module, settings)
+      : await this.#dispatcher.setup(name, moduleUrl(module), settings);
     return this.#ref(endpoint);
-  }
-
-  #setup(given: RpcEndpointOptions): { inboxBytes: number; concurrency: number; handlerTimeoutMs: number } {
-    return {
-      inboxBytes: ringBytes("inboxBytes", given.inboxBytes ?? this.#inboxBytes),
-      concurrency: integer("concurrency", given.concurrency ?? CONCURRENCY_DEFAULT, 1, IN_FLIGHT_ENTRIES_PER_LOOP),
-      handlerTimeoutMs: checkTimeoutMs(given.handlerTimeoutMs ?? Number.POSITIVE_INFINITY),
-    };
   }
 
   endpointRef<T extends RpcDefinition = RpcUntyped>(name: string): RpcEndpointRef<RpcTarget<T>> | null;
@@ -328,41 +269,4 @@ export class LocalRpcEnv implements RpcEnv {
 function notFound(env: string, endpoint: string): RpcError {
   const text = `env "${env}" has no running endpoint "${endpoint}"`;
   return new RpcError("ERR_RPC_ENDPOINT_NOT_FOUND", text, { endpoint });
-}
-
-function stopTimeoutMs(options: RpcShutdownOptions | undefined): number {
-  // A timer cannot be set to Infinity; 12 days are as good.
-  return Math.min(checkTimeoutMs(options?.timeoutMs ?? SHUTDOWN_TIMEOUT_MS_DEFAULT), TIMEOUT_MS_MAX);
-}
-
-function moduleUrl(module: unknown): string {
-  if (module instanceof URL || (typeof module === "string" && module.startsWith("file:"))) {
-    const url = new URL(module);
-    if (url.protocol === "file:") return pathToFileURL(fileURLToPath(url)).href;
-  } else if (typeof module === "string" && isAbsolute(module)) {
-    return pathToFileURL(module).href;
-  }
-  const text = `a module is a file URL or an absolute path, such as new URL("./x.js", import.meta.url): ${String(module)}`;
-  throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
-}
-
-function refuseUnknownKeys(what: string, given: object, known: readonly string[]): void {
-  for (const key of Object.keys(given)) {
-    if (known.includes(key)) continue;
-    throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `${what} has no key ${key}; it has: ${known.join(", ")}`);
-  }
-}
-
-function integer(what: string, value: unknown, min: number, max: number): number {
-  if (typeof value === "number" && Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new RpcError(
-    "ERR_RPC_INVALID_ARGUMENT",
-    `${what} must be an integer from ${min} to ${max}: ${what}=${String(value)}`,
-  );
-}
-
-function ringBytes(what: string, value: number): number {
-  if (isPowerOfTwo(value) && value >= INBOX_BYTES_MIN && value <= INBOX_BYTES_MAX) return value;
-  const range = `a power of two from ${INBOX_BYTES_MIN} to ${INBOX_BYTES_MAX}`;
-  throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `${what} must be ${range}: ${what}=${String(value)}`);
 }

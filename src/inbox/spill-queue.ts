@@ -21,13 +21,13 @@ export class SpillTotal {
 
 /** What one endpoint holds outside its ring: spilled records, and bodies that wait for their tickets. */
 export class SpillBudget {
-  readonly #limits: SpillLimits;
+  readonly limits: SpillLimits;
   readonly #total: SpillTotal;
   messages = 0;
   bytes = 0;
 
   constructor(limits: SpillLimits, total: SpillTotal) {
-    this.#limits = limits;
+    this.limits = limits;
     this.#total = total;
   }
 
@@ -35,8 +35,8 @@ export class SpillBudget {
   admits(bytes: number): boolean {
     if (this.messages === 0) return true;
     return (
-      this.messages < this.#limits.messagesMax &&
-      this.bytes + bytes <= this.#limits.bytesMax &&
+      this.messages < this.limits.messagesMax &&
+      this.bytes + bytes <= this.limits.bytesMax &&
       this.#total.bytes + bytes <= this.#total.bytesMax
     );
   }

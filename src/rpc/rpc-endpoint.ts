@@ -48,7 +48,8 @@ export interface RpcStart {
 /** Two copies of this package in one process still recognise each other's classes: by these, never by instanceof. */
 const KIND: unique symbol = Symbol.for("ringpost.RpcEndpoint.kind");
 const BIND: unique symbol = Symbol.for("ringpost.RpcEndpoint.bind");
-const KINDS: readonly RpcEndpointKind[] = ["concurrent", "serial", "isolated", "isolated-serial"];
+/** Every kind. */
+export const ENDPOINT_KINDS: readonly RpcEndpointKind[] = ["concurrent", "serial", "isolated", "isolated-serial"];
 
 /**
  * A concurrent endpoint: one replica on every shared loop, each with its own state and life cycle. What must exist once
@@ -188,7 +189,7 @@ export function endpointKind(value: unknown): RpcEndpointKind | null {
   const prototype: unknown = typeof value === "function" ? value.prototype : value;
   if (typeof prototype !== "object" || prototype === null) return null;
   const kind = (prototype as { readonly [KIND]?: unknown })[KIND];
-  return KINDS.includes(kind as RpcEndpointKind) ? (kind as RpcEndpointKind) : null;
+  return ENDPOINT_KINDS.includes(kind as RpcEndpointKind) ? (kind as RpcEndpointKind) : null;
 }
 
 /** True for a kind that runs on threads of its own. */

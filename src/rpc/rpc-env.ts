@@ -1,5 +1,6 @@
 /** The environment as its users see it: types only, the implementation is in src/env. */
 import type { RpcError, RpcErrorCode } from "../common/errors.js";
+import type { RpcConf, RpcConfValues } from "../common/rpc-conf.js";
 import type { RpcAddress } from "./rpc-address.js";
 import type { RpcEndpoint } from "./rpc-endpoint.js";
 import type { RpcEndpointOptions, SetupOptions } from "./rpc-endpoint-options.js";
@@ -17,29 +18,16 @@ export interface RpcLogger {
   error(fields: object, text: string): void;
 }
 
-/** Settings by key, Spark's names without `spark.` and `netty`. An option of the same meaning wins. */
-export interface RpcConfValues {
-  /** Message loops: 1 to 255. */
-  "rpc.dispatcher.numThreads"?: number | undefined;
-  /** Messages that a loop takes in one turn before timers and sockets of its thread run: 32 to 65,536. */
-  "rpc.dispatcher.throughput"?: number | undefined;
-  /** Bytes of an Inbox: a power of two from 4,096 to 16,777,216. */
-  "rpc.inbox.bytes"?: number | undefined;
-  /** Seconds, positive. */
-  "rpc.askTimeout"?: number | undefined;
-  /** Bytes of each loop's mailbox and outbound ring: a power of two from 4,096 to 16,777,216; 1,048,576 by default. */
-  "rpc.loop.bytes"?: number | undefined;
-}
-
 export interface RpcEnvOptions {
   /** For logs and errors. */
   name?: string | undefined;
-  /** Message loops, that is worker threads: 1 to 255. By default the cores this process may use, at least 2. */
+  /** Message loops, that is worker threads: 1 to 255. By default `rpc.dispatcher.numThreads`. */
   numThreads?: number | undefined;
-  /** Milliseconds, positive or Infinity; 120,000 by default. */
+  /** Milliseconds, positive or Infinity; by default `rpc.askTimeout`, that is 120,000. */
   askTimeoutMs?: number | undefined;
   logger?: RpcLogger | undefined;
-  conf?: RpcConfValues | undefined;
+  /** Settings by key; docs/conf.md lists them. An option of the same meaning wins. */
+  conf?: RpcConf | RpcConfValues | undefined;
 }
 
 export interface RpcEnv extends RpcEnvView, AsyncDisposable {

@@ -1,0 +1,62 @@
+/** The names under which settings are found: keys, aliases, and those of Spark's that are refused. */
+import { CONF_IO_KEYS, CONF_MODULES } from "./conf-io-keys.js";
+import { CONF_KEYS, type ConfKeySpec } from "./conf-keys.js";
+
+/**
+ * Spark's keys that ask for protection this package does not give that way. They are refused by name, except those in
+ * `offSwitches` with the value false, which asks for nothing.
+ */
+export const SECURITY_KEYS: { readonly prefixes: readonly string[]; readonly offSwitches: readonly string[] } = {
+  prefixes: ["spark.authenticate", "spark.network.crypto.", "spark.network.sasl.", "spark.network.auth.", "spark.ssl."],
+  offSwitches: [
+    "spark.authenticate",
+    "spark.authenticate.enableSaslEncryption",
+    "spark.network.crypto.enabled",
+    "spark.network.crypto.saslFallback",
+    "spark.network.sasl.serverAlwaysEncrypt",
+    "spark.ssl.enabled",
+    "spark.ssl.rpc.enabled",
+  ],
+};
+
+/** All keys. */
+export const CONF_TABLE: readonly ConfKeySpec[] = [...CONF_KEYS, ...CONF_IO_KEYS];
+
+/** A name of the table with `<module>` and `<role>` filled in. */
+export interface ConfKeyMatch {
+  readonly spec: ConfKeySpec;
+  readonly module: string;
+}
+
+const exact = new Map<string, ConfKeyMatch>();
+for (const spec of CONF_TABLE) {
+  const modules = spec.key.startsWith("<module>") ? CONF_MODULES : [""];
+  for (const module of modules) {
+    const match = { spec, module };
+    exact.set(fill(spec.key, module), match);
+    for (const alias of spec.aliases) {
+      for (const role of ["driver", "executor"]) exact.set(fill(alias, module, role), match);
+    }
+  }
+}
+
+/** What a key or an alias means; undefined for unknown ones. */
+export function findConfKey(name: string): ConfKeyMatch | undefined {
+  return exact.get(name);
+}
+
+/** Every name that `findConfKey` knows. */
+export function confNames(): IterableIterator<string> {
+  return exact.keys();
+}
+
+/** What an error text offers: the keys that take effect now. */
+export function offeredConfKeys(): string {
+  const keys = CONF_TABLE.filter(({ effect }) => effect === "now").map(({ key }) => key);
+  return `${keys.join(", ")}; docs/conf.md lists all`;
+}
+
+/** A name of the table for one module and, for an alias, one role. */
+export function fill(name: string, module: string, role = ""): string {
+  return name.replace("<module>", module).replace("<role>", role);
+}

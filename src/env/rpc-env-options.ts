@@ -1,0 +1,168 @@
+/**
+ * Options and conf become settings: checked, with their defaults, once. An option wins over the conf key of the same
+ * meaning. Every refusal is ERR_RPC_INVALID_ARGUMENT naming the option or key, its value and its range.
+ */
+import { isAbsolute } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { RpcError } from "../common/errors.js";
+import {
+  CONCURRENCY_DEFAULT,
+  IN_FLIGHT_ENTRIES_PER_LOOP,
+  INBOX_BYTES_MAX,
+  INBOX_BYTES_MIN,
+  isPowerOfTwo,
+  LOOPS_MAX,
+  SHUTDOWN_TIMEOUT_MS_DEFAULT,
+  TIMEOUT_MS_MAX,
+} from "../common/limits.js";
+import { RpcConf } from "../common/rpc-conf.js";
+import { checkTimeoutMs } from "../dispatcher/endpoint-ref.js";
+import type { EngineSettings } from "../dispatcher/engine-settings.js";
+import { ENDPOINT_KINDS } from "../rpc/rpc-endpoint.js";
+import type { RpcEndpointKind, RpcEndpointOptions } from "../rpc/rpc-endpoint-options.js";
+import type { RpcEnvOptions, RpcLogger } from "../rpc/rpc-env.js";
+import type { RpcShutdownOptions } from "../rpc/rpc-env-view.js";
+import { availableCores } from "./available-cores.js";
+
+const OPTION_KEYS = ["name", "numThreads", "askTimeoutMs", "logger", "conf"];
+const ENDPOINT_OPTION_KEYS = ["args", "inboxBytes", "concurrency", "loop", "handlerTimeoutMs", "throughput", "kind"];
+/** What an endpoint on the main thread may be told. */
+const LOCAL_ENDPOINT_OPTION_KEYS = ["inboxBytes", "concurrency", "handlerTimeoutMs", "throughput"];
+const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+
+const SILENT: RpcLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+/** An env's options, checked. */
+export interface EnvSettings {
+  readonly name: string;
+  readonly logger: RpcLogger;
+  readonly loopCount: number;
+  readonly throughput: number;
+  readonly loopRingBytes: number;
+  /** For endpoints that do not say. */
+  readonly inboxBytes: number;
+  readonly handlerTimeoutMs: number;
+  readonly engine: EngineSettings;
+}
+
+/** An endpoint's options, checked. */
+export interface EndpointSettings {
+  readonly inboxBytes: number;
+  readonly concurrency: number;
+  /** Milliseconds, or Infinity. */
+  readonly handlerTimeoutMs: number;
+  readonly throughput: number | undefined;
+  readonly kind: RpcEndpointKind | undefined;
+  readonly loop: number | undefined;
+  readonly args: unknown;
+}
+
+/** Reads the options of `RpcEnv.create`, and tells its logger which conf keys change nothing. */
+export function readEnvOptions(options: RpcEnvOptions): EnvSettings {
+  refuseUnknownKeys("RpcEnv.create", options, OPTION_KEYS);
+  const conf = RpcConf.from(options.conf ?? {});
+  const { name = "ringpost", logger = SILENT, numThreads, askTimeoutMs } = options;
+  if (typeof name !== "string") throw invalid(`name must be a string: name=${String(name)}`);
+  checkLogger(logger);
+  tellWithoutEffect(conf, logger);
+  return {
+    name,
+    logger,
+    loopCount: integer("numThreads", numThreads ?? conf.getCount("rpc.dispatcher.numThreads", availableCores()), LOOPS),
+    throughput: conf.getCount("rpc.dispatcher.throughput"),
+    loopRingBytes: conf.getSizeBytes("rpc.loop.bytes"),
+    inboxBytes: conf.getSizeBytes("rpc.inbox.bytes"),
+    handlerTimeoutMs: conf.getTimeMs("rpc.handler.timeout"),
+    engine: {
+      askTimeout:
+        askTimeoutMs === undefined
+          ? conf.getTimeout("rpc.askTimeout")
+          : { ms: checkTimeoutMs(askTimeoutMs, "askTimeoutMs"), setBy: "askTimeoutMs" },
+      lookupTimeout: conf.getTimeout("rpc.lookupTimeout"),
+      messageBytesMax: conf.getSizeBytes("rpc.message.maxSize"),
+      startTimeoutMs: conf.getTimeMs("rpc.startTimeout"),
+      spill: {
+        messagesMax: conf.getCount("rpc.spill.messages"),
+        bytesMax: conf.getSizeBytes("rpc.spill.bytes"),
+        totalBytesMax: conf.getSizeBytes("rpc.spill.totalBytes"),
+      },
+    },
+  };
+}
+
+/** Reads the options of `setupEndpoint`. `local`: of an instance or a service on the main thread. */
+export function readEndpointOptions(
+  name: string,
+  options: RpcEndpointOptions & { args?: unknown },
+  env: EnvSettings,
+  local: boolean,
+): EndpointSettings {
+  refuseUnknownKeys(`endpoint "${name}"`, options, local ? LOCAL_ENDPOINT_OPTION_KEYS : ENDPOINT_OPTION_KEYS);
+  const { inboxBytes, concurrency, handlerTimeoutMs, throughput, kind, loop, args } = options;
+  if (kind !== undefined && !ENDPOINT_KINDS.includes(kind)) {
+    throw invalid(`kind must be one of ${ENDPOINT_KINDS.join(", ")}: kind=${String(kind)}`);
+  }
+  return {
+    inboxBytes: inboxBytes === undefined ? env.inboxBytes : ringBytes("inboxBytes", inboxBytes),
+    concurrency: integer("concurrency", concurrency ?? CONCURRENCY_DEFAULT, [1, IN_FLIGHT_ENTRIES_PER_LOOP]),
+    handlerTimeoutMs:
+      handlerTimeoutMs === undefined ? env.handlerTimeoutMs : checkTimeoutMs(handlerTimeoutMs, "handlerTimeoutMs"),
+    throughput: throughput === undefined ? undefined : integer("throughput", throughput, [1, 65_536]),
+    kind,
+    loop,
+    args,
+  };
+}
+
+/** The time that `stop` and `shutdown` leave for the backlog. */
+export function stopTimeoutMs(options: RpcShutdownOptions | undefined): number {
+  // A timer cannot be set to Infinity; 12 days are as good.
+  return Math.min(checkTimeoutMs(options?.timeoutMs ?? SHUTDOWN_TIMEOUT_MS_DEFAULT), TIMEOUT_MS_MAX);
+}
+
+/** The URL of a module that was given as a file URL or an absolute path. */
+export function moduleUrl(module: unknown): string {
+  if (module instanceof URL || (typeof module === "string" && module.startsWith("file:"))) {
+    const url = new URL(module);
+    if (url.protocol === "file:") return pathToFileURL(fileURLToPath(url)).href;
+  } else if (typeof module === "string" && isAbsolute(module)) {
+    return pathToFileURL(module).href;
+  }
+  throw invalid(
+    `a module is a file URL or an absolute path, such as new URL("./x.js", import.meta.url): ${String(module)}`,
+  );
+}
+
+const LOOPS: readonly [number, number] = [1, LOOPS_MAX - 1];
+
+function tellWithoutEffect(conf: RpcConf, logger: RpcLogger): void {
+  for (const { key, reason } of conf.withoutEffect) logger.info({ key, reason }, "conf key without effect");
+  const { ignored } = conf;
+  if (ignored.length > 0) logger.info({ keys: ignored }, "conf keys of Spark that mean nothing here");
+}
+
+function checkLogger(logger: RpcLogger): void {
+  const missing = LOG_LEVELS.filter((level) => typeof (logger as Partial<RpcLogger> | null)?.[level] !== "function");
+  if (missing.length > 0) throw invalid(`logger must have the functions ${LOG_LEVELS.join(", ")}; it lacks ${missing}`);
+}
+
+function refuseUnknownKeys(what: string, given: object, known: readonly string[]): void {
+  for (const key of Object.keys(given)) {
+    if (!known.includes(key)) throw invalid(`${what} has no key ${key}; it has: ${known.join(", ")}`);
+  }
+}
+
+function integer(what: string, value: unknown, [min, max]: readonly [number, number]): number {
+  if (typeof value === "number" && Number.isInteger(value) && value >= min && value <= max) return value;
+  throw invalid(`${what} must be an integer from ${min} to ${max}: ${what}=${String(value)}`);
+}
+
+function ringBytes(what: string, value: number): number {
+  if (isPowerOfTwo(value) && value >= INBOX_BYTES_MIN && value <= INBOX_BYTES_MAX) return value;
+  const range = `a power of two from ${INBOX_BYTES_MIN} to ${INBOX_BYTES_MAX}`;
+  throw invalid(`${what} must be ${range}: ${what}=${String(value)}`);
+}
+
+function invalid(text: string): RpcError {
+  return new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
+}
