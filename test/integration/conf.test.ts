@@ -172,7 +172,7 @@ describe("what the contract excludes", () => {
     ],
   ])("of an endpoint: %j", async (options, says) => {
     await using env = await RpcEnv.create({ numThreads: 1 });
-    const error = await failureOf(env.setupEndpoint("gate", gateService, options));
+    const error = await failureOf(env.setupEndpoint<Calls>("gate", fixtureUrl("call-service"), options));
     expect([error.code, error.message]).toEqual(["ERR_RPC_INVALID_ARGUMENT", says]);
   });
 });

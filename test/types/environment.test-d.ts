@@ -50,7 +50,7 @@ void new Silent().rpcEnv;
 const clock = new Clock();
 const onMain = env.setupEndpoint("clock", clock);
 expectTrue<Equal<typeof onMain, Promise<RpcEndpointRef<Clock>>>>();
-void env.setupEndpoint("clock", clock, { inboxBytes: 4_096, handlerTimeoutMs: 5, throughput: 1, kind: "serial" });
+void env.setupEndpoint("clock", clock, { inboxBytes: 4_096, handlerTimeoutMs: 5, throughput: 1 });
 const ofInstance = env.endpointRef(clock);
 expectTrue<Equal<typeof ofInstance, RpcEndpointRef<Clock> | null>>();
 const inline = defineService({ twice: (n: number) => n * 2 });
