@@ -17,11 +17,13 @@ import {
 } from "../common/limits.js";
 import { RpcConf } from "../common/rpc-conf.js";
 import { checkTimeoutMs } from "../dispatcher/endpoint-ref.js";
+import { checkEndpointName } from "../dispatcher/endpoint-refs.js";
 import type { EngineSettings } from "../dispatcher/engine-settings.js";
+import type { RpcAddress } from "../rpc/rpc-address.js";
 import { ENDPOINT_KINDS } from "../rpc/rpc-endpoint.js";
 import type { RpcEndpointKind, RpcEndpointOptions } from "../rpc/rpc-endpoint-options.js";
 import type { RpcEnvOptions, RpcLogger } from "../rpc/rpc-env.js";
-import type { RpcShutdownOptions } from "../rpc/rpc-env-view.js";
+import type { RpcLookupOptions, RpcShutdownOptions } from "../rpc/rpc-env-view.js";
 import { availableCores } from "./available-cores.js";
 
 const OPTION_KEYS = ["name", "numThreads", "askTimeoutMs", "logger", "conf"];
@@ -112,6 +114,16 @@ export function readEndpointOptions(
     loop,
     args,
   };
+}
+
+/** Checks what a look-up was given. Throws its signal's reason when it is aborted already. */
+export function checkLookup(address: RpcAddress | null, name: string, options: RpcLookupOptions | undefined): void {
+  checkEndpointName(name);
+  if (address !== null && (typeof address?.host !== "string" || !Number.isInteger(address.port))) {
+    throw invalid(`an address has a host and a port: ${String(address)}; null means this environment`);
+  }
+  if (options?.timeoutMs !== undefined) checkTimeoutMs(options.timeoutMs);
+  options?.signal?.throwIfAborted();
 }
 
 /** The time that `stop` and `shutdown` leave for the backlog. */

@@ -9,7 +9,7 @@ import { SHUTDOWN_TIMEOUT_MS_DEFAULT } from "../common/limits.js";
 import type { NetworkEvent } from "../dispatcher/attached-endpoint.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
 import { handleOf } from "../dispatcher/endpoint-ref.js";
-import { checkEndpointName, notReachable } from "../dispatcher/endpoint-refs.js";
+import { notReachable } from "../dispatcher/endpoint-refs.js";
 import { EndpointState, type HostedEndpoint } from "../dispatcher/hosted-endpoint.js";
 import { piscinaLoopHost } from "../dispatcher/loop-host.js";
 import { LoopStatus } from "../inbox/layout.js";
@@ -32,7 +32,14 @@ import type { RpcLookupOptions, RpcShutdownOptions } from "../rpc/rpc-env-view.j
 import type { NotIsolated, RpcDefinition, RpcService, RpcTarget, RpcUntyped } from "../rpc/rpc-protocol.js";
 import { isRpcService } from "../rpc/rpc-service.js";
 import { EnvView } from "./env-view.js";
-import { type EnvSettings, moduleUrl, readEndpointOptions, readEnvOptions, stopTimeoutMs } from "./rpc-env-options.js";
+import {
+  checkLookup,
+  type EnvSettings,
+  moduleUrl,
+  readEndpointOptions,
+  readEnvOptions,
+  stopTimeoutMs,
+} from "./rpc-env-options.js";
 
 const LOOP_STATES = {
   [LoopStatus.STARTING]: "busy",
@@ -163,9 +170,8 @@ export class LocalRpcEnv implements RpcEnv {
     name: string,
     options?: RpcLookupOptions,
   ): Promise<RpcEndpointRef<RpcTarget<T>>> {
+    checkLookup(address, name, options);
     if (address !== null) throw notReachable(this.name, name, address);
-    checkEndpointName(name);
-    options?.signal?.throwIfAborted();
     const ref = this.endpointRef<T>(name);
     if (ref !== null) return ref;
     if (options?.verify !== false) throw notFound(this.name, name);

@@ -4,7 +4,14 @@
  * Method: handlers wait at a gate that opens only when the test is over with them; the grace is waited for, in one test
  * for all forms.
  */
-import { RpcEndpoint, type RpcEndpointStuck, RpcEnv, ThreadSafeRpcEndpoint } from "ringpost";
+import {
+  RpcEndpoint,
+  type RpcEndpointRef,
+  type RpcEndpointStuck,
+  RpcEnv,
+  type RpcUntyped,
+  ThreadSafeRpcEndpoint,
+} from "ringpost";
 import { expect, test } from "vitest";
 import { failureOf } from "../contract/ask-send.contract.js";
 import { fixtureUrl } from "../fixtures/fixture-url.js";
@@ -34,7 +41,7 @@ test("slots come back, serial endpoints are reported, late results are ignored",
   const stuck: RpcEndpointStuck[] = [];
   env.on("endpointStuck", (event) => stuck.push(event));
   const ask = (ref: unknown, method: string, input: unknown, timeoutMs: number): Promise<unknown> =>
-    (ref as (typeof serial)[0]).ask({ method, inputs: [input] } as never, { timeoutMs });
+    (ref as RpcEndpointRef<RpcUntyped>).ask({ method, inputs: [input] }, { timeoutMs });
 
   const hanging = [...concurrent, ...serial].map((ref) => ask(ref, "gate", gate.name, 50));
   for (const asked of hanging) expect((await failureOf(asked)).code).toBe("ERR_RPC_TIMEOUT");

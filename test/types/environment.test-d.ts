@@ -1,4 +1,6 @@
 /** Goal: instances, isolated kinds, references inside messages and what an endpoint has of itself are typed as they run. */
+import { RpcConf } from "../../dist/src/common/rpc-conf.js";
+import { RpcEnv as RpcEnvironment } from "../../dist/src/index.js";
 import type { RpcCallContext, RpcContext, RpcSendContext } from "../../dist/src/rpc/rpc-context.js";
 import {
   IsolatedRpcEndpoint,
@@ -88,6 +90,24 @@ class TooMany extends IsolatedThreadSafeRpcEndpoint {
   static override readonly threadCount = 2;
 }
 void TooMany;
+
+// A flag that is known at run time only is a flag all the same.
+declare const flag: boolean;
+defineService({ a: () => 1 }, { serial: flag });
+
+// Settings: keys of ours by name, and any of Spark's.
+const conf = new RpcConf({ "rpc.askTimeout": "30s", "shuffle.io.maxRetries": 3, "spark.app.name": "x" });
+expectTrue<Equal<ReturnType<typeof conf.getTimeMs>, number>>();
+void RpcEnvironment.create({ conf });
+void RpcEnvironment.create({ conf: { "rpc.inbox.bytes": 4_096 } });
+// @ts-expect-error -- no such key
+conf.set("rpc.nonsense", 1);
+// @ts-expect-error -- no such key
+void RpcEnvironment.create({ conf: { "rpc.nonsense": 1 } });
+// @ts-expect-error -- neither text nor number nor flag
+conf.set("rpc.askTimeout", null);
+// @ts-expect-error -- no such option
+void RpcEnvironment.create({ threads: 1 });
 
 // Options of services: serial means one thread.
 defineService({ a: () => 1 }, { threadCount: 4 });
