@@ -1,7 +1,10 @@
 /** Errors that the Dispatcher makes itself. Their texts name the value, the limit and what to do. */
-import { RpcError } from "../common/errors.js";
+import { RpcError, type RpcErrorCode } from "../common/errors.js";
 import type { RpcTimeout } from "../common/rpc-conf.js";
 import type { HostedEndpoint } from "./hosted-endpoint.js";
+
+/** Failures of one-way messages whose handler never ran. */
+export const NEVER_RAN: readonly RpcErrorCode[] = ["ERR_RPC_NO_REPLY", "ERR_RPC_ENDPOINT_FAILED", "ERR_RPC_INBOX_FULL"];
 
 /** @param hint what the caller should know besides; may be empty. */
 export function timedOut(endpoint: string, timeout: RpcTimeout, maybeExecuted: boolean, hint = ""): RpcError {

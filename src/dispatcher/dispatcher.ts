@@ -6,7 +6,7 @@
  * is the only producer of every Inbox and mailbox and the only consumer of every outbound ring.
  */
 import type { Clock } from "../common/clock.js";
-import { RpcError, type RpcErrorCode } from "../common/errors.js";
+import { RpcError } from "../common/errors.js";
 import { SWEEP_PERIOD_MS } from "../common/limits.js";
 import { type InFlightEntry, readInFlightEntries } from "../inbox/in-flight-table.js";
 import { COUNTER_FAILED, COUNTER_HANDLED, COUNTER_PROCESSED, COUNTER_TAKEN } from "../inbox/layout.js";
@@ -20,7 +20,7 @@ import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import type { NetworkEvent } from "./attached-endpoint.js";
 import { exposeEnv } from "./control-plane.js";
 import { CrashRecovery } from "./crash-recovery.js";
-import { envStopped } from "./dispatch-errors.js";
+import { envStopped, NEVER_RAN } from "./dispatch-errors.js";
 import type { DispatcherEvents, DispatcherParts } from "./dispatcher-parts.js";
 import { EndpointDirectory } from "./endpoint-directory.js";
 import { EndpointRefs } from "./endpoint-refs.js";
@@ -46,13 +46,9 @@ import { Replies } from "./replies.js";
 import { RunningHandler } from "./running-handler.js";
 import { Tickets } from "./tickets.js";
 
-/** Failures of one-way messages whose handler never ran. */
-const NEVER_RAN: readonly RpcErrorCode[] = ["ERR_RPC_NO_REPLY", "ERR_RPC_ENDPOINT_FAILED", "ERR_RPC_INBOX_FULL"];
-
 export interface DispatcherOptions {
   readonly envName: string;
   readonly envId: string;
-  /** Default of asks: ms, or Infinity. */
   readonly clock: Clock;
   readonly originMs: number;
   readonly loopCount: number;
@@ -91,20 +87,20 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
   #accepting = true;
 
   constructor(options: DispatcherOptions) {
-    const { clock, events, settings } = options;
+    const { clock, events, settings, envId, requests, view, bind } = options;
     const { memory, directory, asks, tickets } = this;
     // One codec for all of loop 0: what it encodes is copied into a ring before anything else runs.
-    const { envId, requests, view } = options;
     const refs = new EndpointRefs({ env: envId, address: view.address, askTimeoutMs: settings.askTimeout.ms });
-    this.refs = refs;
-    const codec = new MessageCodec({ refs, messageBytesMax: settings.messageBytesMax });
+    const codecOptions = { refs, messageBytesMax: settings.messageBytesMax };
+    const codec = new MessageCodec(codecOptions);
     const writer = new PayloadWriter(codec.scratch);
+    this.refs = refs;
     const spillTotal = new SpillTotal(settings.spill.totalBytesMax);
     this.#clock = clock;
     this.events = events;
     this.#loopZero = new LoopZero(clock, memory.ready, this);
     const loopZero = this.#loopZero;
-    const envRequests = new EnvRequests(new MessageCodec({ refs }), requests);
+    const envRequests = new EnvRequests(new MessageCodec(codecOptions), requests);
     this.loops = new MessageLoops({
       envName: options.envName,
       envId,
@@ -168,7 +164,6 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       isAccepting: () => this.#accepting,
       onRing: (endpoint) => this.poster.rang(endpoint),
     });
-    const { bind } = options;
     const zeroParts = { clock, memory, directory, writer, spillTotal, settings, endpoints: zeroEndpoints, bind };
     this.#zeroStarter = new LoopZeroStarter(zeroParts);
     const { poster } = this;

@@ -40,7 +40,6 @@ export interface LoopStart {
   readonly envId: string;
   /** Where the env listens. */
   readonly address: RpcAddress | null;
-  /** Default of what its handlers ask: ms, or Infinity. */
   readonly loop: number;
   readonly epoch: number;
   /** `monotonicMs()` of the env's creation: origin of the env clock. */
