@@ -68,6 +68,25 @@ describe.each(PLACES)("an ask of an endpoint on %s that times out names what set
     expect(passedOn.code).toBe("ERR_RPC_HANDLER");
     expect(passedOn.message.match(/This timeout is controlled by/g)).toHaveLength(1);
   });
+
+  test("of the ask that a handler serves, which its own asks inherit", async () => {
+    await using env = await RpcEnv.create({ numThreads: 1 });
+    using gate = new Gate();
+    const ref = await setup(env);
+    let tell: (error: Error) => void = () => {};
+    const inner = new Promise<Error>((resolve) => {
+      tell = resolve;
+    });
+    const serve = async (): Promise<void> => {
+      await ref.call.gate(gate.name).catch(tell);
+    };
+    const serving = await env.setupEndpoint("serving", defineService({ serve }));
+    const outer = await failureOf(serving.with({ timeoutMs: 100 }).call.serve());
+    expect(outer.message).toContain("within 100 ms. This timeout is controlled by timeoutMs");
+    expect((await inner).message).toMatch(
+      /within [\d.]+ ms\. This timeout is controlled by the deadline of the ask that it was made for$/,
+    );
+  });
 });
 
 describe("a limit that a key sets is met:", () => {
