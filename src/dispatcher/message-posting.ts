@@ -25,7 +25,10 @@ export interface Payload {
 /** The payload of a record that another loop wrote: in scratch memory, or a body that nobody else holds. */
 export function receivedPayload(payloadCodec: number, bytes: Uint8Array, length: number, body: Body | null): Payload {
   const attachmentBytes = body === null ? 0 : body.attachments.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  const takeBody = (): EncodedBody => body ?? { bytes: new Uint8Array(bytes.subarray(0, length)), attachments: [] };
+  const takeBody = (): EncodedBody =>
+    body === null
+      ? { bytes: new Uint8Array(bytes.subarray(0, length)), attachments: [] }
+      : { bytes: body.bytes, attachments: body.attachments };
   return { payloadCodec, bytes, length, attachmentBytes, takeBody };
 }
 

@@ -88,7 +88,7 @@ export class Replies {
   sendBody(index: number, ticket: number, entry: number): void {
     const body = this.#tickets.end(ticket);
     if (index === 0) {
-      this.#zeroEndpoints.deliver(ticket, body === null ? null : { ticket, ...body }, entry);
+      this.#zeroEndpoints.deliver(ticket, body === null ? null : { ...body, ticket }, entry);
       return;
     }
     const loop = this.#loops.get(index);
@@ -96,7 +96,7 @@ export class Replies {
       this.#poster.postControl(loop, RecordKind.GONE, ticket, 0, entry);
       return;
     }
-    postBody(loop.bodyPort, { ticket, ...body });
+    postBody(loop.bodyPort, { ...body, ticket });
     this.#poster.postControl(loop, RecordKind.BODY, ticket, 0, entry);
   }
 
