@@ -15,6 +15,7 @@ describe("a large body", () => {
     using notes = new Gate();
     await using env = await RpcEnv.create({ numThreads: 1 });
     const ref = await env.setupEndpoint<Spread>("spread", fixtureUrl("spread-service"));
+    let aborted = 0;
     for (let round = 0; round < 20; round++) {
       using gate = new Gate();
       const controller = new AbortController();
@@ -25,12 +26,20 @@ describe("a large body", () => {
       // By the time another process has answered, loop 0 has long sent the body.
       await fetchNothing();
       controller.abort(round);
-      await expect(large).rejects.toBe(round);
+      const [outcome] = await Promise.allSettled([large]);
+      if (outcome.status === "rejected") {
+        expect(outcome.reason).toBe(round);
+        aborted++;
+      } else {
+        // A busy machine: the turn ended between the two messages, and the body came before the one that holds.
+        expect(await notes.note()).toBe(1_000_000);
+      }
       gate.open();
       await held;
       expect(await ref.call.noteLength(notes.name, new Uint8Array(1))).toBe(1);
       expect(await notes.note()).toBe(1);
     }
+    expect(aborted).toBeGreaterThan(0);
   });
 
   test.each([4_096, 262_144])(
