@@ -28,7 +28,7 @@ const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<void>>
   pipeline,
   idle,
 };
-/** Only by name: what it needs of the engine is not there yet. */
+/** Only by name: services with threads of their own are not there yet. */
 const UNFINISHED: readonly string[] = ["pipeline"];
 
 const { values, positionals } = parseArgs({
