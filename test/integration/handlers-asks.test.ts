@@ -3,11 +3,13 @@
  * deadlines, one outcome for each ask, no wait that never ends.
  * Method: real threads, tiny rings, gates instead of sleeps. Bounds of time only catch hangs.
  */
-import { isRpcError, type RpcEndpointRef, RpcEnv, type RpcUntyped } from "ringpost";
+import { isRpcError, type RpcEndpointOptions, type RpcEndpointRef, RpcEnv, type RpcUntyped } from "ringpost";
 import { describe, expect, test } from "vitest";
 import { fixtureUrl } from "../fixtures/fixture-url.js";
 import { Gate } from "../fixtures/gate.js";
-import type { BurstReport, ErrorReport } from "../fixtures/peer-methods.js";
+import type { OrderReport } from "../fixtures/order-endpoint.js";
+import type { Burst, BurstReport, ErrorReport } from "../fixtures/peer-methods.js";
+import { printedRandom } from "../fixtures/random.js";
 
 type Ref = RpcEndpointRef<RpcUntyped>;
 
@@ -18,12 +20,12 @@ const TINY = { "rpc.loop.bytes": 4_096, "rpc.inbox.bytes": 4_096 };
 async function withPeers(
   run: (env: RpcEnv, a: Ref, b: Ref) => Promise<void>,
   modules: readonly [URL, URL] = [serialModule, serialModule],
-  conf: object = TINY,
+  options: RpcEndpointOptions = {},
 ): Promise<void> {
-  await using env = await RpcEnv.create({ numThreads: 2, conf });
+  await using env = await RpcEnv.create({ numThreads: 2, conf: TINY });
   const [first, second] = modules;
-  const a: Ref = await env.setupEndpoint("a", first, first === serialModule ? { loop: 1 } : {});
-  const b: Ref = await env.setupEndpoint("b", second, second === serialModule ? { loop: 2 } : {});
+  const a: Ref = await env.setupEndpoint("a", first, first === serialModule ? { loop: 1 } : options);
+  const b: Ref = await env.setupEndpoint("b", second, second === serialModule ? { loop: 2 } : options);
   await run(env, a, b);
 }
 
@@ -97,6 +99,46 @@ describe("an ask of a handler", () => {
     }));
 });
 
+describe("order", () => {
+  test.each([4_096, 262_144])(
+    "of one handler's sends and asks to a serial endpoint is kept: rings of %i bytes",
+    async (bytes) => {
+      const random = printedRandom(`order of a handler, bytes=${bytes}`);
+      await using env = await RpcEnv.create({
+        numThreads: 2,
+        conf: { "rpc.loop.bytes": bytes, "rpc.inbox.bytes": bytes },
+      });
+      const a: Ref = await env.setupEndpoint("a", serialModule, { loop: 1 });
+      const order: Ref = await env.setupEndpoint("order", fixtureUrl("order-endpoint"), { loop: 2 });
+      const sent = await a.call.inOrder?.(order, random.seed, 4_000);
+      const report = (await order.ask("report")) as OrderReport;
+      expect([report.overlaps, report.torn]).toEqual([0, 0]);
+      expect(report.order).toEqual(sent);
+      expectConservation(env);
+    },
+  );
+});
+
+describe("answers to a loop that does not turn", () => {
+  test("wait within bounds: those beyond are replaced by a failure, and none is lost", async () => {
+    await using env = await RpcEnv.create({ numThreads: 2 });
+    const a: Ref = await env.setupEndpoint("a", serialModule, { loop: 1 });
+    const b: Ref = await env.setupEndpoint("b", serialModule, { loop: 2 });
+    using gate = new Gate();
+    // 1,500 × 60,000 bytes: more than the 64 MiB that may wait for a mailbox.
+    const held = a.call.hold?.(b, 1_500, 60_000, gate.name) as Promise<BurstReport>;
+    await gate.reached();
+    // Its answer comes behind those to a.
+    await b.call.echo?.("fence");
+    gate.open();
+    const { replies, codes } = await held;
+    const full = codes.ERR_RPC_INBOX_FULL ?? 0;
+    expect(full).toBeGreaterThan(0);
+    expect(replies + full).toBe(1_500);
+    expectConservation(env);
+  });
+});
+
 describe("a handler's deadline", () => {
   test("is inherited by what it asks before its first await", () =>
     withPeers(async (_env, a, b) => {
@@ -136,7 +178,9 @@ describe("a circle of waiting", () => {
   test("of concurrent endpoints is none: each goes on while it waits", () =>
     withPeers(
       async (env, a, b) => {
-        expect(await a.call.report?.(b, 20_000, "report", a, 20_000, "report", b, 20_000, "echo", "round")).toBe("round");
+        expect(await a.call.report?.(b, 20_000, "report", a, 20_000, "report", b, 20_000, "echo", "round")).toBe(
+          "round",
+        );
         expectConservation(env);
       },
       [peerModule, peerModule],
@@ -144,24 +188,46 @@ describe("a circle of waiting", () => {
 
   test.each([
     ["small", 10, 4_000],
-    ["large", 20_000, 200],
-  ])("of thousands of %s mutual asks through tiny rings settles every one", (_what, bytes, count) =>
+    ["large", 20_000, 300],
+  ])("of thousands of %s mutual asks through tiny rings is none either", (_what, bytes, count) =>
     withPeers(
       async (env, a, b) => {
+        const shape: Burst = { count, bytes, timeoutMs: 120_000 };
         // Each of a's asks makes b ask a, and the other way round, while everything is full.
         const bursts = [
-          a.call.burst?.(b, count, bytes, "call", a, "echo"),
-          b.call.burst?.(a, count, bytes, "call", b, "echo"),
+          a.call.burst?.(b, shape, "call", a, "echo"),
+          b.call.burst?.(a, shape, "call", b, "echo"),
         ] as Promise<BurstReport>[];
-        for (const { replies, codes } of await Promise.all(bursts)) {
-          expect(codes).toEqual({});
-          expect(replies).toBe(count);
-        }
+        expect(await Promise.all(bursts)).toEqual([
+          { replies: count, codes: {} },
+          { replies: count, codes: {} },
+        ]);
         expectConservation(env);
       },
       [peerModule, peerModule],
+      { concurrency: 16_384 },
     ),
   );
+
+  test("of thousands of mutual asks of handlers that are all taken ends in time", () =>
+    withPeers(
+      async (env, a, b) => {
+        const shape: Burst = { count: 3_000, bytes: 100, timeoutMs: 2_000 };
+        const bursts = [
+          a.call.burst?.(b, shape, "call", a, "echo"),
+          b.call.burst?.(a, shape, "call", b, "echo"),
+        ] as Promise<BurstReport>[];
+        for (const { replies, codes } of await Promise.all(bursts)) {
+          const { ERR_RPC_TIMEOUT = 0, ERR_RPC_HANDLER = 0, ...others } = codes;
+          expect(others).toEqual({});
+          expect(replies + ERR_RPC_TIMEOUT + ERR_RPC_HANDLER).toBe(shape.count);
+        }
+        expect(await a.call.call?.(b, "echo", "free again")).toBe("free again");
+        expectConservation(env);
+      },
+      [peerModule, peerModule],
+      { concurrency: 16 },
+    ));
 });
 
 describe("sends of handlers", () => {

@@ -11,6 +11,14 @@ type Ref = RpcEndpointRef<RpcUntyped>;
 const peerModule = fixtureUrl("peer-service");
 const serialModule = fixtureUrl("peer-service-serial");
 
+/** Every reference inside a value. */
+function refsIn(value: unknown): Ref[] {
+  if (isRpcEndpointRef(value)) return [value];
+  if (typeof value !== "object" || value === null) return [];
+  const inner = value instanceof Map || value instanceof Set ? value.values() : Object.values(value);
+  return [...inner].flatMap(refsIn);
+}
+
 describe("a reference in a message", () => {
   let env: RpcEnv;
   let a: Ref;
@@ -29,17 +37,15 @@ describe("a reference in a message", () => {
     expect(await a.call.isSelf?.(b)).toBe(false);
   });
 
-  test.each([
-    ["an array", (ref: Ref) => [1, [ref]], (value: never) => value[1][0]],
-    ["a Map", (ref: Ref) => new Map([["ref", { ref }]]), (value: never) => (value as Map<string, never>).get("ref")],
-    ["a Set", (ref: Ref) => new Set([ref]), (value: never) => [...(value as Set<unknown>)][0]],
-    ["a deep object", (ref: Ref) => ({ a: { b: { c: [{ ref }] } } }), (value: never) => value["a"]["b"]["c"][0]],
-  ])("travels to a handler and back inside %s", async (_what, wrap, unwrap) => {
-    const back = unwrap((await a.call.echo?.(wrap(b))) as never) as Ref | { ref: Ref };
-    const ref = isRpcEndpointRef(back) ? back : (back as { ref: Ref }).ref;
-    expect(isRpcEndpointRef(ref)).toBe(true);
-    expect(ref.equals(b)).toBe(true);
-    expect(await ref.call.echo?.("again")).toBe("again");
+  test.each<[string, (ref: Ref) => unknown]>([
+    ["an array", (ref) => [1, [ref]]],
+    ["a Map", (ref) => new Map([["ref", { ref }]])],
+    ["a Set", (ref) => new Set([ref])],
+    ["a deep object", (ref) => ({ a: { b: { c: [{ ref }] } } })],
+  ])("travels to a handler and back inside %s", async (_what, wrap) => {
+    const [ref] = refsIn(await a.call.echo?.(wrap(b)));
+    expect(ref?.equals(b)).toBe(true);
+    expect(await ref?.call.echo?.("again")).toBe("again");
   });
 
   test("that a handler returns of itself is its endpoint", async () => {
