@@ -38,6 +38,8 @@ export const SPILL_BYTES_PER_ENV_MAX = 1 * GIB;
 export const MAILBOX_SPILL_MESSAGES_MAX = 65_536;
 /** ... and their bytes; beyond, an asker gets ERR_RPC_INBOX_FULL instead of his answer. */
 export const MAILBOX_SPILL_BYTES_MAX = 64 * MIB;
+/** Large bodies posted to a loop, or by one, and not yet read there: no other bound knows of them. */
+export const BODIES_UNDER_WAY_BYTES_MAX = 256 * MIB;
 /** Replies a loop keeps while its outbound ring is full; it takes no new message meanwhile. */
 export const OVERFLOW_LIST_BYTES_MAX = 64 * MIB;
 
@@ -128,6 +130,7 @@ assert(isPowerOfTwo(INLINE_FRACTION_DIVISOR), "the inline bound is a shift of th
 assert(INBOX_BYTES_MIN / INLINE_FRACTION_DIVISOR >= 512, "the smallest Inbox takes a record of 512 bytes inline");
 assert(INBOX_BYTES_MAX + INBOX_BYTES_MAX / INLINE_FRACTION_DIVISOR <= SEGMENT_BYTES, "ring and slack fit a segment");
 assert(MESSAGE_BYTES_MAX <= SPILL_BYTES_PER_ENDPOINT_MAX, "the largest message can wait");
+assert(MESSAGE_BYTES_MAX <= BODIES_UNDER_WAY_BYTES_MAX, "the largest message can be under way");
 assert(SPILL_BYTES_PER_ENDPOINT_MAX <= SPILL_BYTES_PER_ENV_MAX, "one endpoint's spill is part of the environment's");
 assert(isPowerOfTwo(IN_FLIGHT_ENTRIES_PER_LOOP) && isPowerOfTwo(ASKS_OUTSTANDING_MAX), "slots are found by masking");
 assert(IN_FLIGHT_ENTRIES_PER_LOOP <= ASKS_OUTSTANDING_MAX, "a full loop does not exhaust the ask table");

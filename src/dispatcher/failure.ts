@@ -17,7 +17,9 @@ export type Failure = readonly [code: RpcErrorCode, text: string, cause: unknown
 
 /** What the asker is told of `error`, which a handler of `endpoint` threw. */
 export function handlerFailure(endpoint: string, error: unknown): Failure {
-  if (isRpcError(error, ...PASSED_THROUGH)) return [error.code, error.message, error.cause];
+  // One that names an endpoint came from what the handler asked in turn: to its caller that is the handler's failure.
+  if (isRpcError(error, ...PASSED_THROUGH) && error.endpoint === undefined)
+    return [error.code, error.message, error.cause];
   return ["ERR_RPC_HANDLER", `handler of "${endpoint}" failed: ${describeThrown(error)}`, error];
 }
 

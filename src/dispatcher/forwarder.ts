@@ -14,6 +14,7 @@ import { isRpcError, RpcError } from "../common/errors.js";
 import { Overflow, PostResult } from "../inbox/inbox.js";
 import { OutgoingRecord, RecordFlag, RecordKind, type TakenRecord } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
+import { BodiesUnderWay } from "./bodies-under-way.js";
 import { inboxFull, tooManyAsks } from "./dispatch-errors.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
 import { describeThrown, encodeFailure, type Failure } from "./failure.js";
@@ -21,7 +22,7 @@ import { AskEnd, targetHint, targetNameBytes } from "./forwarded-record.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
 import { type Body, postBody } from "./loop-protocol.js";
 import type { LoopZero } from "./loop-zero.js";
-import type { MessageLoops } from "./message-loops.js";
+import type { HostedMessageLoop, MessageLoops } from "./message-loops.js";
 import { type MessagePosting, type Payload, receivedPayload } from "./message-posting.js";
 import type { OutstandingAsks } from "./outstanding-asks.js";
 import type { Poster } from "./poster.js";
@@ -82,6 +83,7 @@ export class Forwarder {
   /** By loop, then by that loop's own ask slot: the slot here. */
   readonly #slots: number[][] = [];
   #ended: EndedAsk[] = [];
+  readonly #bodies = new WeakMap<HostedMessageLoop, BodiesUnderWay>();
   /** By loop and slot, see `readyKey`. */
   readonly #waiters = new Map<number, ReadyWaiter>();
 
@@ -192,6 +194,13 @@ export class Forwarder {
     if (this.#options.posting.post(endpoint, out, Overflow.SPILL, payload) !== PostResult.FULL) return;
     oneWays.deadLettered++;
     this.#deadLetter(endpoint.name, inboxFull(endpoint), payload);
+  }
+
+  /** Each incarnation of a loop has a body port of its own. */
+  #bodiesTo(loop: HostedMessageLoop): BodiesUnderWay {
+    const bodies = this.#bodies.get(loop) ?? new BodiesUnderWay(loop.mailbox);
+    this.#bodies.set(loop, bodies);
+    return bodies;
   }
 
   #slotsOf(loop: number): number[] {
@@ -326,13 +335,15 @@ export class Forwarder {
     const { payloadCodec, bytes, length, attachmentBytes } = payload;
     const large = length > mailbox.inlinePayloadBytesMax || attachmentBytes > 0;
     if (!large && payload !== NOTHING) out.setPayload(payloadCodec, bytes, length);
-    if (large && mailbox.spill.budget.admits(length + attachmentBytes)) {
+    const bodies = large ? this.#bodiesTo(loop) : null;
+    if (bodies?.admits(length + attachmentBytes)) {
       postBody(loop.bodyPort, { ...payload.takeBody(), ticket: out.askSlot });
       const { kind, askSlot, askGeneration } = out;
       out.setHeaderOnly(kind, askSlot, askGeneration, askSlot);
       out.flags = RecordFlag.LARGE;
       out.codec = payloadCodec;
       mailbox.post(out, Overflow.FORCE);
+      bodies.add(length + attachmentBytes);
     } else if (large || mailbox.post(out, Overflow.SPILL) === PostResult.FULL) {
       out.setHeaderOnly(RecordKind.FAILURE, out.askSlot, out.askGeneration);
       mailbox.post(out, Overflow.FORCE);

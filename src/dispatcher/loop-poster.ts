@@ -18,6 +18,7 @@ import { AskTable } from "../inbox/ask-table.js";
 import { type InboxProducer, Overflow, PostResult } from "../inbox/inbox.js";
 import { OutgoingRecord, RecordFlag, RecordKind, type TakenRecord } from "../inbox/record.js";
 import { type MessageCodec, PayloadCodec } from "../rpc/codec.js";
+import { BodiesUnderWay } from "./bodies-under-way.js";
 import { noRoomInTime, timedOut, timeoutOf } from "./dispatch-errors.js";
 import { failureToError } from "./failure.js";
 import { AskEnd, packTarget } from "./forwarded-record.js";
@@ -55,6 +56,7 @@ export class LoopPoster implements RefPoster {
   readonly #producer: InboxProducer;
   readonly #running: RunningHandler;
   readonly #asks: OutstandingAsks;
+  readonly #bodies: BodiesUnderWay;
   readonly #record = new OutgoingRecord();
   /** By ask slot: whom it asks, and with a record of which kind. */
   readonly #targets: RefTarget[] = [];
@@ -71,6 +73,7 @@ export class LoopPoster implements RefPoster {
     this.#codec = options.codec;
     this.#producer = options.producer;
     this.#running = options.running;
+    this.#bodies = new BodiesUnderWay(options.producer);
     const firstGeneration = (options.epoch & EPOCH_MASK) << EPOCH_SHIFT;
     this.#asks = new OutstandingAsks(
       new AskTable(new Int32Array(ASKS_PER_LOOP_MAX), 0, ASKS_PER_LOOP_MAX, firstGeneration),
@@ -231,13 +234,16 @@ export class LoopPoster implements RefPoster {
   #postLarge(target: RefTarget, overflow: Overflow): PostResult {
     const { payloadCodec, length, attachmentBytes } = this.#codec;
     const producer = this.#producer;
-    const admitted = producer.spill.budget.admits(length + attachmentBytes);
-    if (!producer.hasRoom() && (overflow === Overflow.REFUSE || !admitted)) return PostResult.FULL;
+    const bodyBytes = length + attachmentBytes;
+    if (!producer.hasRoom() && overflow === Overflow.REFUSE) return PostResult.FULL;
+    if (!this.#bodies.admits(bodyBytes)) return PostResult.FULL;
     const ticket = this.#nextTicket++ | 0;
     postBody(this.#options.bodyPort, { ticket, ...this.#codec.takeBody() });
     this.#record.flags = RecordFlag.LARGE;
     this.#record.setPayload(payloadCodec, target.nameBytes, target.nameBytes.length);
-    return this.#postRecord(target, Overflow.FORCE);
+    const result = this.#postRecord(target, Overflow.FORCE);
+    this.#bodies.add(bodyBytes);
+    return result;
   }
 
   /** Posts `#record` with the target's name alone. */

@@ -113,6 +113,16 @@ export class InboxProducer {
     return this.#spill.count > 0;
   }
 
+  /** Units ever written to the ring: grows for ever. */
+  get unitsWritten(): number {
+    return this.#ring.total;
+  }
+
+  /** True if the consumer has read everything that was in the ring when `unitsWritten` was this. */
+  hasRead(unitsWritten: number): boolean {
+    return this.#ring.hasPassed(unitsWritten);
+  }
+
   /** Units committed and not yet flushed. */
   get unflushedUnits(): number {
     return this.#ring.uncommittedUnits;

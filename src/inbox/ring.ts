@@ -93,6 +93,7 @@ export class RingProducer {
   /** HEAD as last seen: old values only make the ring look fuller than it is. */
   #head: number;
   #claimed = 0;
+  #total = 0;
 
   constructor(words: Int32Array, base: number, capacityBytes: number, rewindOffsetBytes: number = REWIND_OFFSET_BYTES) {
     this.#words = words;
@@ -124,6 +125,7 @@ export class RingProducer {
   /** The claimed record is written. It is published with the next `publish`. */
   commit(): void {
     this.#tail = (this.#tail + this.#claimed) | 0;
+    this.#total += this.#claimed;
     this.#claimed = 0;
   }
 
@@ -146,6 +148,17 @@ export class RingProducer {
   hasRoom(units: number): boolean {
     if (((this.#tail + units - this.#head) | 0) <= this.#capacity) return true;
     return this.wantRoom(units);
+  }
+
+  /** Units ever committed, PADs included: a position that never comes round. */
+  get total(): number {
+    return this.#total;
+  }
+
+  /** A fresh look whether the consumer has given back everything that was committed when `total` was this. */
+  hasPassed(total: number): boolean {
+    this.#head = load(this.#words, this.#base + RING_HEAD);
+    return this.#total - ((this.#tail - this.#head) | 0) >= total;
   }
 
   /** Units in use as last seen, without a look at shared memory. */
@@ -173,6 +186,7 @@ export class RingProducer {
     this.#words[index + RECORD_PAYLOAD_BYTES] = Math.max(0, pad * UNIT_BYTES - RECORD_HEADER_BYTES);
     this.#words[index + RECORD_META] = PAD_META;
     this.#tail = (this.#tail + pad) | 0;
+    this.#total += pad;
   }
 }
 

@@ -1,0 +1,253 @@
+/**
+ * Goal: what handlers on message loops send and ask keeps every promise that the main thread's messages have: order,
+ * deadlines, one outcome for each ask, no wait that never ends.
+ * Method: real threads, tiny rings, gates instead of sleeps. Bounds of time only catch hangs.
+ */
+import { isRpcError, type RpcEndpointOptions, type RpcEndpointRef, RpcEnv, type RpcUntyped } from "ringpost";
+import { describe, expect, test } from "vitest";
+import { fixtureUrl } from "../fixtures/fixture-url.js";
+import { Gate } from "../fixtures/gate.js";
+import type { OrderReport } from "../fixtures/order-endpoint.js";
+import type { Burst, BurstReport, ErrorReport } from "../fixtures/peer-methods.js";
+import { printedRandom } from "../fixtures/random.js";
+
+type Ref = RpcEndpointRef<RpcUntyped>;
+
+const peerModule = fixtureUrl("peer-service");
+const serialModule = fixtureUrl("peer-service-serial");
+const TINY = { "rpc.loop.bytes": 4_096, "rpc.inbox.bytes": 4_096 };
+
+async function withPeers(
+  run: (env: RpcEnv, a: Ref, b: Ref) => Promise<void>,
+  modules: readonly [URL, URL] = [serialModule, serialModule],
+  options: RpcEndpointOptions = {},
+): Promise<void> {
+  await using env = await RpcEnv.create({ numThreads: 2, conf: TINY });
+  const [first, second] = modules;
+  const a: Ref = await env.setupEndpoint("a", first, first === serialModule ? { loop: 1 } : options);
+  const b: Ref = await env.setupEndpoint("b", second, second === serialModule ? { loop: 2 } : options);
+  await run(env, a, b);
+}
+
+/** At quiescence every ask has exactly one outcome. */
+function expectConservation(env: RpcEnv): void {
+  for (const { name, asks, oneWays } of env.stats().endpoints) {
+    const { sent, replied, failed, timedOut, aborted, rejected } = asks;
+    expect({ name, sum: replied + failed + timedOut + aborted + rejected }).toEqual({ name, sum: sent });
+    const { accepted, handled, failed: threw, deadLettered } = oneWays;
+    expect({ name, sum: handled + threw + deadLettered }).toEqual({ name, sum: accepted });
+  }
+}
+
+describe("an ask of a handler", () => {
+  test("of an endpoint that is not there fails as it does for everybody", () =>
+    withPeers(async (env, a, b) => {
+      await env.stop(b);
+      expect(await a.call.report?.(b, 10_000, "echo", 1)).toMatchObject({
+        code: "ERR_RPC_ENDPOINT_NOT_FOUND",
+        message: 'endpoint "b" was stopped',
+        maybeExecuted: false,
+      });
+      const letter = new Promise((resolve) => env.on("deadLetter", resolve));
+      // Accepted by this loop's way to the main thread, which finds nobody.
+      expect(await a.call.cast?.(b, "note", "nobody", 1)).toBe(true);
+      expect(await letter).toMatchObject({ endpoint: "b", reason: "ERR_RPC_ENDPOINT_NOT_FOUND", count: 1 });
+      expectConservation(env);
+    }));
+
+  test("carries nothing that cannot travel, and says where it is", () =>
+    withPeers(async (_env, a, b) => {
+      expect(await a.call.sendFunction?.(b)).toContain("list[0].run");
+    }));
+
+  test.each([0, 400, 5_000, 300_000, 4_000_000])("and its answer may have %i bytes", (length) =>
+    withPeers(async (_env, a, b) => {
+      const bytes = Uint8Array.from({ length }, (_, index) => index & 255);
+      const back = (await a.call.call?.(b, "echo", bytes)) as Uint8Array;
+      expect(Buffer.compare(Buffer.from(back), Buffer.from(bytes))).toBe(0);
+    }),
+  );
+
+  test("times out by itself, and its handler is told", () =>
+    withPeers(async (env, a, b) => {
+      using gate = new Gate();
+      const asked = a.call.report?.(b, 100, "untilCancelled", gate.name) as Promise<ErrorReport>;
+      await gate.reached();
+      gate.open();
+      const report = await asked;
+      expect(report).toMatchObject({ code: "ERR_RPC_TIMEOUT", maybeExecuted: true });
+      expect(report.message).toContain('no reply of "b" within 100 ms');
+      expect(await gate.note()).toBe("cancelled");
+      expect(await b.call.echo?.("fence")).toBe("fence");
+      expect(env.stats().endpoints.find(({ name }) => name === "b")?.asks).toMatchObject({ sent: 2, timedOut: 1 });
+      expectConservation(env);
+    }));
+
+  test("is given up with its loop: the handler that runs it is told, the one that waits never runs", () =>
+    withPeers(async (env, a, b) => {
+      using gate = new Gate();
+      const running = a.call.call?.(b, "untilCancelled", gate.name).catch((error: unknown) => error);
+      await gate.reached();
+      // A serial endpoint does not take this one before it has answered the first: it is asked by another way.
+      const killer: Ref = await env.setupEndpoint("killer", serialModule, { loop: 1 });
+      gate.open();
+      const killed = killer.call.die?.().catch((error: unknown) => error);
+      expect(isRpcError(await killed, "ERR_RPC_WORKER_CRASHED")).toBe(true);
+      expect(isRpcError(await running, "ERR_RPC_WORKER_CRASHED")).toBe(true);
+      expect(await gate.note()).toBe("cancelled");
+      expect(await b.call.echo?.("alive")).toBe("alive");
+    }));
+});
+
+describe("order", () => {
+  test.each([4_096, 262_144])(
+    "of one handler's sends and asks to a serial endpoint is kept: rings of %i bytes",
+    async (bytes) => {
+      const random = printedRandom(`order of a handler, bytes=${bytes}`);
+      await using env = await RpcEnv.create({
+        numThreads: 2,
+        conf: { "rpc.loop.bytes": bytes, "rpc.inbox.bytes": bytes },
+      });
+      const a: Ref = await env.setupEndpoint("a", serialModule, { loop: 1 });
+      const order: Ref = await env.setupEndpoint("order", fixtureUrl("order-endpoint"), { loop: 2 });
+      const sent = await a.call.inOrder?.(order, random.seed, 4_000);
+      const report = (await order.ask("report")) as OrderReport;
+      expect([report.overlaps, report.torn]).toEqual([0, 0]);
+      expect(report.order).toEqual(sent);
+      expectConservation(env);
+    },
+  );
+});
+
+describe("answers to a loop that does not turn", () => {
+  test("wait within bounds: those beyond are replaced by a failure, and none is lost", async () => {
+    await using env = await RpcEnv.create({ numThreads: 2 });
+    const a: Ref = await env.setupEndpoint("a", serialModule, { loop: 1 });
+    const b: Ref = await env.setupEndpoint("b", serialModule, { loop: 2 });
+    using gate = new Gate();
+    // 1,500 × 60,000 bytes: more than the 64 MiB that may wait for a mailbox.
+    const held = a.call.hold?.(b, 1_500, 60_000, gate.name) as Promise<BurstReport>;
+    await gate.reached();
+    // Its answer comes behind those to a.
+    await b.call.echo?.("fence");
+    gate.open();
+    const { replies, codes } = await held;
+    const full = codes.ERR_RPC_INBOX_FULL ?? 0;
+    expect(full).toBeGreaterThan(0);
+    expect(replies + full).toBe(1_500);
+    expectConservation(env);
+  });
+});
+
+describe("a handler's deadline", () => {
+  test("is inherited by what it asks before its first await", () =>
+    withPeers(async (_env, a, b) => {
+      using gate = new Gate();
+      const started = performance.now();
+      const asked = a.with({ timeoutMs: 300 }).call.inherit?.(b, gate.name);
+      const error = await asked?.then(undefined, (reason: unknown) => reason);
+      expect(isRpcError(error, "ERR_RPC_TIMEOUT")).toBe(true);
+      const note = (await gate.note()) as { readonly code: string };
+      expect(note.code).toBe("ERR_RPC_TIMEOUT");
+      // Its own 60 s would have been far more.
+      expect(performance.now() - started).toBeLessThan(30_000);
+      const after = (await gate.note()) as { readonly remainingMs: number };
+      expect(after.remainingMs).toBeGreaterThan(0);
+      expect(after.remainingMs).toBeLessThan(1);
+    }));
+});
+
+describe("a circle of waiting", () => {
+  test("of a handler that asks its own serial endpoint ends in time, and the error says why", () =>
+    withPeers(async (env, a) => {
+      const report = (await a.call.report?.(a, 200, "echo", 1)) as ErrorReport;
+      expect(report.code).toBe("ERR_RPC_TIMEOUT");
+      expect(report.message).toContain("waits for itself");
+      expect(await a.call.echo?.("free again")).toBe("free again");
+      expectConservation(env);
+    }));
+
+  test("of two serial endpoints ends in time", () =>
+    withPeers(async (env, a, b) => {
+      const report = (await a.call.report?.(b, 2_000, "report", a, 200, "echo", 1)) as ErrorReport;
+      expect(report.code).toBe("ERR_RPC_TIMEOUT");
+      expect(await a.call.call?.(b, "echo", "free again")).toBe("free again");
+      expectConservation(env);
+    }));
+
+  test("of concurrent endpoints is none: each goes on while it waits", () =>
+    withPeers(
+      async (env, a, b) => {
+        expect(await a.call.report?.(b, 20_000, "report", a, 20_000, "report", b, 20_000, "echo", "round")).toBe(
+          "round",
+        );
+        expectConservation(env);
+      },
+      [peerModule, peerModule],
+    ));
+
+  test.each([
+    ["small", 10, 4_000],
+    ["large", 20_000, 300],
+  ])("of thousands of %s mutual asks through tiny rings is none either", (_what, bytes, count) =>
+    withPeers(
+      async (env, a, b) => {
+        const shape: Burst = { count, bytes, timeoutMs: 120_000 };
+        // Each of a's asks makes b ask a, and the other way round, while everything is full.
+        const bursts = [
+          a.call.burst?.(b, shape, "call", a, "echo"),
+          b.call.burst?.(a, shape, "call", b, "echo"),
+        ] as Promise<BurstReport>[];
+        expect(await Promise.all(bursts)).toEqual([
+          { replies: count, codes: {} },
+          { replies: count, codes: {} },
+        ]);
+        expectConservation(env);
+      },
+      [peerModule, peerModule],
+      { concurrency: 16_384 },
+    ),
+  );
+
+  test("of thousands of mutual asks of handlers that are all taken ends in time", () =>
+    withPeers(
+      async (env, a, b) => {
+        const shape: Burst = { count: 3_000, bytes: 100, timeoutMs: 2_000 };
+        const bursts = [
+          a.call.burst?.(b, shape, "call", a, "echo"),
+          b.call.burst?.(a, shape, "call", b, "echo"),
+        ] as Promise<BurstReport>[];
+        for (const { replies, codes } of await Promise.all(bursts)) {
+          const { ERR_RPC_TIMEOUT = 0, ERR_RPC_HANDLER = 0, ...others } = codes;
+          expect(others).toEqual({});
+          expect(replies + ERR_RPC_TIMEOUT + ERR_RPC_HANDLER).toBe(shape.count);
+        }
+        expect(await a.call.call?.(b, "echo", "free again")).toBe("free again");
+        expectConservation(env);
+      },
+      [peerModule, peerModule],
+      { concurrency: 16 },
+    ));
+});
+
+describe("sends of handlers", () => {
+  test("that say false are accepted after ready; every one arrives, in order", () =>
+    withPeers(async (env, a, b) => {
+      using gate = new Gate();
+      const count = 5_000;
+      const refused = (await a.call.sendAll?.(b, gate.name, count)) as number;
+      expect(refused).toBeGreaterThan(0);
+      for (let n = 0; n < count; n++) expect(await gate.note()).toBe(n);
+      await b.call.echo?.("fence");
+      expectConservation(env);
+    }));
+
+  test("to every replica reach every replica", async () => {
+    await using env = await RpcEnv.create({ numThreads: 2, conf: TINY });
+    const replicas: Ref = await env.setupEndpoint("replicas", fixtureUrl("noting-endpoint"));
+    const a: Ref = await env.setupEndpoint("a", serialModule);
+    using gate = new Gate();
+    expect(await a.call.broadcast?.(replicas, { gate: gate.name })).toBe(2);
+    expect(new Set([await gate.note(), await gate.note()])).toEqual(new Set([0, 1]));
+  });
+});
