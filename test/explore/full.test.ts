@@ -5,7 +5,7 @@
 import { describe } from "vitest";
 import * as scenarios from "./scenarios/full-scenarios.js";
 import { inboxVariant } from "./scenarios/inbox-parts.js";
-import { overflow, restart } from "./scenarios/overflow-scenarios.js";
+import { overflow, restart, restartWithSpill } from "./scenarios/overflow-scenarios.js";
 import { stop } from "./scenarios/stop-scenarios.js";
 import { full, search } from "./search.js";
 
@@ -17,10 +17,12 @@ describe("full", () => {
   search(scenarios.eatenWake(inbox), full ? 3 : 2);
   search(scenarios.throughput(inbox, 4), 3);
   search(scenarios.burst(inbox, 4), 3);
+  search(scenarios.spillOrder(inbox, 4), 3);
   search(scenarios.sharedSpill(inbox, 4), full ? 2 : 1);
   search(scenarios.rewind(inbox), full ? 2 : 1);
   search(overflow(inbox, 4), 3);
   search(restart(inbox, 4), full ? 3 : 1);
+  search(restartWithSpill(inbox), full ? 3 : 2);
 });
 
 describe("stop", () => {
