@@ -21,11 +21,11 @@ describe("full", () => {
   search(scenarios.sharedSpill(inbox, 4), full ? 2 : 1);
   search(scenarios.rewind(inbox), full ? 2 : 1);
   search(overflow(inbox, 4), 3);
-  search(restart(inbox, 4), full ? 3 : 1);
-  search(restartWithSpill(inbox), full ? 3 : 2);
+  search(restart(inbox, 4), full ? 2 : 1);
+  search(restartWithSpill(inbox), full ? 2 : 1);
 });
 
 describe("stop", () => {
   search(stop(inbox, 1), full ? 3 : 2);
-  search(stop(inbox, 2), full ? 1 : 0);
+  search(stop(inbox, 2), full ? 2 : 1);
 });
