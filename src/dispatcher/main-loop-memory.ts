@@ -12,7 +12,7 @@ import type { PayloadWriter } from "../inbox/record.js";
 import { initialiseRing, ringRegionBytes } from "../inbox/ring.js";
 import { type Region, type Segment, SegmentAllocator, type SegmentHandle } from "../inbox/segment.js";
 import type { SpillBudget } from "../inbox/spill-queue.js";
-import { ENDPOINT_MEMBERS, inboxRoomMember, LOOP_ZERO_MEMBERS, outboundMember } from "./loop-members.js";
+import { ENDPOINT_MEMBERS, inboxRoomMember, LOOP_ZERO_MEMBERS, mailboxRoomMember, outboundMember } from "./loop-members.js";
 import type { EnvRegions, LoopRegions, RingRegion } from "./loop-protocol.js";
 
 export class MainLoopMemory {
@@ -109,6 +109,9 @@ export class MainLoopMemory {
 
   /** Reads a loop's outbound ring; when the loop waits for room there, its mailbox bit tells it. */
   outboundReader(loop: number, regions: LoopRegions): RecordReader {
+    // The loop's last incarnation may have died between the two bits of a mark; the next would trust the first (R19).
+    this.ready.restore(outboundMember(loop));
+    this.ready.restore(mailboxRoomMember(loop));
     return new RecordReader(this.place(regions.outbound), this.#mailboxDoorbell(loop, regions));
   }
 

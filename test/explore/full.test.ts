@@ -5,7 +5,7 @@
 import { describe } from "vitest";
 import * as scenarios from "./scenarios/full-scenarios.js";
 import { inboxVariant } from "./scenarios/inbox-parts.js";
-import { overflow, restart } from "./scenarios/overflow-scenarios.js";
+import { overflow, restart, restartWithSpill } from "./scenarios/overflow-scenarios.js";
 import { stop } from "./scenarios/stop-scenarios.js";
 import { full, search } from "./search.js";
 
@@ -17,13 +17,15 @@ describe("full", () => {
   search(scenarios.eatenWake(inbox), full ? 3 : 2);
   search(scenarios.throughput(inbox, 4), 3);
   search(scenarios.burst(inbox, 4), 3);
+  search(scenarios.spillOrder(inbox, 4), 3);
   search(scenarios.sharedSpill(inbox, 4), full ? 2 : 1);
   search(scenarios.rewind(inbox), full ? 2 : 1);
   search(overflow(inbox, 4), 3);
-  search(restart(inbox, 4), full ? 3 : 1);
+  search(restart(inbox, 4), full ? 2 : 1);
+  search(restartWithSpill(inbox), full ? 2 : 1);
 });
 
 describe("stop", () => {
   search(stop(inbox, 1), full ? 3 : 2);
-  search(stop(inbox, 2), full ? 1 : 0);
+  search(stop(inbox, 2), full ? 2 : 1);
 });

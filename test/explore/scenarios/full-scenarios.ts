@@ -4,16 +4,18 @@
  */
 import { Overflow, PostResult, TakeResult } from "../../../dist/src/inbox/inbox.js";
 import { MAILBOX_MEMBER } from "../../../dist/src/inbox/loop-queues.js";
-import { idle, type Scenario, sleep, spin, type Thread, turn } from "../explorer.js";
+import { exchange, idle, load, type Scenario, sleep, spin, store, type Thread, turn } from "../explorer.js";
 import {
   awaitBell,
   ENDPOINT,
   type Inbox,
   type LoopZeroParts,
+  loopPlaces,
   type MessageLoopParts,
   mailboxDoorbell,
   makeLoopZero,
   makeTracedRecord,
+  parkingOf,
 } from "./inbox-parts.js";
 import {
   allTaken,
@@ -31,6 +33,9 @@ import {
 
 // ── No hand ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** Note: a handler of the loop runs. */
+const RUNNING = 2;
+
 /** How a loop that can take no more stands aside: one replica of it, or the whole loop. */
 export type Aside = "replica" | "loop";
 
@@ -42,8 +47,13 @@ export function saturated(inbox: Inbox, count: number, aside: Aside): Scenario<u
   return scenario<State>({
     name: `${count} messages to two loops that take one at a time, a full ${aside} stands aside`,
     setup: (memory) => makeState(inbox, memory, 2, true),
-    threads: (state) => [postLate(state, count), asideLoop(state, 0, aside), asideLoop(state, 1, aside)],
-    threadNames: ["loop 0", "loop 1", "loop 2"],
+    threads: (state) => [
+      postLate(state, count),
+      asideLoop(state, 0, aside),
+      asideLoop(state, 1, aside),
+      endHandlers(state, count),
+    ],
+    threadNames: ["loop 0", "loop 1", "loop 2", "timers"],
     daemons: [1, 2],
     ghost: takenGhost,
     final: (state) => expectExactly(state, count),
@@ -78,15 +88,31 @@ function* asideLoop(state: State, index: number, aside: Aside): Thread {
   }
 }
 
-/** The handler runs on; its loop goes back to sleep until that ends, and gives way to whoever rings it. */
+/** The handler runs on; its loop sleeps until that ends. A bell that finds it so is passed on by the way to sleep. */
 function* runAside(state: State, index: number, aside: Aside): Thread {
   const { queues } = state.loops[index] as MessageLoopParts;
-  yield* queues.unpark();
-  if (aside === "replica" && (yield* queues.shared.next()) !== -1)
-    throw new Error("a full replica is offered another message");
-  if (aside === "replica" ? yield* queues.park() : yield* queues.parkForMailbox()) yield* idle();
-  else throw new Error("a loop that can take nothing has found something to do");
-  yield* queues.unpark();
+  const { notes } = loopPlaces(state.places, index + 1);
+  yield* store(notes, RUNNING, 1);
+  while ((yield* load(notes, RUNNING)) === 1) {
+    if (aside === "replica" && (yield* queues.shared.next()) !== -1)
+      throw new Error("a full replica is offered another message");
+    if (!(yield* aside === "replica" ? queues.park() : queues.parkForMailbox()))
+      throw new Error("a loop that can take nothing has found something to do");
+    yield* sleep();
+    yield* queues.unpark();
+  }
+}
+
+/** Ends handlers, one at a time, when nothing else happens. */
+function* endHandlers({ places }: State, count: number): Thread {
+  for (let ended = 0; ended < count; ended++) {
+    yield* idle();
+    for (const [i, { notes }] of places.loops.entries()) {
+      if ((yield* exchange(notes, RUNNING, 0)) === 0) continue;
+      yield* parkingOf(places).notifyUnconditionally(i + 1);
+      break;
+    }
+  }
 }
 
 /**
@@ -185,6 +211,21 @@ export function burst(inbox: Inbox, count: number): Scenario<unknown> {
     threadNames: ["loop 0", "loop 1"],
     invariant: checkRing,
     final: (state) => expectExactly(state, count),
+  });
+}
+
+/** R6: nothing overtakes what waits in the spill queue. */
+export function spillOrder(inbox: Inbox, count: number): Scenario<unknown> {
+  return scenario<State>({
+    name: `${count} messages in order through a ring of two`,
+    setup: (memory) => makeState(inbox, memory, 1, false, { capacityBytes: 64 }),
+    threads: (state) => [post(state, count), pinnedLoop(state, count)],
+    threadNames: ["loop 0", "loop 1"],
+    invariant: checkRing,
+    final: (state) => {
+      const order = allTaken(state).join();
+      if (order !== Array.from({ length: count }, (_, i) => i + 1).join()) throw new Error(`order: ${order}`);
+    },
   });
 }
 

@@ -14,6 +14,8 @@ import {
   makeProducer,
   makeRecord,
   type Places,
+  parkingOf,
+  sleep,
 } from "./inbox-parts.js";
 import {
   allTaken,
@@ -219,6 +221,29 @@ export function summary(inbox: Inbox): Scenario<unknown> {
       if ((leaf & (1 << 5)) !== 0 && ((state.words[0] as number) & 1) === 0) {
         throw new Error("a member is marked, and nobody who looks at the summary will see it");
       }
+    },
+  });
+}
+
+/** R16: two threads have something for one sleeper. One of them rings; a bell more is a lock of the whole process. */
+export function twoRingers(inbox: Inbox): Scenario<unknown> {
+  return scenario<State & { rung: number }>({
+    name: "two ring one sleeper",
+    setup: (memory) => ({ ...makeState(inbox, memory, 1, false), rung: 0 }),
+    threads: (state) => {
+      function* ringer(): Thread {
+        if (yield* parkingOf(state.places).unpark(1)) state.rung++;
+      }
+      function* sleeper(): Thread {
+        yield* (state.loops[0] as MessageLoopParts).parker.announce();
+        yield* sleep();
+      }
+      return [sleeper(), ringer(), ringer()];
+    },
+    daemons: [0],
+    ghost: (state) => state.rung,
+    invariant: ({ rung }) => {
+      if (rung > 1) throw new Error(`one sleep was rung ${rung} times`);
     },
   });
 }

@@ -46,7 +46,14 @@ interface CrashState extends State {
   readonly lost: number[];
 }
 
-export type RecoveryStep = "judge" | "release" | "open" | "restore" | "notify" | "own bits" | "empty regions";
+export type RecoveryStep =
+  | "judge"
+  | "release"
+  | "restore"
+  | "notify"
+  | "own bits"
+  | "open and own bits"
+  | "empty regions";
 
 /** Steps 2, 3, 5 and 6 of crash-recovery.ts. */
 function* recoverShared(state: CrashState, without: Without): Thread {
@@ -58,10 +65,10 @@ function* recoverShared(state: CrashState, without: Without): Thread {
       state.lost.push(entry.askGeneration);
   }
   if (without !== "release") yield* inbox.releaseDeadLock(ring.words, 0, owner);
-  if (without !== "open") yield* and(ring.words, RING_OPEN, ~LOOP_BIT);
+  if (without !== "open and own bits") yield* and(ring.words, RING_OPEN, ~LOOP_BIT);
   if (without !== "restore") yield* new inbox.ReadySet(places.groupReady, 0, MEMBERS).restore(ENDPOINT);
   const parking = parkingOf(places);
-  if (without !== "own bits") yield* parking.notifyUnconditionally(LOOP);
+  if (without !== "own bits" && without !== "open and own bits") yield* parking.notifyUnconditionally(LOOP);
   if (without !== "notify") yield* parking.notifyUnconditionally(2);
 }
 
@@ -170,7 +177,8 @@ const FAILING = 2;
 export type CountStep = "mark" | "mark first" | "remember failure" | "add the missing" | "mailbox";
 
 interface OneWayState extends State {
-  readonly zero: LoopZeroParts;
+  /** Made anew with the regions of a restarted loop. */
+  zero: LoopZeroParts;
   /** Fates by id, each as loop 0 has learned it. */
   readonly handled: number[];
   readonly failed: number[];
@@ -289,6 +297,7 @@ export function oneWays(inbox: Inbox, count: number, without?: CountStep): Scena
       *recover(state): Thread {
         yield* recoverOneWays(state, without);
         emptyRegions(state.places, LOOP);
+        state.zero = makeLoopZero(state.places);
         // Taken by the dead one: what it did with them is in the accounts.
         state.taken[0] = [];
         const known = state.handled.length + state.failed.length + state.dead.length;

@@ -92,6 +92,7 @@ function* stoppedLoop(state: StopState, loop: MessageLoopParts, without: Without
   const index = loop.loop - 1;
   let running = -1;
   let quiescing = false;
+  let settling = false;
   function* report(kind: number): Thread {
     yield* outbound.post(makeRecord(state.places, 0).setHeaderOnly(kind, ENDPOINT), Overflow.FORCE);
     yield* outbound.flush();
@@ -128,12 +129,17 @@ function* stoppedLoop(state: StopState, loop: MessageLoopParts, without: Without
       } else {
         if (state.stopped.length > 0) throw new Error(`a handler starts on loop ${loop.loop} after onStop`);
         running = record.entry;
+        settling = true;
         state.running[index] = 1;
       }
     }
     if (running !== -1) {
-      // The handler's promise settles in a later turn.
+      // The handler's promise settles in a later turn than the next: what its loop is told meanwhile comes beside it.
       yield* turn();
+      if (settling) {
+        settling = false;
+        continue;
+      }
       state.running[index] = 0;
       state.handled++;
       yield* entries.free(running);
