@@ -70,7 +70,9 @@ export class LoopZeroStarter {
       generation: directory.nextGeneration(),
       name,
       description,
+      launch: null,
       loops: [0],
+      group: null,
       ring,
       counters: [memory.allocateCounters()],
       producer: memory.ownProducer(ring, endpoints.doorbell(id), this.#options.writer, budget),
@@ -83,6 +85,7 @@ export class LoopZeroStarter {
       const behaviour = await this.#startTimed(endpoint, given);
       // A shutdown may have come meanwhile; it has found the endpoint in its directory.
       endpoints.attach(endpoint, behaviour, setup, isSerial(description.kind), () => replaceInstance(endpoint));
+      endpoint.serving.add(0);
       endpoint.state = EndpointState.RUNNING;
       return endpoint;
     } catch (error) {

@@ -10,6 +10,7 @@ import { RpcError } from "../common/errors.js";
 import {
   ASK_TIMEOUT_MS_DEFAULT,
   CONCURRENCY_DEFAULT,
+  ENDPOINT_START_TIMEOUT_MS,
   IN_FLIGHT_ENTRIES_PER_LOOP,
   INBOX_BYTES_DEFAULT,
   INBOX_BYTES_MAX,
@@ -32,7 +33,7 @@ import { parseEndpointUri } from "../rpc/endpoint-uri.js";
 import type { RefHandle } from "../rpc/ref-handle.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
 import { isEndpointInstance, type RpcEndpoint } from "../rpc/rpc-endpoint.js";
-import type { RpcEndpointOptions, SetupOptions } from "../rpc/rpc-endpoint-options.js";
+import type { RpcEndpointKind, RpcEndpointOptions, SetupOptions } from "../rpc/rpc-endpoint-options.js";
 import type { RpcEndpointRef } from "../rpc/rpc-endpoint-ref.js";
 import type {
   RpcEndpointStats,
@@ -55,6 +56,7 @@ const CONF_KEYS = [
   "rpc.inbox.bytes",
   "rpc.loop.bytes",
   "rpc.askTimeout",
+  "rpc.endpoint.startTimeout",
 ];
 const OPTION_KEYS = ["name", "numThreads", "askTimeoutMs", "logger", "conf"];
 const ENDPOINT_OPTION_KEYS = ["args", "inboxBytes", "concurrency", "loop", "handlerTimeoutMs", "throughput", "kind"];
@@ -127,11 +129,12 @@ export class LocalRpcEnv implements RpcEnv {
       ),
       loopRingBytes: ringBytes("rpc.loop.bytes", conf["rpc.loop.bytes"] ?? LOOP_RING_BYTES),
       hostFactory: piscinaLoopHost,
+      startTimeoutMs: startTimeoutMs(conf["rpc.endpoint.startTimeout"]),
       events: {
         deadLetter: (endpoint, error, count, message) => this.#deadLetter(endpoint, error, count, message),
-        loopCrashed: (loop, blamed, error) => {
-          this.#report("loopCrashed", { loop, blamed, restarted: [], stuck: false, error }, () =>
-            this.#logger.error({ loop, blamed, error }, "message loop died"),
+        loopCrashed: (crash) => {
+          this.#report("loopCrashed", crash, () =>
+            this.#logger.error(crash, crash.stuck ? "message loop does not end" : "message loop died"),
           );
         },
         endpointFailed: (endpoint, error) => {
@@ -194,6 +197,7 @@ export class LocalRpcEnv implements RpcEnv {
     refuseUnknownKeys(`endpoint "${name}"`, given, ENDPOINT_OPTION_KEYS);
     const endpoint = await this.#dispatcher.setup(name, moduleUrl(module), {
       ...this.#setup(given),
+      kind: kindOf(name, given.kind),
       loop: given.loop,
       args: given.args,
     });
@@ -330,9 +334,21 @@ function notFound(env: string, endpoint: string): RpcError {
   return new RpcError("ERR_RPC_ENDPOINT_NOT_FOUND", text, { endpoint });
 }
 
+function startTimeoutMs(seconds: number | undefined): number {
+  return seconds === undefined ? ENDPOINT_START_TIMEOUT_MS : Math.min(checkTimeoutMs(seconds * 1_000), TIMEOUT_MS_MAX);
+}
+
 function stopTimeoutMs(options: RpcShutdownOptions | undefined): number {
   // A timer cannot be set to Infinity; 12 days are as good.
   return Math.min(checkTimeoutMs(options?.timeoutMs ?? SHUTDOWN_TIMEOUT_MS_DEFAULT), TIMEOUT_MS_MAX);
+}
+
+const ENDPOINT_KINDS: readonly unknown[] = ["concurrent", "serial", "isolated", "isolated-serial"];
+
+function kindOf(endpoint: string, kind: unknown): RpcEndpointKind | undefined {
+  if (kind === undefined || ENDPOINT_KINDS.includes(kind)) return kind as RpcEndpointKind | undefined;
+  const text = `endpoint "${endpoint}": kind is one of ${ENDPOINT_KINDS.join(", ")}: kind=${String(kind)}`;
+  throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
 }
 
 function moduleUrl(module: unknown): string {

@@ -27,6 +27,8 @@ export interface RpcConfValues {
   "rpc.inbox.bytes"?: number | undefined;
   /** Seconds, positive. */
   "rpc.askTimeout"?: number | undefined;
+  /** Seconds for each step of an endpoint's start: its import, its constructor and onStart; positive, 30 by default. */
+  "rpc.endpoint.startTimeout"?: number | undefined;
   /** Bytes of each loop's mailbox and outbound ring: a power of two from 4,096 to 16,777,216; 1,048,576 by default. */
   "rpc.loop.bytes"?: number | undefined;
 }
