@@ -110,10 +110,25 @@ export const TIMEOUT_MS_MIN = 0.001;
 export const STOP_GRACE_MS = 5_000;
 /** A handler that does not end after its ask has ended: then a concurrent endpoint takes its slot back. */
 export const HANDLER_GRACE_MS = 5_000;
-/** How long a loop with a handler past its `handlerTimeoutMs` may take to show that it still turns. */
-export const HANDLER_PING_MS = 1_000;
 /** `env.shutdown()` and `env.stop()` without `timeoutMs`. */
 export const SHUTDOWN_TIMEOUT_MS_DEFAULT = 10_000;
+
+// ── Crashes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A loop that died is started again after this, doubled with each crash within CRASH_WINDOW_MS of the one before. */
+export const RESTART_DELAY_MS_MIN = 100;
+/** ... but never later: what waits for it is an ask with a timeout. */
+export const RESTART_DELAY_MS_MAX = 5_000;
+/** Crashes longer ago than this do not count. */
+export const CRASH_WINDOW_MS = 10_000;
+/** An endpoint blamed for so many crashes within CRASH_WINDOW_MS is FAILED: it would take its neighbours down for ever. */
+export const CRASHES_BLAMED_MAX = 5;
+/** A loop that could not be started so often, one time after the other, fails the setups that wait for it. */
+export const LOOP_START_ATTEMPTS_MAX = 5;
+/** A loop that was ended and whose thread has not exited is stuck in a native call: its endpoints go elsewhere. */
+export const LOOP_END_GRACE_MS = 5_000;
+/** A loop that does not answer within this does not turn. Far above a turn, far below any timeout of an endpoint. */
+export const PING_TIMEOUT_MS = 1_000;
 
 // ── How they hang together ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -141,5 +156,7 @@ assert(CONCURRENCY_DEFAULT <= IN_FLIGHT_ENTRIES_PER_LOOP, "a replica's handlers 
 assert(ATTACHMENT_BYTES_MIN < MESSAGE_BYTES_MAX, "small messages have no attachments");
 assert(RERING_MS < SWEEP_PERIOD_MS, "the sweep is the net under the re-ring");
 assert(SWEEP_PERIOD_MS < ENDPOINT_START_TIMEOUT_MS, "timeouts are noticed by the sweep");
+assert(RESTART_DELAY_MS_MIN < RESTART_DELAY_MS_MAX, "a delay can double");
+assert(RESTART_DELAY_MS_MAX < CRASH_WINDOW_MS, "a loop that dies at once after its longest delay keeps that delay");
 assert(ERROR_CAUSE_DEPTH_MAX < DECODE_DEPTH_MAX, "a chain of causes fits the decode depth");
 assert(ENDPOINT_NAME_BYTES_MAX <= 255, "the length of a name is one byte");

@@ -40,11 +40,6 @@ export function envStopped(endpoint: string): RpcError {
   return new RpcError("ERR_RPC_ENV_STOPPED", `"${endpoint}" is not available: the env is shut down`, { endpoint });
 }
 
-export function noLoops(endpoint: string, loopCount: number): RpcError {
-  const text = `endpoint "${endpoint}" cannot start: all ${loopCount} message loops have crashed`;
-  return new RpcError("ERR_RPC_ENDPOINT_START", text, { endpoint });
-}
-
 export function inboxFull({ name, budget }: HostedEndpoint): RpcError {
   const text =
     `the Inbox of "${name}" and the queue behind it are full: waitingMessages=${budget.messages}, ` +

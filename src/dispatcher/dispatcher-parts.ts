@@ -2,6 +2,7 @@
 import type { RpcError } from "../common/errors.js";
 import type { InFlightEntry } from "../inbox/in-flight-table.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
+import type { EndpointRemover } from "./endpoint-remover.js";
 import type { Forwarder } from "./forwarder.js";
 import type { HostedEndpoint } from "./hosted-endpoint.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
@@ -11,11 +12,20 @@ import type { OutstandingAsks } from "./outstanding-asks.js";
 import type { Poster } from "./poster.js";
 import type { Tickets } from "./tickets.js";
 
+/** A loop died, or does not end though it was told to. */
+export interface LoopCrash {
+  readonly loop: number;
+  readonly blamed: string | null;
+  readonly restarted: readonly string[];
+  readonly stuck: boolean;
+  readonly error: unknown;
+}
+
 /** What the Dispatcher reports to its env. */
 export interface DispatcherEvents {
   /** Messages that were accepted and will not be handled, or whose one-way handler failed. */
   deadLetter(endpoint: string, error: RpcError, count: number, message?: () => unknown): void;
-  loopCrashed(loop: number, blamed: string | null, error: unknown): void;
+  loopCrashed(crash: LoopCrash): void;
   endpointFailed(endpoint: string, error: RpcError): void;
   endpointStuck(endpoint: string, loop: number, ageMs: number): void;
 }
@@ -28,8 +38,9 @@ export interface DispatcherParts {
   readonly tickets: Tickets;
   readonly poster: Poster;
   readonly forwarder: Forwarder;
+  readonly remover: EndpointRemover;
   readonly events: DispatcherEvents;
-  /** True while that loop serves its endpoints. Loop 0 always does. */
+  /** True while the thread of that loop may run. Loop 0's always does. */
   isAlive(loop: number): boolean;
   /** Tells a loop something about an endpoint of its, behind all that it was told before. */
   tell(loop: number, kind: number, subject: number, generation?: number, detail?: number): void;
@@ -41,8 +52,6 @@ export interface DispatcherParts {
   readonly reportedFailures: ReportedFailures;
   /** Why nothing more can be sent to this endpoint. */
   refusal(endpoint: HostedEndpoint): RpcError;
-  /** Forgets an endpoint that has stopped: its name and its memory may be used again. */
-  remove(endpoint: HostedEndpoint): void;
-  /** Empties Inbox and spill of an endpoint that no loop serves. Returns how many one-way messages were in them. */
-  discardBacklog(endpoint: HostedEndpoint): number;
+  /** Takes back an instance that is just starting. Resolves when its loop can no longer touch the endpoint's memory. */
+  detach(endpoint: HostedEndpoint, loop: number): Promise<void>;
 }

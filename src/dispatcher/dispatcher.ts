@@ -7,15 +7,11 @@
  */
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import { SWEEP_PERIOD_MS } from "../common/limits.js";
+import { PING_TIMEOUT_MS, SWEEP_PERIOD_MS } from "../common/limits.js";
 import { type InFlightEntry, readInFlightEntries } from "../inbox/in-flight-table.js";
-import { COUNTER_FAILED, COUNTER_HANDLED, COUNTER_PROCESSED, COUNTER_TAKEN } from "../inbox/layout.js";
-import { PayloadWriter, RecordKind, TakenRecord } from "../inbox/record.js";
-import { oldestEnqueuedAt } from "../inbox/ring.js";
-import { counterView } from "../inbox/segment.js";
+import { PayloadWriter, RecordKind, type TakenRecord } from "../inbox/record.js";
 import { SpillTotal } from "../inbox/spill-queue.js";
 import { MessageCodec } from "../rpc/codec.js";
-import type { RpcEndpointStats } from "../rpc/rpc-env.js";
 import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import type { NetworkEvent } from "./attached-endpoint.js";
 import { exposeEnv } from "./control-plane.js";
@@ -23,15 +19,21 @@ import { CrashRecovery } from "./crash-recovery.js";
 import { envStopped, NEVER_RAN } from "./dispatch-errors.js";
 import type { DispatcherEvents, DispatcherParts } from "./dispatcher-parts.js";
 import { EndpointDirectory } from "./endpoint-directory.js";
+import { EndpointInstances } from "./endpoint-instances.js";
+import { EndpointMover } from "./endpoint-mover.js";
 import { EndpointRefs } from "./endpoint-refs.js";
+import { EndpointRemover } from "./endpoint-remover.js";
 import { type EndpointSetup, EndpointStarter } from "./endpoint-starter.js";
+import { type EndpointCounts, endpointStats } from "./endpoint-stats.js";
 import { EndpointStopper } from "./endpoint-stopper.js";
 import type { EngineSettings } from "./engine-settings.js";
 import { type EnvRequestHost, EnvRequests } from "./env-requests.js";
 import { failureToError } from "./failure.js";
 import { Forwarder, type LoopRequests } from "./forwarder.js";
+import { HandlerTimeouts } from "./handler-timeouts.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
 import type { LoopHostFactory } from "./loop-host.js";
+import { LoopSupervisor } from "./loop-supervisor.js";
 import { LoopZero, type LoopZeroHandler } from "./loop-zero.js";
 import { LoopZeroEndpoints } from "./loop-zero-endpoints.js";
 import { type LoopZeroSetup, LoopZeroStarter, type LoopZeroStarterOptions } from "./loop-zero-starter.js";
@@ -75,6 +77,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
   readonly poster: Poster;
   readonly reportedFailures = new ReportedFailures();
   readonly forwarder: Forwarder;
+  readonly remover: EndpointRemover;
   readonly events: DispatcherEvents;
   readonly #clock: Clock;
   readonly #loopZero: LoopZero;
@@ -83,7 +86,9 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
   readonly #starter: EndpointStarter;
   readonly #stopper: EndpointStopper;
   readonly #replies: Replies;
-  readonly #crashes: CrashRecovery;
+  readonly #instances: EndpointInstances;
+  readonly #supervisor: LoopSupervisor;
+  readonly #timeouts: HandlerTimeouts;
   #accepting = true;
 
   constructor(options: DispatcherOptions) {
@@ -115,8 +120,15 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       writer,
       spillTotal,
       loopZero,
+      clock,
       hostFactory: options.hostFactory,
-      onDeath: (loop, error) => this.#crashes.recover(loop, error),
+      watcher: {
+        up: (loop) => this.#supervisor.up(loop),
+        ending: (loop, error) => this.#supervisor.ending(loop, error),
+        stuck: (loop, error) => this.#supervisor.stuck(loop, error),
+        died: (loop, error) => this.#supervisor.died(loop, error),
+      },
+      postControl: (loop, kind, subject) => this.poster.postControl(loop, kind, subject),
     });
     const { loops } = this;
     this.#zeroEndpoints = new LoopZeroEndpoints({
@@ -151,14 +163,17 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       posting,
       askTimeout: settings.askTimeout,
     });
+    const { startTimeoutMs } = settings;
+    const instances = new EndpointInstances({ clock, codec, memory, loops, startTimeoutMs });
+    this.#instances = instances;
     this.#starter = new EndpointStarter({
-      clock,
       codec,
       writer,
       memory,
       loops,
       loopZero,
       directory,
+      instances,
       spillTotal,
       settings,
       isAccepting: () => this.#accepting,
@@ -182,19 +197,29 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     });
     const { forwarder } = this;
     this.#replies = new Replies({ codec, loops, asks, tickets, directory, poster, forwarder, zeroEndpoints });
+    const refuse = (endpoint: HostedEndpoint): RpcError => this.refusal(endpoint);
+    this.remover = new EndpointRemover({ memory, directory, asks, tickets, loops, poster, refusal: refuse });
     this.#stopper = new EndpointStopper(this, clock);
-    this.#crashes = new CrashRecovery(this, loopZero, this.#stopper);
+    const stopper = this.#stopper;
+    const recovery = new CrashRecovery(this, loopZero, stopper);
+    const mover = new EndpointMover({ memory, directory, loops, writer });
+    this.#supervisor = new LoopSupervisor({ dispatcher: this, clock, recovery, stopper, instances, mover });
+    this.#timeouts = new HandlerTimeouts(this, clock);
     loopZero.start(memory.parker(() => loopZero.wake()));
   }
 
-  setup(name: string, module: string, setup: EndpointSetup): Promise<HostedEndpoint> {
-    return this.#starter.start(name, module, setup);
+  async setup(name: string, module: string, setup: EndpointSetup): Promise<HostedEndpoint> {
+    const endpoint = await this.#starter.start(name, module, setup);
+    this.#timeouts.watch(endpoint);
+    return endpoint;
   }
 
   /** Sets up an instance or a service on loop 0. */
   async setupOnLoopZero(name: string, given: object, setup: LoopZeroSetup): Promise<HostedEndpoint> {
     this.#starter.checkName(name);
-    return this.#zeroStarter.start(name, given, setup);
+    const endpoint = await this.#zeroStarter.start(name, given, setup);
+    this.#timeouts.watch(endpoint);
+    return endpoint;
   }
 
   /** The endpoint of an instance on loop 0. */
@@ -204,6 +229,10 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
 
   isAlive(loop: number): boolean {
     return loop === 0 || this.loops.get(loop).alive;
+  }
+
+  detach(endpoint: HostedEndpoint, loop: number): Promise<void> {
+    return this.#instances.detach(endpoint, this.loops.get(loop));
   }
 
   tell(loop: number, kind: number, subject: number, generation = 0, detail = 0): void {
@@ -220,7 +249,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     this.#accepting = false; // 1
     const endsMs = this.#clock.now() + timeoutMs;
     const stops = this.directory.all.map((endpoint) => this.#stopper.stop(endpoint, timeoutMs)); // 2
-    await Promise.allSettled(stops);
+    await Promise.race([Promise.allSettled(stops), this.#held(timeoutMs)]);
     const envStopped = new RpcError("ERR_RPC_ENV_STOPPED", "the env was shut down", { maybeExecuted: true });
     this.poster.cancelAsks(this.asks.slots(null), () => envStopped, "failed"); // 3
     const graceMs = Math.max(endsMs - this.#clock.now(), SWEEP_PERIOD_MS);
@@ -228,38 +257,12 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     this.#loopZero.close(); // 5
   }
 
-  /** Forgets an endpoint that has stopped: its name and its memory may be used again. */
-  remove(endpoint: HostedEndpoint): void {
-    if (this.directory.get(endpoint.id) !== endpoint) return;
-    endpoint.state = EndpointState.STOPPED;
-    const refusal = this.refusal(endpoint);
-    this.poster.cancelAsks(this.asks.slots(endpoint.id), () => refusal, "failed");
-    endpoint.settleRoomWaiters(refusal);
-    this.tickets.endAllOf(endpoint.id);
-    this.directory.remove(endpoint);
-    if (!endpoint.shared) for (const loop of endpoint.loops) if (loop !== 0) this.loops.get(loop).pinnedCount--;
-    // A dead loop's thread has exited, so nobody can touch the region any more.
-    this.memory.release(endpoint.ring.region);
-    for (const region of endpoint.counters) this.memory.release(region);
-  }
-
-  /** Empties the Inbox and the spill of an endpoint that no loop serves. Returns how many one-way messages were in it. */
-  discardBacklog(endpoint: HostedEndpoint): number {
-    const reader = this.memory.backlogReader(endpoint.ring);
-    const record = new TakenRecord();
-    let sends = 0;
-    const count = (kind: number): void => {
-      endpoint.accepted--;
-      if (kind === RecordKind.SEND || kind === RecordKind.CAST) sends++;
-    };
-    endpoint.producer.flush();
-    while (reader.read(record)) count(record.kind);
-    for (let spilled = endpoint.producer.spill.peek(); spilled !== null; spilled = endpoint.producer.spill.peek()) {
-      count(spilled.kind);
-      endpoint.producer.spill.shift();
-    }
-    this.tickets.endAllOf(endpoint.id);
-    return sends;
+  /** Resolves when a loop does not turn although the time is up: its stops would only wait for it. */
+  async #held(timeoutMs: number): Promise<void> {
+    await new Promise((resolve) => this.#clock.setTimeout(() => resolve(null), timeoutMs).unref());
+    const up = this.loops.all.filter((loop) => loop.up);
+    const turning = await Promise.all(up.map((loop) => this.loops.ping(loop, PING_TIMEOUT_MS)));
+    if (turning.every(Boolean)) await new Promise(() => {});
   }
 
   /** Why nothing more can be sent to this endpoint. */
@@ -305,32 +308,8 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     }
   }
 
-  endpointStats(endpoint: HostedEndpoint): Omit<RpcEndpointStats, "name" | "state" | "loops"> {
-    let taken = 0;
-    let processed = 0;
-    let failed = 0;
-    let handled = 0;
-    for (const region of endpoint.counters) {
-      const counters = counterView(this.memory.segment(region), region);
-      taken += counters[COUNTER_TAKEN] as number;
-      processed += counters[COUNTER_PROCESSED] as number;
-      failed += counters[COUNTER_FAILED] as number;
-      handled += counters[COUNTER_HANDLED] as number;
-    }
-    const depth = Math.max(0, endpoint.accepted - taken);
-    endpoint.depthMax = Math.max(endpoint.depthMax, depth);
-    const { depthMax, rejected, asks, oneWays } = endpoint;
-    const oldestAgeMs = depth === 0 ? 0 : this.#oldestAgeMs(endpoint);
-    const counts = { asks: { ...asks }, oneWays: { ...oneWays, handled } };
-    return { depth, depthMax, oldestAgeMs, processed, failed, rejected, ...counts };
-  }
-
-  #oldestAgeMs({ ring, producer }: HostedEndpoint): number {
-    const { region, capacityBytes } = ring;
-    const oldest = oldestEnqueuedAt(this.memory.words(region), region.word, capacityBytes);
-    const enqueuedAt = oldest ?? producer.spill.peek()?.enqueuedAt;
-    // Both are microseconds wrapped to 32 bits.
-    return enqueuedAt === undefined ? 0 : ((((this.#clock.now() * 1_000) | 0) - enqueuedAt) >>> 0) / 1_000;
+  endpointStats(endpoint: HostedEndpoint): EndpointCounts {
+    return endpointStats(endpoint, this.memory, this.#clock.now());
   }
 
   // ── What loop 0 finds ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -350,6 +329,9 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
         break;
       case RecordKind.PULL:
         this.#replies.sendBody(loop, record.askSlot, record.sender);
+        break;
+      case RecordKind.PONG:
+        this.loops.onPong(record.askSlot);
         break;
       case RecordKind.SEND:
       case RecordKind.ASK:

@@ -12,6 +12,8 @@ export class EndpointDirectory {
   /** By id; id 0 is no endpoint's. */
   readonly #byId: (HostedEndpoint | undefined)[] = [undefined];
   readonly #freeIds: number[] = [];
+  /** Names of endpoints that are being made, or were forgotten, by the id that is kept for them. */
+  readonly #reserved = new Map<number, string>();
   #generation = 0;
 
   get all(): HostedEndpoint[] {
@@ -48,7 +50,7 @@ export class EndpointDirectory {
   }
 
   nameOf(id: number): string {
-    return this.#byId[id]?.name ?? `endpoint ${id}`;
+    return this.#byId[id]?.name ?? this.#reserved.get(id) ?? `endpoint ${id}`;
   }
 
   /** Holds the name while its endpoint starts. Returns the id it will have. */
@@ -64,6 +66,7 @@ export class EndpointDirectory {
     }
     if (id === this.#byId.length) this.#byId.push(undefined);
     this.#byName.set(name, RESERVED);
+    this.#reserved.set(id, name);
     return id;
   }
 
@@ -74,6 +77,7 @@ export class EndpointDirectory {
   }
 
   add(endpoint: HostedEndpoint): void {
+    this.#reserved.delete(endpoint.id);
     this.#byId[endpoint.id] = endpoint;
     this.#byName.set(endpoint.name, endpoint);
   }
@@ -90,14 +94,16 @@ export class EndpointDirectory {
     this.#byName.delete(name);
   }
 
-  /** Frees an id that no endpoint ever had. */
+  /** Frees an id whose name was dropped before. */
   dropId(id: number): void {
+    this.#reserved.delete(id);
     this.#byId[id] = undefined;
     this.#freeIds.push(id);
   }
 
-  /** Forgets an endpoint that did not start; its id stays out of use. */
+  /** Forgets an endpoint; its id stays out of use until `dropId`. */
   forget(endpoint: HostedEndpoint): void {
+    this.#reserved.set(endpoint.id, endpoint.name);
     this.#byId[endpoint.id] = undefined;
   }
 }

@@ -133,6 +133,9 @@ export class EndpointServer {
       case RecordKind.GONE:
         runner.deliverBody(subject, detail, kind === RecordKind.GONE);
         break;
+      case RecordKind.PING:
+        this.#answers.report(RecordKind.PONG, subject);
+        break;
       case RecordKind.QUIESCE:
         this.#quiesce(subject, detail === 1);
         break;

@@ -1,8 +1,10 @@
 /**
  * Sets endpoints up: describes the module in the least loaded loop, places it, allocates its Inbox, and starts an
  * instance on each of its loops. Not in the data flow. Main thread only.
+ *
+ * An isolated endpoint gets loops of its own. If its kind is told beforehand, its module is described there at once;
+ * else a shared loop has to import it first, to find out.
  */
-import type { Clock } from "../common/clock.js";
 import { isRpcError, RpcError } from "../common/errors.js";
 import { ENDPOINT_NAME_BYTES_MAX } from "../common/limits.js";
 import type { InboxProducer } from "../inbox/inbox.js";
@@ -11,36 +13,40 @@ import { SpillBudget, type SpillTotal } from "../inbox/spill-queue.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import type { EndpointDescription } from "../rpc/rpc-definition.js";
 import { isIsolated } from "../rpc/rpc-endpoint.js";
-import { envStopped, noLoops } from "./dispatch-errors.js";
+import type { RpcEndpointKind } from "../rpc/rpc-endpoint-options.js";
+import { envStopped } from "./dispatch-errors.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
+import { type EndpointInstances, LoopLost } from "./endpoint-instances.js";
 import type { EngineSettings } from "./engine-settings.js";
-import { failureToError } from "./failure.js";
-import { EndpointState, HostedEndpoint } from "./hosted-endpoint.js";
+import { type EndpointLaunch, EndpointState, HostedEndpoint } from "./hosted-endpoint.js";
+import type { HostedMessageLoop } from "./hosted-message-loop.js";
 import { inboxRoomMember } from "./loop-members.js";
-import type { AttachRequest, ControlResult, EncodedValue } from "./loop-protocol.js";
+import type { EncodedValue } from "./loop-protocol.js";
+import type { LoopGroup } from "./loop-slot.js";
 import type { LoopZero } from "./loop-zero.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
-import type { HostedMessageLoop, MessageLoops } from "./message-loops.js";
-import { notSupportedYet } from "./not-supported-yet.js";
+import type { MessageLoops } from "./message-loops.js";
 
 export interface EndpointSetup {
   readonly inboxBytes: number;
   readonly concurrency: number;
   /** Milliseconds, or Infinity. */
   readonly handlerTimeoutMs: number;
+  /** What the module is said to define. */
+  readonly kind: RpcEndpointKind | undefined;
   /** Loop of a serial endpoint, by hand. */
   readonly loop: number | undefined;
   readonly args: unknown;
 }
 
 export interface EndpointStarterOptions {
-  readonly clock: Clock;
   readonly codec: MessageCodec;
   readonly writer: PayloadWriter;
   readonly memory: MainLoopMemory;
   readonly loops: MessageLoops;
   readonly loopZero: LoopZero;
   readonly directory: EndpointDirectory;
+  readonly instances: EndpointInstances;
   readonly spillTotal: SpillTotal;
   readonly settings: EngineSettings;
   readonly isAccepting: () => boolean;
@@ -48,63 +54,51 @@ export interface EndpointStarterOptions {
   readonly onRing: (endpoint: number) => void;
 }
 
+/** What a start has used so far. */
+interface Start {
+  readonly name: string;
+  readonly id: number;
+  readonly launch: EndpointLaunch;
+  readonly setup: EndpointSetup;
+  group: LoopGroup | null;
+  endpoint: HostedEndpoint | null;
+  /** The loop that died, or is being ended, while it described the module: its death is still to be blamed on the id. */
+  lostScout: HostedMessageLoop | null;
+}
+
 export class EndpointStarter {
-  readonly #clock: Clock;
-  readonly #codec: MessageCodec;
-  readonly #writer: PayloadWriter;
-  readonly #memory: MainLoopMemory;
-  readonly #loops: MessageLoops;
-  readonly #loopZero: LoopZero;
-  readonly #directory: EndpointDirectory;
-  readonly #spillTotal: SpillTotal;
-  readonly #settings: EngineSettings;
-  readonly #isAccepting: () => boolean;
-  readonly #onRing: (endpoint: number) => void;
-  /** Endpoints of which a loop has not said whether it started them. */
-  readonly #unanswered = new WeakSet<HostedEndpoint>();
+  readonly #options: EndpointStarterOptions;
 
   constructor(options: EndpointStarterOptions) {
-    this.#clock = options.clock;
-    this.#codec = options.codec;
-    this.#writer = options.writer;
-    this.#memory = options.memory;
-    this.#loops = options.loops;
-    this.#loopZero = options.loopZero;
-    this.#directory = options.directory;
-    this.#spillTotal = options.spillTotal;
-    this.#settings = options.settings;
-    this.#isAccepting = options.isAccepting;
-    this.#onRing = options.onRing;
+    this.#options = options;
   }
 
   /** Makes an endpoint from a module; resolves when every replica's onStart has finished. */
   async start(name: string, module: string, setup: EndpointSetup): Promise<HostedEndpoint> {
+    const { directory, isAccepting } = this.#options;
     this.checkName(name);
-    const args = this.#encodeArgs(setup.args);
-    const id = this.#directory.reserve(name);
+    const launch = { module, args: this.#encodeArgs(setup.args), concurrency: setup.concurrency };
+    const start: Start = {
+      name,
+      id: directory.reserve(name),
+      launch,
+      setup,
+      group: null,
+      endpoint: null,
+      lostScout: null,
+    };
     try {
-      await this.#loops.start().catch((error: unknown) => {
-        throw this.#isAccepting() ? error : envStopped(name);
-      });
-      if (!this.#isAccepting()) throw envStopped(name);
-      const alive = this.#loops.alive;
-      if (alive.length === 0) throw noLoops(name, this.#loops.count);
-      const scout = leastLoaded(alive);
-      const described = await this.#timed(
-        name,
-        scout.control.call((remote) => remote.describe(module)),
-      );
-      const description = this.#unwrap(name, described);
-      if (isIsolated(description.kind)) throw notSupportedYet(`endpoint "${name}": kind ${description.kind}`);
-      const loops = this.#place(name, description, setup.loop);
-      const endpoint = this.#create(name, description, loops, setup, id);
-      await this.#attach(endpoint, module, args, setup);
-      if (!this.#isAccepting()) throw envStopped(name);
+      const description = await this.#describe(start);
+      if (!isAccepting()) throw envStopped(name);
+      const endpoint = this.#create(start, description, this.#place(start, description));
+      start.endpoint = endpoint;
+      await this.#startInstances(endpoint);
+      if (!isAccepting()) throw envStopped(name);
       endpoint.state = EndpointState.RUNNING;
       return endpoint;
     } catch (error) {
-      await this.#abandon(name, id);
-      const lostByShutdown = !this.#isAccepting() && isRpcError(error, "ERR_RPC_WORKER_CRASHED");
+      this.#abandon(start);
+      const lostByShutdown = !isAccepting() && isRpcError(error, "ERR_RPC_ENDPOINT_START");
       throw lostByShutdown ? envStopped(name) : error;
     }
   }
@@ -116,139 +110,122 @@ export class EndpointStarter {
       const text = `the name of an endpoint is a string of 1 to ${ENDPOINT_NAME_BYTES_MAX} bytes: bytes=${bytes}`;
       throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
     }
-    if (!this.#isAccepting()) throw envStopped(name);
+    if (!this.#options.isAccepting()) throw envStopped(name);
   }
 
-  /** Frees what a failed start has used: its name at once, its id and memory unless a loop may still come to them. */
-  async #abandon(name: string, id: number): Promise<void> {
-    const endpoint = this.#directory.get(id);
-    if (endpoint === undefined) {
-      this.#directory.dropName(name);
-      this.#directory.dropId(id);
+  async #describe(start: Start): Promise<EndpointDescription> {
+    const { loops, instances } = this.#options;
+    const { name, id, launch, setup } = start;
+    const own = setup.kind !== undefined && isIsolated(setup.kind);
+    if (own) start.group = loops.open(name, 1);
+    const scouts = (start.group ?? loops.shared()).indices;
+    const scout = await instances.whenUp(name, loops.leastLoaded(scouts));
+    const description = await instances
+      .call<EndpointDescription>(name, scout, (remote) => remote.describe(id, launch.module))
+      .catch((error: unknown) => {
+        if (error instanceof LoopLost || !scout.up) start.lostScout = scout;
+        throw error;
+      });
+    if (setup.kind === undefined || setup.kind === description.kind) return description;
+    const text = `endpoint "${name}" did not start: its kind is ${description.kind}, and option kind says ${setup.kind}`;
+    throw new RpcError("ERR_RPC_ENDPOINT_START", text, { endpoint: name });
+  }
+
+  /** The ids of the loops that will serve it. */
+  #place(start: Start, description: EndpointDescription): readonly number[] {
+    const { loops } = this.#options;
+    const { name, setup } = start;
+    const { kind, threadCount, replicas } = description;
+    if (setup.loop !== undefined && kind !== "serial") {
+      const text = `endpoint "${name}" is ${kind} and does not run on one shared loop; only a serial one takes option loop`;
+      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
+    }
+    if (isIsolated(kind)) {
+      const count = threadCount ?? 1;
+      if (start.group === null) start.group = loops.open(name, count);
+      else loops.grow(start.group, name, count - start.group.indices.length);
+      return start.group.indices;
+    }
+    const shared = loops.shared().indices;
+    if (kind === "concurrent") return shared.slice(0, Math.min(replicas ?? loops.count, loops.count));
+    if (setup.loop === undefined) return [loops.leastLoaded(shared)];
+    if (shared.includes(setup.loop)) return [setup.loop];
+    const range = `1..${loops.count}`;
+    throw new RpcError(
+      "ERR_RPC_INVALID_ARGUMENT",
+      `endpoint "${name}": there is no loop ${setup.loop}; loops=${range}`,
+    );
+  }
+
+  #create(start: Start, description: EndpointDescription, loops: readonly number[]): HostedEndpoint {
+    const { memory, directory, loopZero, spillTotal, settings } = this.#options;
+    const { id, name, launch, setup, group } = start;
+    const ring = memory.allocateRing(setup.inboxBytes);
+    const budget = new SpillBudget(settings.spill, spillTotal);
+    const producer = this.#producer(id, ring, loops, budget);
+    loopZero.include(inboxRoomMember(id));
+    const counters = loops.map(() => memory.allocateCounters());
+    const generation = directory.nextGeneration();
+    const { handlerTimeoutMs } = setup;
+    const what = { id, generation, name, description, launch, handlerTimeoutMs };
+    const endpoint = new HostedEndpoint({ ...what, loops, group, ring, counters, producer, budget });
+    directory.add(endpoint);
+    if (!endpoint.shared) this.#options.loops.pin(loops[0] as number);
+    return endpoint;
+  }
+
+  #producer(id: number, ring: HostedEndpoint["ring"], loops: readonly number[], budget: SpillBudget): InboxProducer {
+    const { memory, writer, onRing } = this.#options;
+    const [first, second] = loops as [number, number | undefined];
+    if (second !== undefined) return memory.sharedProducer(id, ring, writer, budget, () => onRing(id));
+    return memory.pinnedProducer(id, ring, first, this.#options.loops.get(first).regions, writer, budget);
+  }
+
+  /** All of them, also after a failure: which have started must be known before they can be taken back. */
+  async #startInstances(endpoint: HostedEndpoint): Promise<void> {
+    const { instances } = this.#options;
+    const starts = endpoint.loops.map(async (index) => {
+      await instances.attach(endpoint, await instances.whenUp(endpoint.name, index), 0, null);
+    });
+    for (const started of await Promise.allSettled(starts)) {
+      if (started.status === "rejected") throw started.reason;
+    }
+    const lost = endpoint.loops.find((index) => !endpoint.serving.has(index));
+    if (lost === undefined) return;
+    const text = `endpoint "${endpoint.name}" did not start: message loop ${lost} died meanwhile`;
+    throw new RpcError("ERR_RPC_ENDPOINT_START", text, { endpoint: endpoint.name, cause: endpoint.lastCrash });
+  }
+
+  /** Frees what a failed start has used: its name at once, id and memory when no loop can come to them any more. */
+  #abandon(start: Start): void {
+    const { directory, loops, instances, memory } = this.#options;
+    const { id, name, endpoint, group } = start;
+    directory.dropName(name);
+    if (endpoint === null) {
+      const { lostScout } = start;
+      if (lostScout === null) directory.dropId(id);
+      else void lostScout.hosted.exited.then(() => directory.dropId(id));
+      if (group !== null) void loops.close(group);
       return;
     }
-    const served = endpoint.loops.map((index) => this.#loops.get(index)).filter((loop) => loop.alive);
-    const detached = await Promise.allSettled(served.map((loop) => loop.control.call((remote) => remote.detach(id))));
-    if (!endpoint.shared) for (const loop of endpoint.loops) this.#loops.get(loop).pinnedCount--;
-    const unanswered = this.#unanswered.has(endpoint) || detached.some((result) => result.status === "rejected");
-    if (unanswered) {
-      // A start that hangs may still attach one day: what it would look at is not given to another.
-      this.#directory.forget(endpoint);
-      this.#directory.dropName(name);
-      return;
-    }
-    this.#directory.remove(endpoint);
-    this.#memory.release(endpoint.ring.region);
-    for (const region of endpoint.counters) this.#memory.release(region);
+    endpoint.state = EndpointState.STOPPED;
+    directory.forget(endpoint);
+    if (!endpoint.shared) loops.unpin(endpoint.loops[0] as number);
+    const served = endpoint.loops.map((index) => loops.get(index));
+    const detached = Promise.all(served.map((loop) => instances.detach(endpoint, loop)));
+    // Detached first: a loop of its own that ends at once would leave the question open.
+    const closed = group === null ? detached : detached.then(() => loops.close(group));
+    void closed.then(() => {
+      directory.dropId(id);
+      memory.release(endpoint.ring.region);
+      for (const region of endpoint.counters) memory.release(region);
+    });
   }
 
   #encodeArgs(args: unknown): EncodedValue | null {
     if (args === undefined) return null;
-    this.#codec.encode(args);
-    return { codec: this.#codec.payloadCodec, ...this.#codec.takeBody() };
+    const { codec } = this.#options;
+    codec.encode(args);
+    return { codec: codec.payloadCodec, ...codec.takeBody() };
   }
-
-  #place(name: string, description: EndpointDescription, loop: number | undefined): number[] {
-    const alive = this.#loops.alive;
-    if (description.kind === "serial") {
-      if (loop === undefined) return [leastLoaded(alive).index];
-      const chosen = alive.find((candidate) => candidate.index === loop);
-      if (chosen !== undefined) return [loop];
-      const range = `1..${this.#loops.count}`;
-      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `endpoint "${name}": there is no loop ${loop}; loops=${range}`);
-    }
-    if (loop !== undefined) {
-      const text = `endpoint "${name}" is concurrent and runs on every shared loop; only a serial one takes option loop`;
-      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
-    }
-    const count = Math.min(description.replicas ?? alive.length, alive.length);
-    return alive.slice(0, count).map((candidate) => candidate.index);
-  }
-
-  #create(
-    name: string,
-    description: EndpointDescription,
-    loops: number[],
-    setup: EndpointSetup,
-    id: number,
-  ): HostedEndpoint {
-    const ring = this.#memory.allocateRing(setup.inboxBytes);
-    const budget = new SpillBudget(this.#settings.spill, this.#spillTotal);
-    const producer = this.#producer(id, ring, loops, budget);
-    this.#loopZero.include(inboxRoomMember(id));
-    const counters = loops.map(() => this.#memory.allocateCounters());
-    const generation = this.#directory.nextGeneration();
-    const options = { id, generation, name, description, loops, ring, counters, producer, budget };
-    const endpoint = new HostedEndpoint({ ...options, handlerTimeoutMs: setup.handlerTimeoutMs });
-    this.#directory.add(endpoint);
-    if (!endpoint.shared) this.#loops.get(loops[0] as number).pinnedCount++;
-    return endpoint;
-  }
-
-  #producer(id: number, ring: HostedEndpoint["ring"], loops: number[], budget: SpillBudget): InboxProducer {
-    const [first, second] = loops as [number, number | undefined];
-    if (second !== undefined)
-      return this.#memory.sharedProducer(id, ring, this.#writer, budget, () => this.#onRing(id));
-    return this.#memory.pinnedProducer(id, ring, first, this.#loops.get(first).regions, this.#writer, budget);
-  }
-
-  async #attach(
-    endpoint: HostedEndpoint,
-    module: string,
-    args: EncodedValue | null,
-    setup: EndpointSetup,
-  ): Promise<void> {
-    const { loops } = endpoint;
-    const starts = loops.map((index, i) => {
-      const counters = endpoint.counters[i] as HostedEndpoint["counters"][number];
-      const request: AttachRequest = {
-        endpoint: endpoint.id,
-        generation: endpoint.generation,
-        name: endpoint.name,
-        module,
-        args,
-        inbox: endpoint.ring,
-        segment: this.#memory.handle(endpoint.ring.region),
-        shared: endpoint.shared,
-        concurrency: setup.concurrency,
-        handlerTimeoutMs: setup.handlerTimeoutMs,
-        replica: { index: i, count: loops.length },
-        counters,
-        countersSegment: this.#memory.handle(counters),
-      };
-      return this.#timed(
-        endpoint.name,
-        this.#loops.get(index).control.call((remote) => remote.attach(request)),
-      );
-    });
-    // All of them, also after a failure: what has started must be known before it can be forgotten.
-    const settled = await Promise.allSettled(starts);
-    if (settled.some((started) => started.status === "rejected")) this.#unanswered.add(endpoint);
-    for (const started of settled) {
-      if (started.status === "rejected") throw started.reason;
-      this.#unwrap(endpoint.name, started.value);
-    }
-  }
-
-  #unwrap<T>(name: string, result: ControlResult<T>): T {
-    if (result.ok) return result.value;
-    const { codec, bytes, attachments } = result.failure;
-    throw failureToError(name, this.#codec.decode(codec, bytes, bytes.length, attachments));
-  }
-
-  /** Bounds a step of an endpoint's start. */
-  #timed<T>(name: string, step: Promise<T>): Promise<T> {
-    const { startTimeoutMs } = this.#settings;
-    return new Promise((resolve, reject) => {
-      const timer = this.#clock.setTimeout(() => {
-        const text = `endpoint "${name}" did not start within ${startTimeoutMs} ms; rpc.startTimeout says how long it may take`;
-        reject(new RpcError("ERR_RPC_ENDPOINT_START", text, { endpoint: name }));
-      }, startTimeoutMs);
-      step.then(resolve, reject).finally(() => this.#clock.clearTimeout(timer));
-    });
-  }
-}
-
-function leastLoaded(loops: readonly HostedMessageLoop[]): HostedMessageLoop {
-  return loops.reduce((least, loop) => (loop.pinnedCount < least.pinnedCount ? loop : least));
 }

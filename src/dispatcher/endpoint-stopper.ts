@@ -6,6 +6,11 @@
  * The name stays taken until then, and posts are refused from the first step on. At its timeout what is still in flight
  * is given up: signals fire, asks fail, the backlog is dropped, and onStop runs all the same. A loop that does not turn
  * cannot run it; then the stop rejects after a grace, and ends in silence when the loop turns again.
+ *
+ * An instance whose loop dies meanwhile is not started again: the stop goes on without it. When no instance is left, or
+ * none lived in the first place, what waits in the Inbox is dropped and the stop is done.
+ *
+ * A FAILED endpoint goes the same way, with what it has in flight given up from the start; only its name stays.
  */
 import type { Clock, Timer } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
@@ -14,7 +19,7 @@ import { RecordKind } from "../inbox/record.js";
 import type { DispatcherParts } from "./dispatcher-parts.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
 
-const Phase = { BACKLOG: 0, QUIESCE: 1, ON_STOP: 2 } as const;
+const Phase = { BACKLOG: 0, QUIESCE: 1, ON_STOP: 2, DONE: 3 } as const;
 
 interface Stop {
   readonly endpoint: HostedEndpoint;
@@ -23,6 +28,10 @@ interface Stop {
   readonly reject: (error: RpcError) => void;
   readonly waiting: Set<number>;
   phase: number;
+  /** It has FAILED: its name outlives the stop. */
+  readonly failed: boolean;
+  /** Resolves when no loop is starting an instance of it any more; null when none was. */
+  readonly detached: Promise<unknown> | null;
   /** Env clock, ms: when what is in flight is given up. */
   endsMs: number;
   timer: Timer;
@@ -42,23 +51,37 @@ export class EndpointStopper {
     const running = this.#stops.get(endpoint.id);
     if (running !== undefined) {
       this.#hasten(running, timeoutMs);
-      return running.promise;
+      return running.failed ? running.promise.then(() => this.#dispatcher.remover.remove(endpoint)) : running.promise;
     }
-    if (endpoint.state === EndpointState.FAILED) {
-      this.#dispatcher.remove(endpoint);
-      return Promise.resolve();
-    }
+    if (endpoint.state === EndpointState.FAILED) return this.#dispatcher.remover.remove(endpoint);
     if (endpoint.state !== EndpointState.RUNNING) return Promise.resolve();
+    endpoint.state = EndpointState.STOPPING;
+    endpoint.settleRoomWaiters(this.#dispatcher.refusal(endpoint));
+    return this.#begin(endpoint, timeoutMs, false).promise;
+  }
+
+  /** Takes an endpoint out of service that has just FAILED: what waits and what runs is given up, onStop runs. */
+  retire(endpoint: HostedEndpoint): void {
+    endpoint.settleRoomWaiters(this.#dispatcher.refusal(endpoint));
+    const stop = this.#begin(endpoint, STOP_GRACE_MS, true);
+    stop.promise.catch(() => {});
+    this.#giveUp(stop);
+  }
+
+  #begin(endpoint: HostedEndpoint, timeoutMs: number, failed: boolean): Stop {
     const { promise, resolve, reject } = withResolvers();
     const timer = this.#clock.setTimeout(() => this.#expired(stop), timeoutMs);
     const endsMs = this.#clock.now() + timeoutMs;
     const waiting = new Set<number>();
-    const stop: Stop = { endpoint, promise, resolve, reject, waiting, phase: Phase.BACKLOG, endsMs, timer };
+    // An instance that is just starting again, after a crash, is not wanted any more.
+    const starting = [...endpoint.starting].map((loop) => this.#dispatcher.detach(endpoint, loop));
+    const detached = starting.length === 0 ? null : Promise.all(starting);
+    const phase = Phase.BACKLOG;
+    const stop: Stop = { endpoint, promise, resolve, reject, waiting, phase, failed, detached, endsMs, timer };
     this.#stops.set(endpoint.id, stop);
-    endpoint.state = EndpointState.STOPPING;
-    endpoint.settleRoomWaiters(this.#dispatcher.refusal(endpoint));
-    this.#dispatcher.poster.postStop(endpoint);
-    return promise;
+    if (endpoint.serving.size > 0) this.#dispatcher.poster.postStop(endpoint);
+    else this.#drop(stop);
+    return stop;
   }
 
   onRecord(loop: number, kind: number, endpoint: HostedEndpoint | undefined): void {
@@ -66,7 +89,7 @@ export class EndpointStopper {
     if (stop === undefined) return;
     switch (kind) {
       case RecordKind.STOP_TAKEN:
-        this.#enter(stop, Phase.QUIESCE);
+        if (stop.phase === Phase.BACKLOG) this.#enter(stop, Phase.QUIESCE);
         break;
       case RecordKind.QUIESCED:
         if (stop.phase === Phase.QUIESCE) this.#answered(stop, loop);
@@ -77,10 +100,10 @@ export class EndpointStopper {
     }
   }
 
-  /** A loop is dead: nobody waits for its answer. */
+  /** A loop is dead, and serves nothing any more: nobody waits for its answer. */
   loopDied(loop: number): void {
     for (const stop of [...this.#stops.values()]) {
-      if (stop.endpoint.loops.every((index) => !this.#isAlive(index))) this.#done(stop);
+      if (stop.endpoint.serving.size === 0) this.#drop(stop);
       else if (stop.phase !== Phase.BACKLOG && stop.waiting.has(loop)) this.#answered(stop, loop);
     }
   }
@@ -88,8 +111,7 @@ export class EndpointStopper {
   #enter(stop: Stop, phase: number): void {
     stop.phase = phase;
     const kind = phase === Phase.QUIESCE ? RecordKind.QUIESCE : RecordKind.ON_STOP;
-    for (const index of stop.endpoint.loops) {
-      if (!this.#isAlive(index)) continue;
+    for (const index of stop.endpoint.serving) {
       stop.waiting.add(index);
       this.#dispatcher.tell(index, kind, stop.endpoint.id);
     }
@@ -103,11 +125,29 @@ export class EndpointStopper {
     else this.#done(stop);
   }
 
+  /** No instance is left that could take what waits. */
+  #drop(stop: Stop): void {
+    const { endpoint } = stop;
+    const dispatcher = this.#dispatcher;
+    if (stop.phase === Phase.DONE) return;
+    const untaken = endpoint.failure ?? endpoint.lastCrash ?? dispatcher.refusal(endpoint);
+    dispatcher.poster.cancelAsks(dispatcher.asks.slots(endpoint.id), () => untaken, "failed");
+    const sends = dispatcher.remover.discardBacklog(endpoint);
+    if (sends > 0) dispatcher.deadLetter(endpoint, untaken, sends);
+    this.#done(stop);
+  }
+
   #done(stop: Stop): void {
-    this.#clock.clearTimeout(stop.timer);
-    this.#stops.delete(stop.endpoint.id);
-    this.#dispatcher.remove(stop.endpoint);
-    stop.resolve();
+    const { endpoint, failed, detached } = stop;
+    stop.phase = Phase.DONE;
+    const finish = (): void => {
+      this.#clock.clearTimeout(stop.timer);
+      this.#stops.delete(endpoint.id);
+      const ended = failed ? this.#dispatcher.remover.retire(endpoint) : this.#dispatcher.remover.remove(endpoint);
+      void ended.then(stop.resolve);
+    };
+    if (detached === null) finish();
+    else void detached.then(finish);
   }
 
   /** Somebody else stops it too, and has less time. */
@@ -129,21 +169,18 @@ export class EndpointStopper {
       endpoint: endpoint.name,
     });
     dispatcher.poster.cancelAsks(dispatcher.asks.slots(endpoint.id), () => error, "failed");
-    if (stop.phase !== Phase.ON_STOP) {
-      for (const index of endpoint.loops) {
-        if (this.#isAlive(index)) dispatcher.tell(index, RecordKind.QUIESCE, endpoint.id, 0, 1);
-      }
-    }
+    this.#giveUp(stop);
     // The stop itself goes on: when its loops turn again, the endpoint ends and its name is free after all.
     stop.timer = this.#clock.setTimeout(() => {
-      const loops = [...(stop.waiting.size > 0 ? stop.waiting : endpoint.loops)].join(", ");
+      const loops = [...(stop.waiting.size > 0 ? stop.waiting : endpoint.serving)].join(", ");
       const text = `endpoint "${endpoint.name}" did not stop in time; still busy on loop ${loops}`;
       stop.reject(new RpcError("ERR_RPC_TIMEOUT", text, { endpoint: endpoint.name }));
     }, STOP_GRACE_MS);
   }
 
-  #isAlive(index: number): boolean {
-    return this.#dispatcher.isAlive(index);
+  #giveUp({ phase, endpoint }: Stop): void {
+    if (phase >= Phase.ON_STOP) return;
+    for (const index of endpoint.serving) this.#dispatcher.tell(index, RecordKind.QUIESCE, endpoint.id, 0, 1);
   }
 }
 

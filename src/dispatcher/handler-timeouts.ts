@@ -7,33 +7,24 @@
  */
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import { HANDLER_PING_MS, SWEEP_PERIOD_MS } from "../common/limits.js";
+import { PING_TIMEOUT_MS, SWEEP_PERIOD_MS } from "../common/limits.js";
 import type { InFlightEntry } from "../inbox/in-flight-table.js";
 import { RecordKind } from "../inbox/record.js";
 import type { DispatcherParts } from "./dispatcher-parts.js";
-import type { HostedEndpoint } from "./hosted-endpoint.js";
-
-/** What it needs of supervision. */
-export interface LoopEnder {
-  /** Resolves to false when the loop did not turn within `timeoutMs`. */
-  ping(loop: number, timeoutMs: number): Promise<boolean>;
-  /** Ends a loop by force, as a crash for `error`, blamed on `endpoint`. */
-  endLoop(loop: number, error: RpcError): void;
-}
+import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
+import type { HostedMessageLoop } from "./hosted-message-loop.js";
 
 export class HandlerTimeouts {
   readonly #dispatcher: DispatcherParts;
   readonly #clock: Clock;
-  readonly #ender: LoopEnder;
   readonly #endpoints = new Set<HostedEndpoint>();
   /** Entries dealt with, by loop and entry: the message they held. */
   readonly #expired = new Map<string, string>();
   #running = false;
 
-  constructor(dispatcher: DispatcherParts, clock: Clock, ender: LoopEnder) {
+  constructor(dispatcher: DispatcherParts, clock: Clock) {
     this.#dispatcher = dispatcher;
     this.#clock = clock;
-    this.#ender = ender;
   }
 
   /** Watches the handlers of an endpoint that has just started. */
@@ -41,10 +32,6 @@ export class HandlerTimeouts {
     if (endpoint.handlerTimeoutMs === Number.POSITIVE_INFINITY) return;
     this.#endpoints.add(endpoint);
     if (!this.#running) this.#run();
-  }
-
-  unwatch(endpoint: HostedEndpoint): void {
-    this.#endpoints.delete(endpoint);
   }
 
   #run(): void {
@@ -59,7 +46,11 @@ export class HandlerTimeouts {
 
   #sweep(): void {
     const loops = new Set<number>();
-    for (const endpoint of this.#endpoints) for (const loop of endpoint.loops) loops.add(loop);
+    for (const endpoint of this.#endpoints) {
+      const over = endpoint.state === EndpointState.STOPPED || endpoint.state === EndpointState.FAILED;
+      if (over) this.#endpoints.delete(endpoint);
+      else for (const loop of endpoint.loops) loops.add(loop);
+    }
     const nowMs = this.#clock.now() | 0;
     for (const loop of loops) {
       if (!this.#dispatcher.isAlive(loop)) continue;
@@ -81,10 +72,12 @@ export class HandlerTimeouts {
     if (askSlot !== -1 && asks.isOpen(askSlot, askGeneration)) poster.cancelAsks([askSlot], () => error, "failed");
     this.#dispatcher.tell(loop, RecordKind.EXPIRE, endpoint.id, entry.position, entry.index);
     // Loop 0 turns, or this would not run.
-    if (loop === 0) return;
-    this.#ender.ping(loop, HANDLER_PING_MS).then((turns) => {
-      if (!turns && this.#dispatcher.isAlive(loop)) this.#ender.endLoop(loop, error);
-    });
+    if (loop !== 0) void this.#endUnlessTurning(this.#dispatcher.loops.get(loop), error);
+  }
+
+  async #endUnlessTurning(loop: HostedMessageLoop, error: RpcError): Promise<void> {
+    const { loops } = this.#dispatcher;
+    if (!(await loops.ping(loop, PING_TIMEOUT_MS))) loops.endLoop(loop, error);
   }
 }
 

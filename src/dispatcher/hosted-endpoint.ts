@@ -3,14 +3,19 @@
  *
  * STARTING ──every onStart done──▶ RUNNING ──stop──▶ STOPPING ──onStop done──▶ STOPPED
  *     └──────a start failed──────────────────────────────────────────────────────▲
- * RUNNING ──its loops are gone──▶ FAILED ──stop──▶ STOPPED
+ * RUNNING ──blamed for too many crashes──▶ FAILED ──stop──▶ STOPPED
+ *
+ * While RUNNING, its instance on a loop that died is started again with that loop: `serving` says which instances live.
  */
 import type { RpcError } from "../common/errors.js";
+import { CRASHES_BLAMED_MAX } from "../common/limits.js";
 import type { InboxProducer } from "../inbox/inbox.js";
 import type { Region } from "../inbox/segment.js";
 import type { SpillBudget } from "../inbox/spill-queue.js";
 import type { EndpointDescription } from "../rpc/rpc-definition.js";
-import type { RingRegion } from "./loop-protocol.js";
+import { BackOff, CrashBudget } from "./back-off.js";
+import type { EncodedValue, RingRegion } from "./loop-protocol.js";
+import type { LoopGroup } from "./loop-slot.js";
 import { newAskCounts, newOneWayCounts } from "./message-counts.js";
 
 export const EndpointState = {
@@ -22,13 +27,25 @@ export const EndpointState = {
 } as const;
 export type EndpointState = (typeof EndpointState)[keyof typeof EndpointState];
 
+/** What each of its instances is made of, the first time and after each crash. */
+export interface EndpointLaunch {
+  readonly module: string;
+  /** The constructor's or the service's argument, encoded by the message codec. */
+  readonly args: EncodedValue | null;
+  readonly concurrency: number;
+}
+
 export interface HostedEndpointOptions {
   readonly id: number;
   readonly generation: number;
   readonly name: string;
   readonly description: EndpointDescription;
+  /** Null on loop 0, where nobody can make another instance. */
+  readonly launch: EndpointLaunch | null;
   /** The loops that serve it, one or several. */
   readonly loops: readonly number[];
+  /** The group of those loops, if it is the endpoint's own. */
+  readonly group: LoopGroup | null;
   readonly ring: RingRegion;
   /** A counter region for each loop, in the order of `loops`. */
   readonly counters: readonly Region[];
@@ -38,24 +55,47 @@ export interface HostedEndpointOptions {
   readonly handlerTimeoutMs: number;
 }
 
+/** Where an endpoint of one instance lives. */
+export interface EndpointPlace {
+  readonly loop: number;
+  readonly generation: number;
+  readonly ring: RingRegion;
+  readonly producer: InboxProducer;
+}
+
 export class HostedEndpoint {
   readonly id: number;
-  readonly generation: number;
   readonly name: string;
   readonly description: EndpointDescription;
-  readonly loops: readonly number[];
-  readonly ring: RingRegion;
+  readonly launch: EndpointLaunch | null;
+  readonly group: LoopGroup | null;
   readonly counters: readonly Region[];
-  readonly producer: InboxProducer;
   readonly budget: SpillBudget;
   readonly handlerTimeoutMs: number;
   readonly asks = newAskCounts();
   readonly oneWays = newOneWayCounts();
   /** Most messages seen waiting; looked at by each sweep and by `stats`. */
   depthMax = 0;
+  #generation: number;
+  #loops: readonly number[];
+  #ring: RingRegion;
+  #producer: InboxProducer;
   state: EndpointState = EndpointState.STARTING;
   /** Why it is FAILED. */
   failure: RpcError | null = null;
+  /** Why a loop of it died last. */
+  lastCrash: RpcError | null = null;
+  /** Loops on which an instance lives, and loops that are just starting one. */
+  readonly serving = new Set<number>();
+  readonly starting = new Set<number>();
+  /** Crashes of its loops and failed restarts that it is to blame for. */
+  readonly crashes = new CrashBudget(CRASHES_BLAMED_MAX);
+  /** Between restarts that fail although their loop lives. */
+  readonly backOff = new BackOff();
+  /** How often its instance on each loop was started again. */
+  readonly #restarts = new Map<number, number>();
+  /** Its memory has been given back; resolves when loops of its own have ended too. */
+  retired: Promise<void> | null = null;
   /** Messages accepted into ring or spill, and messages refused because both were full. */
   accepted = 0;
   rejected = 0;
@@ -64,19 +104,55 @@ export class HostedEndpoint {
 
   constructor(options: HostedEndpointOptions) {
     this.id = options.id;
-    this.generation = options.generation;
     this.name = options.name;
     this.description = options.description;
-    this.loops = options.loops;
-    this.ring = options.ring;
+    this.launch = options.launch;
+    this.group = options.group;
     this.counters = options.counters;
-    this.producer = options.producer;
     this.budget = options.budget;
     this.handlerTimeoutMs = options.handlerTimeoutMs;
+    this.#generation = options.generation;
+    this.#loops = options.loops;
+    this.#ring = options.ring;
+    this.#producer = options.producer;
+  }
+
+  /** Changed when it moves, as when its id is given to another endpoint. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get loops(): readonly number[] {
+    return this.#loops;
+  }
+
+  get ring(): RingRegion {
+    return this.#ring;
+  }
+
+  get producer(): InboxProducer {
+    return this.#producer;
   }
 
   get shared(): boolean {
-    return this.loops.length > 1;
+    return this.#loops.length > 1;
+  }
+
+  /** An endpoint of one instance goes to another loop, with another Inbox. */
+  moveTo(place: EndpointPlace): void {
+    const [from] = this.#loops as [number];
+    this.#restarts.set(place.loop, this.#restarts.get(from) ?? 0);
+    this.#generation = place.generation;
+    this.#loops = [place.loop];
+    this.#ring = place.ring;
+    this.#producer = place.producer;
+  }
+
+  /** Its instance on `loop` is started once more; returns how often that has happened. */
+  countRestart(loop: number): number {
+    const restarts = (this.#restarts.get(loop) ?? 0) + 1;
+    this.#restarts.set(loop, restarts);
+    return restarts;
   }
 
   /** Tells everybody in `ready()`: there is room, or `error` says why there never will be. */

@@ -3,13 +3,12 @@
  * One thread only; called by loop 0 through comlink, one call per endpoint and step.
  */
 import { pathToFileURL } from "node:url";
-import { threadId } from "node:worker_threads";
 import { RpcError } from "../common/errors.js";
 import { type InboxConsumer, lockOwner, PinnedInboxConsumer, SharedInboxConsumer } from "../inbox/inbox.js";
 import { counterView } from "../inbox/segment.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import { describeDefinition, type EndpointDescription } from "../rpc/rpc-definition.js";
-import { bindEndpoint, type EndpointBinding, type RpcEndpoint, type RpcStart } from "../rpc/rpc-endpoint.js";
+import { bindEndpoint, type EndpointBinding, isSerial, type RpcEndpoint, type RpcStart } from "../rpc/rpc-endpoint.js";
 import type { RpcEndpointRef } from "../rpc/rpc-endpoint-ref.js";
 import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import { isRpcService, serviceInternals } from "../rpc/rpc-service.js";
@@ -21,8 +20,9 @@ import {
   ServiceBehaviour,
   startInstance,
 } from "./attached-endpoint.js";
+import type { Blame } from "./blame.js";
 import type { EndpointRefs } from "./endpoint-refs.js";
-import { encodeFailure, type Failure } from "./failure.js";
+import { encodeFailure, type Failure, failureToError } from "./failure.js";
 import type { LoopMemory } from "./loop-memory.js";
 import type { AttachRequest, ControlResult, EncodedValue, LoopControl } from "./loop-protocol.js";
 import type { MessageLoop } from "./message-loop.js";
@@ -37,6 +37,7 @@ export interface LoopEndpointsOptions {
   readonly codec: MessageCodec;
   readonly refs: EndpointRefs;
   readonly rpcEnv: RpcEnvView;
+  readonly blame: Blame;
 }
 
 export class LoopEndpoints implements LoopControl {
@@ -45,6 +46,9 @@ export class LoopEndpoints implements LoopControl {
   readonly #codec: MessageCodec;
   readonly #refs: EndpointRefs;
   readonly #rpcEnv: RpcEnvView;
+  readonly #blame: Blame;
+  /** Starts that have not ended, by endpoint: one that was taken back, or begun anew, is none any more. */
+  readonly #starting = new Map<number, object>();
 
   constructor(options: LoopEndpointsOptions) {
     this.#loop = options.loop;
@@ -52,67 +56,86 @@ export class LoopEndpoints implements LoopControl {
     this.#codec = options.codec;
     this.#refs = options.refs;
     this.#rpcEnv = options.rpcEnv;
+    this.#blame = options.blame;
   }
 
-  threadId(): number {
-    return threadId;
-  }
+  hello(): void {}
 
-  async describe(module: string): Promise<ControlResult<EndpointDescription>> {
+  async describe(endpoint: number, module: string): Promise<ControlResult<EndpointDescription>> {
     try {
-      return { ok: true, value: describeDefinition(await importDefault(module)) };
+      return { ok: true, value: describeDefinition(await this.#blame.load(endpoint, () => importDefault(module))) };
     } catch (error) {
       return this.#refuse(["ERR_RPC_ENDPOINT_START", `cannot load ${module}: ${messageOf(error)}`, error]);
     }
   }
 
   async attach(request: AttachRequest): Promise<ControlResult<null>> {
+    const id = request.endpoint;
+    const start = {};
+    this.#starting.set(id, start);
     try {
-      const definition = await importDefault(request.module);
-      const args = request.args === null ? undefined : this.#decode(request.args);
-      const hints = { id: request.endpoint, generation: request.generation, replicas: request.replica.count };
-      const self = this.#refs.named(request.name, hints) as unknown as RpcEndpointRef;
-      const binding: EndpointBinding = { self, rpcEnv: this.#rpcEnv, replica: request.replica };
-      const first = { restarts: 0, reason: null };
-      const { behaviour, serial } = await makeBehaviour(definition, request.name, args, binding, first);
-      let restarts = 0;
-      const replace: ReplaceInstance = async (reason) => {
-        const start = { restarts: ++restarts, reason };
-        const again = request.args === null ? undefined : this.#decode(request.args);
-        return (await makeBehaviour(definition, request.name, again, binding, start)).behaviour;
+      const definition = await this.#blame.load(id, () => importDefault(request.module));
+      const binding = this.#binding(request);
+      const make = (started: RpcStart): Promise<{ behaviour: EndpointBehaviour; serial: boolean }> => {
+        const args = request.args === null ? undefined : this.#decode(request.args);
+        return makeBehaviour(definition, request, args, { binding, start: started, blame: this.#blame });
       };
-      const consumer = this.#consumer(request);
-      const segment = this.#memory.map(request.countersSegment);
-      const endpoint = new AttachedEndpoint({
-        id: request.endpoint,
-        name: request.name,
-        shared: request.shared,
-        serial,
-        concurrency: request.concurrency,
-        behaviour,
-        consumer,
-        counters: counterView(segment, request.counters),
-        handlerTimeoutMs: request.handlerTimeoutMs,
-        replace,
-      });
-      const place = this.#memory.place(request.inbox);
-      this.#loop.add(endpoint, (queues) => {
-        if (request.shared) queues.joinShared(request.endpoint, place.segment.words, place.base);
-        else queues.own.include(request.endpoint);
-      });
+      let { restarts } = request;
+      const { behaviour, serial } = await make({ restarts, reason: this.#reason(request) });
+      const replace: ReplaceInstance = async (reason) => (await make({ restarts: ++restarts, reason })).behaviour;
+      if (this.#starting.get(id) !== start) throw new Error("it was taken back while it started");
+      this.#join(request, { behaviour, serial, replace });
       return { ok: true, value: null };
     } catch (error) {
       const replica = request.replica.count > 1 ? ` (replica ${request.replica.index})` : "";
-      return this.#refuse([
-        "ERR_RPC_ENDPOINT_START",
-        `endpoint "${request.name}"${replica} did not start: ${messageOf(error)}`,
-        error,
-      ]);
+      const text = `endpoint "${request.name}"${replica} did not start: ${messageOf(error)}`;
+      return this.#refuse(["ERR_RPC_ENDPOINT_START", text, error]);
+    } finally {
+      if (this.#starting.get(id) === start) this.#starting.delete(id);
     }
   }
 
   async detach(endpoint: number): Promise<void> {
+    this.#starting.delete(endpoint);
     this.#loop.remove(endpoint);
+  }
+
+  #binding({ endpoint: id, name, generation, replica }: AttachRequest): EndpointBinding {
+    const self = this.#refs.named(name, { id, generation, replicas: replica.count }) as unknown as RpcEndpointRef;
+    return { self, rpcEnv: this.#rpcEnv, replica };
+  }
+
+  #join(
+    request: AttachRequest,
+    made: { readonly behaviour: EndpointBehaviour; readonly serial: boolean; readonly replace: ReplaceInstance },
+  ): void {
+    const consumer = this.#consumer(request);
+    const segment = this.#memory.map(request.countersSegment);
+    const endpoint = new AttachedEndpoint({
+      id: request.endpoint,
+      name: request.name,
+      shared: request.shared,
+      serial: made.serial,
+      concurrency: request.concurrency,
+      behaviour: made.behaviour,
+      consumer,
+      counters: counterView(segment, request.counters),
+      handlerTimeoutMs: request.handlerTimeoutMs,
+      replace: made.replace,
+    });
+    const place = this.#memory.place(request.inbox);
+    this.#loop.add(endpoint, (queues) => {
+      if (request.shared) queues.joinShared(request.endpoint, place.segment.words, place.base);
+      else {
+        queues.own.include(request.endpoint);
+        // What came before this instance did, after a crash: its bit is set no more.
+        queues.own.keep(request.endpoint);
+      }
+    });
+  }
+
+  #reason({ name, reason }: AttachRequest): RpcError | null {
+    return reason && failureToError(name, this.#decode(reason));
   }
 
   #consumer(request: AttachRequest): InboxConsumer {
@@ -143,23 +166,29 @@ async function importDefault(module: string): Promise<Definition> {
   return imported.default;
 }
 
+interface InstanceStart {
+  readonly binding: EndpointBinding;
+  readonly start: RpcStart;
+  readonly blame: Blame;
+}
+
 async function makeBehaviour(
   definition: Definition,
-  name: string,
+  { endpoint, name }: AttachRequest,
   args: unknown,
-  binding: EndpointBinding,
-  start: RpcStart,
+  { binding, start, blame }: InstanceStart,
 ): Promise<{ behaviour: EndpointBehaviour; serial: boolean }> {
   if (isRpcService(definition)) {
     const { create, serial } = serviceInternals(definition);
     const { self, rpcEnv } = binding;
-    return { behaviour: new ServiceBehaviour(name, await create({ args, self, rpcEnv })), serial };
+    const methods = await blame.run(endpoint, () => create({ args, self, rpcEnv }));
+    return { behaviour: new ServiceBehaviour(name, methods), serial };
   }
   const { kind } = describeDefinition(definition);
-  const instance = new (definition as EndpointClass)(args);
+  const instance = blame.run(endpoint, () => new (definition as EndpointClass)(args));
   bindEndpoint(instance, binding);
-  await startInstance(instance, start);
-  return { behaviour: new ClassBehaviour(name, instance), serial: kind === "serial" };
+  await blame.run(endpoint, () => startInstance(instance, start));
+  return { behaviour: new ClassBehaviour(name, instance), serial: isSerial(kind) };
 }
 
 function messageOf(error: unknown): string {

@@ -85,6 +85,9 @@ export interface AttachRequest {
   /** This loop's counters of the endpoint. */
   readonly counters: Region;
   readonly countersSegment: SegmentHandle;
+  /** How often the instance on this loop was started again, and why the last time. */
+  readonly restarts: number;
+  readonly reason: EncodedValue | null;
 }
 
 export interface EncodedValue extends EncodedBody {
@@ -98,13 +101,13 @@ export type ControlResult<T> =
 
 /** What a message loop offers over its control port. */
 export interface LoopControl {
-  /** Resolves once the loop runs; its thread id lets loop 0 find the thread. */
-  threadId(): number;
-  /** Imports a module and says what it defines. */
-  describe(module: string): Promise<ControlResult<EndpointDescription>>;
-  /** Makes the instance and runs its onStart. Its Inbox is served from then on. */
+  /** Answers once the loop runs. */
+  hello(): void;
+  /** Imports a module for an endpoint id and says what it defines. */
+  describe(endpoint: number, module: string): Promise<ControlResult<EndpointDescription>>;
+  /** Makes the instance and runs its onStart. Its Inbox is served from then on, unless it was detached meanwhile. */
   attach(request: AttachRequest): Promise<ControlResult<null>>;
-  /** Forgets an endpoint whose start failed elsewhere. */
+  /** Forgets an instance without onStop, also one that is still starting. */
   detach(endpoint: number): Promise<void>;
 }
 

@@ -66,7 +66,9 @@ export class LoopZeroStarter {
       generation: directory.nextGeneration(),
       name,
       description,
+      launch: null,
       loops: [0],
+      group: null,
       ring,
       counters: [memory.allocateCounters()],
       producer: memory.ownProducer(ring, endpoints.doorbell(id), this.#options.writer, budget),
@@ -79,6 +81,7 @@ export class LoopZeroStarter {
       const behaviour = await this.#startTimed(endpoint, given);
       // A shutdown may have come meanwhile; it has found the endpoint in its directory.
       endpoints.attach(endpoint, behaviour, setup, isSerial(description.kind), () => replaceInstance(endpoint));
+      endpoint.serving.add(0);
       endpoint.state = EndpointState.RUNNING;
       return endpoint;
     } catch (error) {

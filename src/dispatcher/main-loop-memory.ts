@@ -4,7 +4,14 @@
 import { ASKS_OUTSTANDING_MAX, IN_FLIGHT_ENTRIES_PER_LOOP, LOOPS_MAX } from "../common/limits.js";
 import { AskTable } from "../inbox/ask-table.js";
 import { type Bell, Doorbell, InboxProducer, RecordReader, type RingPlace } from "../inbox/inbox.js";
-import { COUNTER_WORDS, ENTRY_WORDS, LOOP_CONTROL_WORDS, RING_OPEN, TABLE_ENTRIES } from "../inbox/layout.js";
+import {
+  COUNTER_WORDS,
+  ENTRY_WORDS,
+  LOOP_CONTROL_WORDS,
+  RING_OPEN,
+  TABLE_COUNT,
+  TABLE_ENTRIES,
+} from "../inbox/layout.js";
 import { MAILBOX_MEMBER } from "../inbox/loop-queues.js";
 import { envRegionWords, GroupBell, LoopBell, Parker, Parking } from "../inbox/parking.js";
 import { CollectedReadySet, ReadySet, readySetWords } from "../inbox/ready-set.js";
@@ -12,7 +19,7 @@ import type { PayloadWriter } from "../inbox/record.js";
 import { initialiseRing, ringRegionBytes } from "../inbox/ring.js";
 import { type Region, type Segment, SegmentAllocator, type SegmentHandle } from "../inbox/segment.js";
 import type { SpillBudget } from "../inbox/spill-queue.js";
-import { ENDPOINT_MEMBERS, inboxRoomMember, LOOP_ZERO_MEMBERS, mailboxRoomMember, outboundMember } from "./loop-members.js";
+import { ENDPOINT_MEMBERS, LOOP_ZERO_MEMBERS, mailboxRoomMember, outboundMember } from "./loop-members.js";
 import type { EnvRegions, LoopRegions, RingRegion } from "./loop-protocol.js";
 
 export class MainLoopMemory {
@@ -77,20 +84,28 @@ export class MainLoopMemory {
     this.#allocator.release(region);
   }
 
+  /** The memory of a loop id, which is never given back while its env lives. */
   allocateLoop(ringBytes: number): LoopRegions {
-    const cleared = (words: number): Region => {
-      const region = this.#allocator.allocate(words * 4);
-      this.words(region).fill(0, region.word, region.word + words);
-      return region;
-    };
     return {
-      control: cleared(LOOP_CONTROL_WORDS),
-      ready: cleared(readySetWords(ENDPOINT_MEMBERS)),
-      // Fresh pages are zero, and a region of this size is never given back while its env lives.
+      control: this.#allocator.allocate(LOOP_CONTROL_WORDS * 4),
+      ready: this.#allocator.allocate(readySetWords(ENDPOINT_MEMBERS) * 4),
+      // Fresh pages are zero; a region of this size is nobody else's.
       entries: this.#allocator.allocate((TABLE_ENTRIES + IN_FLIGHT_ENTRIES_PER_LOOP * ENTRY_WORDS) * 4),
       mailbox: this.allocateRing(ringBytes),
       outbound: this.allocateRing(ringBytes),
     };
+  }
+
+  /** Empty rings, table and ready set for the next incarnation of a loop, whose last thread has exited. */
+  initialiseLoop(loop: LoopRegions): void {
+    const { control, ready, entries, mailbox, outbound } = loop;
+    for (const region of [control, ready]) {
+      this.words(region).fill(0, region.word, region.word + region.byteLength / 4);
+    }
+    const words = this.words(entries);
+    const used = TABLE_ENTRIES + (words[entries.word + TABLE_COUNT] as number) * ENTRY_WORDS;
+    words.fill(0, entries.word, entries.word + used);
+    for (const { region } of [mailbox, outbound]) initialiseRing(this.words(region), region.word);
   }
 
   /** Segments that a loop must map before it starts. */
@@ -146,7 +161,7 @@ export class MainLoopMemory {
     return new InboxProducer(this.place(ring), new Doorbell(this.#sharedReady, endpoint, bell), writer, budget);
   }
 
-  /** Loop 0 as the consumer of an Inbox that no loop serves any more. Nobody waits for its room. */
+  /** Loop 0 as the consumer of an Inbox or a mailbox that no loop serves any more. Nobody waits for its room. */
   backlogReader(ring: RingRegion): RecordReader {
     return new RecordReader(
       this.place(ring),
@@ -161,10 +176,9 @@ export class MainLoopMemory {
     return true;
   }
 
-  /** After a crash: whatever the dead loop was doing to these bits, the Inbox and its room are looked at again. */
+  /** After a crash: whatever the dead loop was doing to the bit of a shared Inbox, that is looked at again. */
   restoreShared(endpoint: number): void {
     this.#sharedReady.restore(endpoint);
-    this.ready.restore(inboxRoomMember(endpoint));
   }
 
   place(ring: RingRegion): RingPlace {

@@ -14,11 +14,12 @@ import type { NetworkEvent } from "./attached-endpoint.js";
 import { inboxFull, noRoomInTime, timedOut, timeoutOf, tooManyAsks } from "./dispatch-errors.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
 import type { HostedEndpoint } from "./hosted-endpoint.js";
+import type { HostedMessageLoop } from "./hosted-message-loop.js";
 import type { LoopZero } from "./loop-zero.js";
 import type { LoopZeroEndpoints } from "./loop-zero-endpoints.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
 import type { AskOutcome } from "./message-counts.js";
-import type { HostedMessageLoop, MessageLoops } from "./message-loops.js";
+import type { MessageLoops } from "./message-loops.js";
 import type { MessagePosting } from "./message-posting.js";
 import type { OutstandingAsks } from "./outstanding-asks.js";
 import type { RefPoster, RefTarget } from "./ref-poster.js";
@@ -265,6 +266,8 @@ export class Poster implements RefPoster {
 
   /** Posts a header-only record to a loop's mailbox; it always finds room in the spill. */
   postControl(loop: HostedMessageLoop, kind: number, subject: number, generation = 0, detail = 0): void {
+    // Nobody reads it any more, and its memory may be another incarnation's.
+    if (!loop.alive) return;
     loop.mailbox.post(this.#record.setHeaderOnly(kind, subject, generation, detail), Overflow.FORCE);
     this.#loopZero.posted(loop.mailbox);
   }

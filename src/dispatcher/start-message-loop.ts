@@ -13,6 +13,7 @@ import { PayloadWriter } from "../inbox/record.js";
 import { SpillBudget, SpillTotal } from "../inbox/spill-queue.js";
 import { MessageCodec } from "../rpc/codec.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
+import { Blame } from "./blame.js";
 import { expose } from "./control-plane.js";
 import { EndpointRefs } from "./endpoint-refs.js";
 import { HandlerRunner } from "./handler-runner.js";
@@ -99,7 +100,8 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
     onReleased: (endpoint) => loop.released(endpoint),
   });
   // Exposed ports keep this thread's event loop alive: a pending waitAsync alone would let it exit.
-  expose(new LoopEndpoints({ loop, memory, refs, codec: controlCodec, rpcEnv }), start.controlPort);
+  const blame = new Blame(clock, controlWords, control.word);
+  expose(new LoopEndpoints({ loop, memory, refs, codec: controlCodec, rpcEnv, blame }), start.controlPort);
   await loop.run(runner);
   start.controlPort.close();
   start.envPort.close();

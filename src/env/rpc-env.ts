@@ -91,9 +91,9 @@ export class LocalRpcEnv implements RpcEnv {
       hostFactory: piscinaLoopHost,
       events: {
         deadLetter: (endpoint, error, count, message) => this.#deadLetter(endpoint, error, count, message),
-        loopCrashed: (loop, blamed, error) => {
-          this.#report("loopCrashed", { loop, blamed, restarted: [], stuck: false, error }, () =>
-            this.#logger.error({ loop, blamed, error }, "message loop died"),
+        loopCrashed: (crash) => {
+          this.#report("loopCrashed", crash, () =>
+            this.#logger.error(crash, crash.stuck ? "message loop does not end" : "message loop died"),
           );
         },
         endpointFailed: (endpoint, error) => {

@@ -135,12 +135,14 @@ export const ENV_BELL = 64;
  * |     33 |     1 | ENDPOINT | the loop | loop 0  | id of the endpoint whose handler runs, or 0           |
  * |     34 |     1 | BUSY_MS  | the loop | loop 0  | ms spent in turns that did work                       |
  * |     35 |     1 | DROPPED  | the loop | loop 0  | messages taken after their ask had ended              |
+ * |     36 |     1 | LOADING  | the loop | loop 0  | id of the endpoint whose module is imported, or 0     |
  */
 export const LOOP_STOP = 0;
 export const LOOP_STATUS = 32;
 export const LOOP_ENDPOINT = 33;
 export const LOOP_BUSY_MS = 34;
 export const LOOP_DROPPED = 35;
+export const LOOP_LOADING = 36;
 export const LOOP_CONTROL_WORDS = 64;
 
 export const LoopStatus = { STARTING: 0, BUSY: 1, SPINNING: 2, PARKED: 3, STOPPED: 4 } as const;

@@ -73,6 +73,8 @@ export const RecordKind = {
    * SENDER: how long its asker has been gone, ms; ASK_GENERATION: 1 when a new instance of it could not be started.
    */
   STUCK: 30,
+  /** Loop to loop 0: the loop turns. ASK_SLOT: as in the PING. */
+  PONG: 31,
 
   // 16 to 18 also go from loop 0 to a mailbox: the answer to an ask of that loop. ASK_SLOT and ASK_GENERATION are the
   // loop's own. FAILURE without payload: the answer found no room. EXPIRED: SENDER is 1 if the message may have run.
@@ -87,6 +89,8 @@ export const RecordKind = {
   BODY: 35,
   /** Loop 0 to a mailbox: the ask of this ticket has ended, there is no body. ASK_SLOT: ticket; SENDER: entry index. */
   GONE: 36,
+  /** Loop 0 to a mailbox: say that you turn. ASK_SLOT: which ping. */
+  PING: 37,
   /** Loop 0 to a mailbox: a handler has had its time. ASK_SLOT: endpoint id; ASK_GENERATION: position; SENDER: entry. */
   EXPIRE: 38,
   /** Loop 0 to a mailbox: the endpoint has failed; drop what is still taken. ASK_SLOT: endpoint id. */

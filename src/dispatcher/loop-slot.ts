@@ -1,0 +1,83 @@
+/**
+ * Loop ids and groups of loops, as `MessageLoops` keeps them. An id's memory is allocated once; its incarnations come and
+ * go. Main thread only.
+ */
+import type { Timer } from "../common/clock.js";
+import { RpcError } from "../common/errors.js";
+import { BackOff } from "./back-off.js";
+import { describeThrown } from "./failure.js";
+import type { HostedMessageLoop } from "./hosted-message-loop.js";
+import type { LoopHost } from "./loop-host.js";
+import type { LoopRegions } from "./loop-protocol.js";
+
+/** What becomes of a loop, told in this order; `stuck` only if its thread does not exit in time. */
+export interface LoopWatcher {
+  /** An incarnation serves its control port: endpoints can be attached to it. */
+  up(loop: HostedMessageLoop): void;
+  /** Loop 0 has decided to end it. Its thread may run on for long. */
+  ending(loop: HostedMessageLoop, error: unknown): void;
+  /** It has not exited within LOOP_END_GRACE_MS. */
+  stuck(loop: HostedMessageLoop, error: unknown): void;
+  /** Its thread has exited, and nobody had told it to stop. It is started again unless its group is closed. */
+  died(loop: HostedMessageLoop, error: unknown): void;
+}
+
+/** Loops that share a pool of threads. */
+export interface LoopGroup {
+  /** Ids of its loops. */
+  readonly indices: readonly number[];
+}
+
+export class Group implements LoopGroup {
+  readonly host: LoopHost;
+  readonly slots: Slot[] = [];
+  closed: Promise<void> | null = null;
+
+  constructor(host: LoopHost) {
+    this.host = host;
+  }
+
+  get indices(): number[] {
+    return this.slots.map(({ index }) => index);
+  }
+}
+
+/** A loop id. */
+export class Slot {
+  readonly index: number;
+  readonly regions: LoopRegions;
+  group: Group | null = null;
+  loop: HostedMessageLoop | null = null;
+  epoch = 0;
+  backOff = new BackOff();
+  failedStarts = 0;
+  pinnedCount = 0;
+  /** Until it is started again, or until it counts as stuck. */
+  timer: Timer | null = null;
+  readonly waiters = new Set<(loop: HostedMessageLoop | RpcError) => void>();
+
+  constructor(index: number, regions: LoopRegions) {
+    this.index = index;
+    this.regions = regions;
+  }
+
+  /** Tells everybody who waits for the loop to be up: it is, or `outcome` says why they wait in vain. */
+  settleWaiters(outcome: HostedMessageLoop | RpcError): void {
+    const waiters = [...this.waiters];
+    this.waiters.clear();
+    for (const waiter of waiters) waiter(outcome);
+  }
+}
+
+/** Nobody will start this loop. */
+export function closedError(index: number): RpcError {
+  return new RpcError("ERR_RPC_ENDPOINT_START", `message loop ${index} was ended before it could serve an endpoint`);
+}
+
+/** The loop died again and again before it had answered once. */
+export function startError(slot: Slot, cause: unknown): RpcError {
+  const text =
+    `message loop ${slot.index} cannot be started: attempts=${slot.failedStarts}, ` +
+    `last failure: ${describeThrown(cause)}; it is tried again in the background`;
+  return new RpcError("ERR_RPC_ENDPOINT_START", text, { cause });
+}
