@@ -33,7 +33,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "threads",
-          include: ["test/{contract,integration,stress}/**/*.test.ts"],
+          include: ["test/{contract,conformance,integration,stress}/**/*.test.ts"],
           sequence: { groupOrder: 1 },
           ...alone,
         },

@@ -1,0 +1,79 @@
+/**
+ * Goal: the list of what Spark's suites demand, the tests that carry its tags, and the committed docs/conformance.md
+ * cannot drift apart.
+ * Method: the titles are read from the sources of the suites. A contract suite runs in every form, a test file in the
+ * form it is named after; the document must be what the generator writes when all of them pass.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+import { describe, expect, test } from "vitest";
+import { parseTitle, problemsOf, renderReport, resultsOf, type TaggedResult } from "./conformance/conformance-report.js";
+import { ALL_ENTRIES, FORM_NAMES, type FormName, SPARK_ENTRIES } from "./conformance/spark-entries.js";
+
+const folder = fileURLToPath(new URL("conformance/", import.meta.url));
+
+function formsOf(file: string): readonly FormName[] {
+  if (file.endsWith(".contract.ts")) return FORM_NAMES;
+  if (file === "on-message-loops.test.ts") return ["on message loops"];
+  return file === "on-loop-zero.test.ts" ? ["on loop 0"] : [];
+}
+
+/** Every tagged title of the suites, as if it had passed. */
+function resultsInSources(): TaggedResult[] {
+  return readdirSync(folder).flatMap((file) => {
+    const forms = formsOf(file);
+    const found: TaggedResult[] = [];
+    const visit = (node: ts.Node): void => {
+      if (ts.isStringLiteralLike(node)) {
+        const parsed = parseTitle(node.text);
+        if (parsed !== null) found.push(...forms.map((form) => ({ ...parsed, form, passed: true })));
+      }
+      ts.forEachChild(node, visit);
+    };
+    visit(ts.createSourceFile(file, readFileSync(folder + file, "utf8"), ts.ScriptTarget.Latest, true));
+    return found;
+  });
+}
+
+describe("the list of Spark's tests", () => {
+  test("has every number once, in order", () => {
+    expect(SPARK_ENTRIES.map(({ id }) => id)).toEqual(SPARK_ENTRIES.map((_, index) => `spark ${index + 1}`));
+    expect(new Set(ALL_ENTRIES.map(({ id }) => id)).size).toBe(ALL_ENTRIES.length);
+  });
+
+  test("has a test for each entry that applies, in each form, and no test has a tag of its own", () => {
+    expect(problemsOf(resultsInSources())).toEqual([]);
+  });
+
+  test("is what docs/conformance.md says", () => {
+    const document = readFileSync(fileURLToPath(new URL("../docs/conformance.md", import.meta.url)), "utf8");
+    expect(document).toBe(renderReport(resultsInSources()));
+  });
+});
+
+describe("the report", () => {
+  const one = (title: string, form: string, status: string) => ({
+    testResults: [{ assertionResults: [{ title, ancestorTitles: [`suite, ${form}`], status }] }],
+  });
+
+  test("names entries without a test, failed tests and unknown tags", () => {
+    const problems = problemsOf([
+      ...resultsOf(one("[spark 1] it fails", "on loop 0", "failed")),
+      ...resultsOf(one("[gap of mine] it is unknown", "on loop 0", "passed")),
+      ...resultsOf(one("[spark 27] it does not apply", "on loop 0", "passed")),
+      ...resultsOf(one("without a tag", "on loop 0", "failed")),
+    ]);
+    expect(problems).toContain("[spark 1] has no test on message loops");
+    expect(problems).toContain("[spark 1] it fails: failed on loop 0");
+    expect(problems).toContain("[gap of mine] it is unknown: no entry that applies has this tag");
+    expect(problems).toContain("[spark 27] it does not apply: no entry that applies has this tag");
+    expect(problems.some((problem) => problem.includes("without a tag"))).toBe(false);
+  });
+
+  test("shows a failure, a missing test, and what need not be there", () => {
+    const text = renderReport(resultsOf(one("[gap worker crash] it fails", "on message loops", "failed")));
+    expect(text).toMatch(/\| gap worker crash \|.* it fails \| \*\*failed\*\* \| – \|/);
+    expect(text).toMatch(/\| spark 1 \|.* \*\*none\*\* \| \*\*missing\*\* \| \*\*missing\*\* \|/);
+  });
+});

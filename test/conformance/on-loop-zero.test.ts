@@ -1,0 +1,9 @@
+/** The conformance suites, for an endpoint that is an instance on the main thread. */
+import { onLoopZero } from "./form.js";
+import { gapsSuite } from "./gaps.contract.js";
+import { inboxSuite } from "./inbox.contract.js";
+import { rpcEnvSuite } from "./rpc-env.contract.js";
+
+rpcEnvSuite(onLoopZero);
+inboxSuite(onLoopZero);
+gapsSuite(onLoopZero);
