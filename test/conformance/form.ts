@@ -11,6 +11,8 @@ export type SparkKind = "serial" | "concurrent";
 
 export interface Form {
   readonly name: string;
+  /** Instances of a concurrent endpoint in an environment of two loops. */
+  readonly replicas: number;
   /** Sets up the suites' endpoint. */
   setUp(
     env: RpcEnv,
@@ -26,6 +28,7 @@ type SparkModule = typeof import("../fixtures/spark-serial.js");
 /** The endpoint's module runs on message loops. */
 export const onMessageLoops: Form = {
   name: "on message loops",
+  replicas: 2,
   setUp: (env, name, args, kind = "serial", options = {}) =>
     env.setupEndpoint(name, fixtureUrl(`spark-${kind}`), { ...options, args }),
 };
@@ -33,6 +36,7 @@ export const onMessageLoops: Form = {
 /** An instance of the same class runs on the main thread. */
 export const onLoopZero: Form = {
   name: "on loop 0",
+  replicas: 1,
   async setUp(env, name, args, kind = "serial", options = {}) {
     const { default: Endpoint } = (await import(fixtureUrl(`spark-${kind}`).href)) as SparkModule;
     return (await env.setupEndpoint(name, new Endpoint(args), options)) as unknown as SparkRef;

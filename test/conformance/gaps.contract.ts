@@ -162,9 +162,10 @@ export function gapsSuite(form: Form): void {
       gate.open();
       await Promise.all(waiting);
       await stopping;
-      const stopped = (await drained(gate)).filter((note) => typeof note === "object" && "stopped" in note);
-      expect(stopped.length).toBeGreaterThan(0);
-      for (const note of stopped) expect(note).toEqual({ stopped: 0, running: 0 });
+      let stopped = 0;
+      const all = (note: object): boolean => "stopped" in note && ++stopped === form.replicas;
+      const notes = await notesUntil(gate, all);
+      expect(notes.slice(form.replicas)).toEqual(Array.from({ length: form.replicas }, () => ({ stopped: 0, running: 0 })));
     });
   });
 
@@ -208,11 +209,4 @@ export function gapsSuite(form: Form): void {
         expect((await failureOf(ref.ask({ op: "echo" }))).code).toBe("ERR_RPC_ENV_STOPPED");
       }));
   });
-}
-
-/** All notes that have come, the one that comes next included. */
-async function drained(gate: Gate): Promise<object[]> {
-  const notes = [await gate.note()];
-  while (gate.notes.length > 0) notes.push(await gate.note());
-  return notes as object[];
 }
