@@ -8,7 +8,13 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
-import { parseTitle, problemsOf, renderReport, resultsOf, type TaggedResult } from "./conformance/conformance-report.js";
+import {
+  parseTitle,
+  problemsOf,
+  renderReport,
+  resultsOf,
+  type TaggedResult,
+} from "./conformance/conformance-report.js";
 import { ALL_ENTRIES, FORM_NAMES, type FormName, SPARK_ENTRIES } from "./conformance/spark-entries.js";
 
 const folder = fileURLToPath(new URL("conformance/", import.meta.url));

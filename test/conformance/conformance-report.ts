@@ -1,5 +1,12 @@
 /** What docs/conformance.md says, made from the list of entries and the results of their tests. Pure functions. */
-import { ALL_ENTRIES, FORM_NAMES, type FormName, GAP_ENTRIES, SPARK_ENTRIES, type SparkEntry } from "./spark-entries.js";
+import {
+  ALL_ENTRIES,
+  FORM_NAMES,
+  type FormName,
+  GAP_ENTRIES,
+  SPARK_ENTRIES,
+  type SparkEntry,
+} from "./spark-entries.js";
 
 /** A tagged test that has run in one form. */
 export interface TaggedResult {

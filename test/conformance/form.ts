@@ -14,13 +14,7 @@ export interface Form {
   /** Instances of a concurrent endpoint in an environment of two loops. */
   readonly replicas: number;
   /** Sets up the suites' endpoint. */
-  setUp(
-    env: RpcEnv,
-    name: string,
-    args: SparkArgs,
-    kind?: SparkKind,
-    options?: RpcEndpointOptions,
-  ): Promise<SparkRef>;
+  setUp(env: RpcEnv, name: string, args: SparkArgs, kind?: SparkKind, options?: RpcEndpointOptions): Promise<SparkRef>;
 }
 
 type SparkModule = typeof import("../fixtures/spark-serial.js");

@@ -165,7 +165,9 @@ export function gapsSuite(form: Form): void {
       let stopped = 0;
       const all = (note: object): boolean => "stopped" in note && ++stopped === form.replicas;
       const notes = await notesUntil(gate, all);
-      expect(notes.slice(form.replicas)).toEqual(Array.from({ length: form.replicas }, () => ({ stopped: 0, running: 0 })));
+      expect(notes.slice(form.replicas)).toEqual(
+        Array.from({ length: form.replicas }, () => ({ stopped: 0, running: 0 })),
+      );
     });
   });
 

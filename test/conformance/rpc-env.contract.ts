@@ -135,24 +135,26 @@ export function rpcEnvSuite(form: Form): void {
         { asksInOnStop: true },
       ));
 
-    test("[spark 15] ten threads send a hundred messages each to a serial endpoint: all are counted, each thread's in order", {
-      timeout: 120_000,
-    }, () =>
-      withEndpoint(async (ref, _gate, env) => {
-        const senders = await env.setupEndpoint<Sender>("senders", fixtureUrl("spark-sender"));
-        const threads = new Set<number>();
-        for (let round = 0; round < 20; round++) {
-          const floods = Array.from({ length: 10 }, (_, n) => senders.call.flood(ref, round * 10 + n, 100));
-          for (const { thread, accepted } of await Promise.all(floods)) {
-            expect(accepted).toBe(100);
-            threads.add(thread);
+    test(
+      "[spark 15] ten threads send a hundred messages each to a serial endpoint: all are counted, each thread's in order",
+      {
+        timeout: 120_000,
+      },
+      () =>
+        withEndpoint(async (ref, _gate, env) => {
+          const senders = await env.setupEndpoint<Sender>("senders", fixtureUrl("spark-sender"));
+          const threads = new Set<number>();
+          for (let round = 0; round < 20; round++) {
+            const floods = Array.from({ length: 10 }, (_, n) => senders.call.flood(ref, round * 10 + n, 100));
+            for (const { thread, accepted } of await Promise.all(floods)) {
+              expect(accepted).toBe(100);
+              threads.add(thread);
+            }
           }
-        }
-        expect(threads.size).toBeGreaterThan(1);
-        await expect
-          .poll(() => ref.ask({ op: "report" }))
-          .toEqual({ count: 20_000, runningMax: 1, outOfOrder: 0 });
-      }));
+          expect(threads.size).toBeGreaterThan(1);
+          await expect.poll(() => ref.ask({ op: "report" })).toEqual({ count: 20_000, runningMax: 1, outOfOrder: 0 });
+        }),
+    );
 
     test("[spark 16] stopped twice, from outside and from inside, an endpoint sees onStop once", () =>
       withEndpoint(async (ref, gate, env) => {

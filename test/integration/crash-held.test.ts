@@ -41,7 +41,9 @@ function tally(outcomes: readonly string[]): Record<string, number> {
 }
 
 async function allParked(env: RpcEnv): Promise<void> {
-  await expect.poll(() => env.stats().loops.map(({ state }) => state)).not.toContainEqual(expect.not.stringMatching("parked"));
+  await expect
+    .poll(() => env.stats().loops.map(({ state }) => state))
+    .not.toContainEqual(expect.not.stringMatching("parked"));
 }
 
 const TAKE_POINTS: [point: PausePointName, nth: number, failed: number][] = [

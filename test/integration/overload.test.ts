@@ -87,20 +87,22 @@ describe("a thread that dies while it waits for a large body", () => {
     }
   }
 
-  test.each<[PausePointName]>([
-    ["TAIL stored, ready bit not set"],
-    ["ready bit set, bell not rung"],
-  ])("takes that message along and no other: the body asked for, held at %s", async (point) => {
-    await using env = await build.ringpost.RpcEnv.create({ numThreads: 2 });
-    const ref: ProcessRef = await env.setupEndpoint<Process>("shared", fixtureUrl("process-service"));
-    using hold = build.hold(point);
-    const large = outcome(ref.call.echo(new Uint8Array(16 * MIB)));
-    await hold.reached();
-    const others = Array.from({ length: 20 }, (_, n) => outcome(ref.call.echo(n % 4 === 0 ? new Uint8Array(MIB) : n)));
-    await hold.terminate();
-    expect(await large).toBe("ERR_RPC_WORKER_CRASHED+");
-    expect(new Set(await Promise.all(others))).toEqual(new Set(["ok"]));
-    expect(await outcome(ref.call.echo(new Uint8Array(16 * MIB)))).toBe("ok");
-    expect(env.stats().endpoints).toMatchObject([{ depth: 0 }]);
-  });
+  test.each<[PausePointName]>([["TAIL stored, ready bit not set"], ["ready bit set, bell not rung"]])(
+    "takes that message along and no other: the body asked for, held at %s",
+    async (point) => {
+      await using env = await build.ringpost.RpcEnv.create({ numThreads: 2 });
+      const ref: ProcessRef = await env.setupEndpoint<Process>("shared", fixtureUrl("process-service"));
+      using hold = build.hold(point);
+      const large = outcome(ref.call.echo(new Uint8Array(16 * MIB)));
+      await hold.reached();
+      const others = Array.from({ length: 20 }, (_, n) =>
+        outcome(ref.call.echo(n % 4 === 0 ? new Uint8Array(MIB) : n)),
+      );
+      await hold.terminate();
+      expect(await large).toBe("ERR_RPC_WORKER_CRASHED+");
+      expect(new Set(await Promise.all(others))).toEqual(new Set(["ok"]));
+      expect(await outcome(ref.call.echo(new Uint8Array(16 * MIB)))).toBe("ok");
+      expect(env.stats().endpoints).toMatchObject([{ depth: 0 }]);
+    },
+  );
 });

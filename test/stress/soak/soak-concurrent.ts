@@ -1,0 +1,13 @@
+/** An endpoint under load, concurrent. */
+import { type RpcCallContext, RpcEndpoint, type RpcSendContext } from "ringpost";
+import { type SoakAsk, type SoakSend, soakAnswer, soakReceive } from "./soak-endpoint.js";
+
+export default class SoakConcurrent extends RpcEndpoint {
+  override receive(message: SoakSend, context: RpcSendContext): void | Promise<void> {
+    return soakReceive(message, context);
+  }
+
+  override receiveAndReply(message: SoakAsk, context: RpcCallContext<unknown>): unknown {
+    return soakAnswer(message, context);
+  }
+}
