@@ -1,4 +1,6 @@
 /** The conformance suites, for an endpoint that is an instance on the main thread. */
+
+import { eventsAndConfSuite } from "./events-and-conf.contract.js";
 import { onLoopZero } from "./form.js";
 import { gapsSuite } from "./gaps.contract.js";
 import { inboxSuite } from "./inbox.contract.js";
@@ -6,4 +8,5 @@ import { rpcEnvSuite } from "./rpc-env.contract.js";
 
 rpcEnvSuite(onLoopZero);
 inboxSuite(onLoopZero);
+eventsAndConfSuite(onLoopZero);
 gapsSuite(onLoopZero);

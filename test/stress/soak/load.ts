@@ -193,8 +193,8 @@ export class Load {
   }
 
   #broadcast({ ref, book }: Target): void {
-    if (!this.#options.broadcasts || this.#nextId > IDS_MAX - 1_000 || book.audit === "exact") return;
-    this.broadcastsAccepted += ref.broadcast({ id: 0, op: "mark" } satisfies SoakSend);
+    if (!this.#options.broadcasts || book.audit === "exact") return;
+    this.broadcastsAccepted += ref.broadcast({ id: 0, op: "none" } satisfies SoakSend);
   }
 
   #ask(

@@ -19,7 +19,8 @@ export type SoakAsk =
 
 export interface SoakSend {
   readonly id: number;
-  readonly op: "mark" | "markLater" | "throw";
+  /** `none`: a broadcast, which many handle. */
+  readonly op: "mark" | "markLater" | "throw" | "none";
   readonly bytes?: Uint8Array;
 }
 
@@ -56,6 +57,7 @@ export function soakAnswer(message: SoakAsk, context: RpcCallContext<unknown>): 
 }
 
 export function soakReceive(message: SoakSend, _context: RpcSendContext): void | Promise<void> {
+  if (message.op === "none") return;
   markBegun(message.id);
   if (message.op === "throw") throw new Error("told to throw");
   if (message.op === "markLater") return endLater(message.id);
