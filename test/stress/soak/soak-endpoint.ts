@@ -38,7 +38,7 @@ export function soakAnswer(message: SoakAsk, context: RpcCallContext<unknown>): 
     case "throw":
       throw new Error("told to throw");
     case "never":
-      return new Promise((resolve) => context.signal.addEventListener("abort", () => resolve("aborted")));
+      return untilAborted(context.signal);
     case "exit":
       return process.exit(message.code);
     case "throwOutside":
@@ -67,6 +67,12 @@ export function soakReceive(message: SoakSend, _context: RpcSendContext): void |
 async function endLater(id: number): Promise<void> {
   await new Promise<void>((resolve) => setImmediate(resolve));
   markEnded(id);
+}
+
+/** It may have been aborted before the handler came to look. */
+async function untilAborted(signal: AbortSignal): Promise<string> {
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+  return "aborted";
 }
 
 function later(ms: number, value: unknown): Promise<unknown> {
