@@ -160,7 +160,7 @@ async function cycle(): Promise<void> {
 }
 
 const endsMs = performance.now() + minutes * 60_000;
-for (let round = 1; performance.now() < endsMs && ledger.violations.length === 0; round++) {
+for (let round = 1; performance.now() < endsMs - ROUND_MS / 4 && ledger.violations.length === 0; round++) {
   const startedMs = performance.now();
   const before = ledger.settledAsks;
   load.start(Number(options.actors));
