@@ -90,6 +90,27 @@ describe("one of two loops of a concurrent endpoint is terminated", () => {
   });
 });
 
+describe("the only loop of a serial endpoint is terminated, and starts again", () => {
+  const POINTS = TAKE_POINTS.filter(([point]) => point !== "take lock won");
+  test.each(POINTS)(`held at "%s", time %i`, async (point, nth, failed) => {
+    using notes = new Gate();
+    await using env = await build.ringpost.RpcEnv.create({ numThreads: 1 });
+    const ref: ProcessRef = await env.setupEndpoint<Process>("pinned", fixtureUrl("process-service-serial"));
+    using hold = build.hold(point, nth);
+    const asks = Array.from({ length: 300 }, (_, id) => outcome(ref.call.note(notes.name, id)));
+    await hold.reached();
+    await hold.terminate();
+    const outcomes = await Promise.all(asks);
+    expect(tally(outcomes)).toEqual(
+      failed === 0 ? { ok: 300 } : { ok: 300 - failed, "ERR_RPC_WORKER_CRASHED+": failed },
+    );
+    // In order, across the restart: what was answered, and nothing else.
+    for (const [id, one] of outcomes.entries()) if (one === "ok") expect(await notes.note()).toBe(id);
+    await ref.call.note(notes.name, "fence");
+    expect(await notes.note()).toBe("fence");
+  });
+});
+
 describe("a loop that is terminated owes a bell", () => {
   test("loop 0's bit is cleared and its bell not rung: the reply arrives all the same", async () => {
     await using env = await build.ringpost.RpcEnv.create({ numThreads: 2 });

@@ -9,7 +9,7 @@
  * stands still. One line a round; exit code 1 on any violation.
  */
 import { parseArgs } from "node:util";
-import { type RpcEndpointStats, RpcEnv } from "ringpost";
+import { isRpcError, type RpcEndpointStats, RpcEnv } from "ringpost";
 import { randomOf } from "../../fixtures/random.js";
 import { Killer } from "./killer.js";
 import { type AuditLevel, EndpointBook, Ledger } from "./ledger.js";
@@ -74,11 +74,24 @@ const PLANS: readonly Plan[] = [
 async function setUp({ name, module, audit }: Plan): Promise<Target> {
   const book = new EndpointBook(name, audit);
   books.set(name, book);
-  const ref =
-    module === null
-      ? ((await env.setupEndpoint(name, new SoakSerial())) as unknown as SoakRef)
-      : await env.setupEndpoint(name, moduleOf(module), { concurrency: 16 });
+  const ref = module === null ? await setUpLocal(name) : await setUpModule(name, module);
   return { ref, book, onWorker: module !== null };
+}
+
+async function setUpLocal(name: string): Promise<SoakRef> {
+  return (await env.setupEndpoint(name, new SoakSerial())) as unknown as SoakRef;
+}
+
+/** Again while a thread dies under it: that is no fault of the endpoint. */
+async function setUpModule(name: string, module: string): Promise<SoakRef> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await env.setupEndpoint(name, moduleOf(module), { concurrency: 16 });
+    } catch (error) {
+      if (attempt === 10 || !isRpcError(error, "ERR_RPC_ENDPOINT_START")) throw error;
+      await pause(100);
+    }
+  }
 }
 
 const plans = PLANS.filter(({ module }) => module !== "isolated" || !without.has("isolated"));
@@ -156,7 +169,7 @@ async function cycle(): Promise<void> {
   const index = plans.findIndex(({ audit: level }) => level === "sums");
   const target = targets[index] as Target;
   await env.stop(target.ref, { timeoutMs: 1_000 });
-  await env.setupEndpoint("cycled", moduleOf(random.next() < 0.5 ? "concurrent" : "serial"), { concurrency: 16 });
+  await setUpModule("cycled", random.next() < 0.5 ? "concurrent" : "serial");
 }
 
 const endsMs = performance.now() + minutes * 60_000;
