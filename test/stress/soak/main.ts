@@ -190,11 +190,10 @@ for (let round = 1; performance.now() < endsMs - ROUND_MS / 4 && ledger.violatio
   const ids = load.idCount;
   if (ledger.violations.length === 0) await renew();
   const seconds = (performance.now() - startedMs) / 1_000;
-  const rss = memory.sample();
   const rate = (ledger.settledAsks - before) / seconds;
   console.log(
     `round ${round}: ${rate.toFixed(0)} asks/s, ${ids} ids, ${crashes} crashes (${killer.kills} kills), ` +
-      `${failures} endpoints failed, RSS ${rss.toFixed(0)} MiB, ${ledger.violations.length} violations`,
+      `${failures} endpoints failed, ${memory.sample()}, ${ledger.violations.length} violations`,
   );
 }
 clearInterval(watchdog);

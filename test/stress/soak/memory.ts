@@ -5,12 +5,13 @@ const MIB = 1_048_576;
 export class MemoryWatch {
   readonly #rounds: number[] = [];
 
-  /** At quiescence. */
-  sample(): number {
+  /** At quiescence. In words: all of it, and what of it the main thread's heap and buffers are. */
+  sample(): string {
     globalThis.gc?.();
-    const mib = process.memoryUsage.rss() / MIB;
-    this.#rounds.push(mib);
-    return mib;
+    const { rss, heapUsed, arrayBuffers } = process.memoryUsage();
+    this.#rounds.push(rss / MIB);
+    const [all, heap, buffers] = [rss, heapUsed, arrayBuffers].map((bytes) => (bytes / MIB).toFixed(0));
+    return `RSS ${all} MiB (heap ${heap}, buffers ${buffers})`;
   }
 
   /**
