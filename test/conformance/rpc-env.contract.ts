@@ -107,15 +107,12 @@ export function rpcEnvSuite(form: Form): void {
         expect(await ref.ask({ op: "echo", value: 1 })).toBe(1);
       }));
 
-    test("[spark 12] self is known in onStart: what an endpoint sends itself there is its first message", () =>
-      withEndpoint(
-        async (ref, gate) => {
-          expect(await gate.note()).toBe("sent in onStart");
-          ref.send({ op: "note", value: "after" });
-          expect(await gate.note()).toBe("after");
-        },
-        { sendsInOnStart: true },
-      ));
+    test("[spark 12] self is known in onStart, and what is kept of it there leads to the endpoint", () =>
+      withEndpoint(async (ref) => {
+        const kept = (await ref.ask({ op: "selfInOnStart" })) as SparkRef;
+        expect([kept.name, kept.equals(ref)]).toEqual(["spark", true]);
+        expect(await kept.ask({ op: "echo", value: "hello" })).toBe("hello");
+      }));
 
     test("[spark 13] self is known in receive", () =>
       withEndpoint(async (ref, gate) => {
