@@ -35,7 +35,7 @@ const OPEN_ASKS_MAX = 600;
 export class Load {
   readonly #options: LoadOptions;
   readonly #random: Random;
-  readonly #material: Uint8Array;
+  readonly #material: Uint8Array<ArrayBuffer>;
   #nextId = 0;
   #running = false;
   #actors: Promise<void>[] = [];
@@ -113,10 +113,15 @@ export class Load {
     await Promise.all(asks);
   }
 
-  async #large(target: Target): Promise<void> {
+  /** Copied, or moved. */
+  async #large({ ref, book }: Target): Promise<void> {
     const bytes = this.#bytes(this.#random.logarithmic(400, 1_500_000));
-    await this.#ask(target, { op: "echo", value: bytes }, {}, (back) => {
-      return Buffer.compare(back as Uint8Array, bytes) === 0;
+    const moved = this.#random.next() < 0.3 ? bytes.slice() : null;
+    const options = { timeoutMs: TIMEOUT_MS, transfer: moved === null ? undefined : [moved.buffer] };
+    const message: SoakAsk = { op: "echo", value: { bytes: moved ?? bytes, length: bytes.length } };
+    await this.#options.ledger.follow(book, ref.with(options).ask(message), (back) => {
+      const { bytes: same, length } = back as { bytes: Uint8Array; length: number };
+      return length === bytes.length && Buffer.compare(same, bytes) === 0;
     });
   }
 
@@ -208,7 +213,7 @@ export class Load {
     return this.#options.ledger.follow(book, ref.ask(message, { timeoutMs: TIMEOUT_MS, ...options }), check);
   }
 
-  #bytes(length: number): Uint8Array {
+  #bytes(length: number): Uint8Array<ArrayBuffer> {
     const offset = this.#random.integer(0, this.#material.length - length);
     return this.#material.slice(offset, offset + length);
   }
