@@ -96,8 +96,8 @@ export function gapsSuite(form: Form): void {
         // To the other one, in a message to it, which asks what it finds there for its own reference.
         const own = (await other.ask({ op: "ask", ref, message: { op: "self" } })) as SparkRef;
         expect([own.name, own.equals(ref), own.equals(other)]).toEqual(["spark", true, false]);
-        const nested = { op: "ask", ref: own, message: { op: "ask", ref: other, message: { op: "self" } } };
-        expect(((await relay.call.relay(ref, nested)) as SparkRef).name).toBe("other");
+        const further = { op: "ask", ref: other, message: { op: "self" } };
+        expect(((await relay.call.relay(own, further)) as SparkRef).name).toBe("other");
       }));
   });
 
