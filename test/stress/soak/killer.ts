@@ -25,7 +25,7 @@ export class Killer {
 
   /** Until `stop`. Not so often that an endpoint is given up: that takes five crashes in ten seconds. */
   start(targets: readonly Target[]): void {
-    const victims = targets.filter(({ onWorker }) => onWorker);
+    const victims = targets.filter(({ onWorker, isService }) => onWorker && !isService);
     const next = (): void => {
       this.#timer = setTimeout(
         () => {

@@ -2,7 +2,7 @@
  * The load: actors that each do one random thing after another to the endpoints of an env, and tell the ledger. Every
  * choice is made by the seed; only what the threads make of it differs from run to run.
  */
-import type { RpcAskOptions, RpcEndpointRef, RpcEnv, RpcUntyped } from "ringpost";
+import type { RpcEndpointRef, RpcEnv, RpcUntyped, RpcWithOptions } from "ringpost";
 import type { Random } from "../../fixtures/random.js";
 import { AbortedOnPurpose, type EndpointBook, type Ledger } from "./ledger.js";
 import { IDS_MAX } from "./marks.js";
@@ -13,6 +13,8 @@ import type { SoakAsk, SoakRef, SoakSend } from "./soak-endpoint.js";
 export interface Target {
   readonly ref: SoakRef;
   readonly book: EndpointBook;
+  /** A service: it is called and cast to. */
+  readonly isService: boolean;
   /** Its handlers may end their thread, and hold it. */
   readonly onWorker: boolean;
 }
@@ -114,12 +116,11 @@ export class Load {
   }
 
   /** Copied, or moved. */
-  async #large({ ref, book }: Target): Promise<void> {
+  async #large(target: Target): Promise<void> {
     const bytes = this.#bytes(this.#random.logarithmic(400, 1_500_000));
     const moved = this.#random.next() < 0.3 ? bytes.slice() : null;
-    const options = { timeoutMs: TIMEOUT_MS, transfer: moved === null ? undefined : [moved.buffer] };
     const message: SoakAsk = { op: "echo", value: { bytes: moved ?? bytes, length: bytes.length } };
-    await this.#options.ledger.follow(book, ref.with(options).ask(message), (back) => {
+    await this.#ask(target, message, moved === null ? {} : { transfer: [moved.buffer] }, (back) => {
       const { bytes: same, length } = back as { bytes: Uint8Array; length: number };
       return length === bytes.length && Buffer.compare(same, bytes) === 0;
     });
@@ -148,7 +149,7 @@ export class Load {
     else void this.#ask(target, { op: "spin", ms }, { timeoutMs });
   }
 
-  async #sends({ ref, book }: Target): Promise<void> {
+  async #sends({ ref, book, isService }: Target): Promise<void> {
     const { ledger } = this.#options;
     const count = this.#random.logarithmic(1, 200);
     for (let n = 0; n < count && this.#nextId < IDS_MAX; n++) {
@@ -158,7 +159,7 @@ export class Load {
       const id = this.#nextId++;
       const message: SoakSend = { id, op, bytes: this.#bytes(length) };
       ledger.sending = true;
-      const accepted = ref.send(message);
+      const accepted = isService ? ref.cast.take!(message) : ref.send(message);
       ledger.sending = false;
       if (accepted) {
         book.sends.accepted++;
@@ -199,18 +200,19 @@ export class Load {
     await this.#ask(this.#named(hub), { op: "forward", ref: spoke.ref, ids });
   }
 
-  #broadcast({ ref, book }: Target): void {
-    if (!this.#options.broadcasts || book.audit === "exact") return;
+  #broadcast({ ref, book, isService }: Target): void {
+    if (!this.#options.broadcasts || isService || book.audit === "exact") return;
     this.broadcastsAccepted += ref.broadcast({ id: 0, op: "none" } satisfies SoakSend);
   }
 
   #ask(
-    { ref, book }: Target,
+    { ref, book, isService }: Target,
     message: SoakAsk,
-    options: RpcAskOptions = {},
+    options: RpcWithOptions = {},
     check: (value: unknown) => boolean = () => true,
   ): Promise<void> {
-    return this.#options.ledger.follow(book, ref.ask(message, { timeoutMs: TIMEOUT_MS, ...options }), check);
+    const calls = ref.with({ timeoutMs: TIMEOUT_MS, ...options });
+    return this.#options.ledger.follow(book, isService ? calls.call.answer!(message) : calls.ask(message), check);
   }
 
   #bytes(length: number): Uint8Array<ArrayBuffer> {

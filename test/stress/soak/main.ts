@@ -55,7 +55,8 @@ const moduleOf = (name: string): URL => new URL(`./soak-${name}.js`, import.meta
 
 interface Plan {
   readonly name: string;
-  readonly module: "concurrent" | "serial" | "isolated" | null;
+  /** null: an instance on loop 0. */
+  readonly module: "concurrent" | "serial" | "isolated" | "service" | null;
   readonly audit: AuditLevel;
 }
 
@@ -63,6 +64,7 @@ const PLANS: readonly Plan[] = [
   { name: "concurrent", module: "concurrent", audit: "exact" },
   { name: "serial-a", module: "serial", audit: "exact" },
   { name: "serial-b", module: "serial", audit: "exact" },
+  { name: "service", module: "service", audit: "exact" },
   { name: "local", module: null, audit: "exact" },
   { name: "hub", module: "concurrent", audit: "at least" },
   { name: "spoke-serial", module: "serial", audit: "at least" },
@@ -75,7 +77,7 @@ async function setUp({ name, module, audit }: Plan): Promise<Target> {
   const book = new EndpointBook(name, audit);
   books.set(name, book);
   const ref = module === null ? await setUpLocal(name) : await setUpModule(name, module);
-  return { ref, book, onWorker: module !== null };
+  return { ref, book, onWorker: module !== null, isService: module === "service" };
 }
 
 async function setUpLocal(name: string): Promise<SoakRef> {

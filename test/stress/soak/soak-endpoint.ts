@@ -1,5 +1,5 @@
 /** What the endpoints under load do, whatever class they have. */
-import type { RpcCallContext, RpcContext, RpcEndpointRef, RpcSendContext, RpcUntyped } from "ringpost";
+import type { RpcCallContext, RpcContext, RpcEndpointRef, RpcUntyped } from "ringpost";
 import { markBegun, markEnded } from "./marks.js";
 
 export type SoakRef = RpcEndpointRef<RpcUntyped>;
@@ -56,7 +56,7 @@ export function soakAnswer(message: SoakAsk, context: RpcCallContext<unknown>): 
   }
 }
 
-export function soakReceive(message: SoakSend, _context: RpcSendContext): void | Promise<void> {
+export function soakReceive(message: SoakSend): void | Promise<void> {
   if (message.op === "none") return;
   markBegun(message.id);
   if (message.op === "throw") throw new Error("told to throw");

@@ -1,12 +1,12 @@
 /** An endpoint under load, isolated. */
-import { IsolatedRpcEndpoint, type RpcCallContext, type RpcSendContext } from "ringpost";
+import { IsolatedRpcEndpoint, type RpcCallContext } from "ringpost";
 import { type SoakAsk, type SoakSend, soakAnswer, soakReceive } from "./soak-endpoint.js";
 
 export default class SoakIsolated extends IsolatedRpcEndpoint {
   static override readonly threadCount: number = 2;
 
-  override receive(message: SoakSend, context: RpcSendContext): void | Promise<void> {
-    return soakReceive(message, context);
+  override receive(message: SoakSend): void | Promise<void> {
+    return soakReceive(message);
   }
 
   override receiveAndReply(message: SoakAsk, context: RpcCallContext<unknown>): unknown {
