@@ -15,6 +15,7 @@ import { type Hold, PausedBuild } from "../fixtures/paused/paused-build.js";
 import type { PausePointName } from "../fixtures/paused/plan.js";
 
 type Process = typeof import("../fixtures/process-service.js");
+type Replicas = typeof import("../fixtures/replica-endpoint.js");
 type ProcessRef = RpcEndpointRef<Process["default"]>;
 
 let build: PausedBuild;
@@ -87,6 +88,53 @@ describe("one of two loops of a concurrent endpoint is terminated", () => {
     await hold.reached();
     await hold.terminate();
     expect(await ask).toBe("ok");
+  });
+});
+
+describe("one-way messages of a loop that is terminated are accounted for once each", () => {
+  const POINTS: [point: PausePointName, nth: number, lost: number][] = [
+    ["entry TAKING, HEAD not moved", 40, 0],
+    ["entry TAKEN, handler not run", 40, 1],
+    ["handled and counted, entry not freed", 40, 0],
+  ];
+
+  test.each(POINTS)(`sends, held at "%s", time %i`, async (point, nth, lost) => {
+    using notes = new Gate();
+    await using env = await build.ringpost.RpcEnv.create({ numThreads: 2 });
+    const ref: ProcessRef = await env.setupEndpoint<Process>("shared", fixtureUrl("process-service"));
+    let letters = 0;
+    env.on("deadLetter", ({ count }) => {
+      letters += count;
+    });
+    using hold = build.hold(point, nth);
+    for (let id = 0; id < 300; id++) expect(ref.cast.note(notes.name, id)).toBe(true);
+    await hold.reached();
+    await hold.terminate();
+    const expected = { accepted: 300, handled: 300 - lost, failed: 0, deadLettered: lost };
+    await expect.poll(() => env.stats().endpoints[0]?.oneWays).toEqual(expected);
+    const ran = new Set<unknown>();
+    while (ran.size < 300 - lost) ran.add(await notes.note());
+    await ref.call.note(notes.name, "fence");
+    expect(await notes.note()).toBe("fence");
+    expect(letters).toBe(lost);
+  });
+
+  test.each<[PausePointName, lost: number]>([
+    ["entry TAKING, HEAD not moved", 1],
+    ["entry TAKEN, handler not run", 1],
+    ["handled and counted, entry not freed", 0],
+  ])(`a broadcast, held at "%s"`, async (point, lost) => {
+    using notes = new Gate();
+    await using env = await build.ringpost.RpcEnv.create({ numThreads: 2 });
+    const options = { args: notes.name };
+    const ref = await env.setupEndpoint<Replicas>("replicas", fixtureUrl("replica-endpoint"), options);
+    using hold = build.hold(point);
+    expect(ref.broadcast({ op: "note", value: "hello" })).toBe(2);
+    await hold.reached();
+    await hold.terminate();
+    const expected = { accepted: 2, handled: 2 - lost, failed: 0, deadLettered: lost };
+    await expect.poll(() => env.stats().endpoints[0]?.oneWays).toEqual(expected);
+    for (let n = 0; n < 2 - lost; n++) expect(await notes.note()).toMatchObject({ value: "hello" });
   });
 });
 
