@@ -12,7 +12,13 @@ import type { PayloadWriter } from "../inbox/record.js";
 import { initialiseRing, ringRegionBytes } from "../inbox/ring.js";
 import { type Region, type Segment, SegmentAllocator, type SegmentHandle } from "../inbox/segment.js";
 import type { SpillBudget } from "../inbox/spill-queue.js";
-import { ENDPOINT_MEMBERS, inboxRoomMember, LOOP_ZERO_MEMBERS, mailboxRoomMember, outboundMember } from "./loop-members.js";
+import {
+  ENDPOINT_MEMBERS,
+  inboxRoomMember,
+  LOOP_ZERO_MEMBERS,
+  mailboxRoomMember,
+  outboundMember,
+} from "./loop-members.js";
 import type { EnvRegions, LoopRegions, RingRegion } from "./loop-protocol.js";
 
 export class MainLoopMemory {
