@@ -35,17 +35,7 @@ export const GUARDS: readonly Guard[] = [
     find: "copyBuffers: true",
     replace: "copyBuffers: false",
     test: "test/unit/rpc/codec.test.ts",
-    title: "",
-  },
-  {
-    name: "waitAsync keeps nobody alive",
-    pitfall: 5,
-    file: "dispatcher/start-message-loop.js",
-    find: "    await loop.run(runner);\n",
-    replace:
-      "    for (const port of [start.controlPort, start.envPort, start.bodyPort]) port.unref();\n    await loop.run(runner);\n",
-    test: "test/integration/process.test.ts",
-    title: "lives while its environment does",
+    title: "alone and inside",
   },
   {
     name: "armed twice",
