@@ -21,8 +21,12 @@ export const INBOX_BYTES_MAX = 16 * MIB;
 export const LOOP_RING_BYTES = 1 * MIB;
 /** A record larger than 1/8 of its ring goes by pull ticket: eight large messages must fit, or the ring runs in steps. */
 export const INLINE_FRACTION_DIVISOR = 8;
-/** A producer that finds its ring empty beyond this offset starts again at 0: a quiet ring keeps two pages in use. */
-export const REWIND_OFFSET_BYTES = 8 * KIB;
+/**
+ * A producer that finds its ring empty beyond this offset starts again at 0, so a quiet ring keeps to its first pages.
+ * Until the consumer has passed the padding there is room for no more than this: at 8 KiB a burst of 128 small messages
+ * to an idle endpoint found its ring full.
+ */
+export const REWIND_OFFSET_BYTES = 16 * KIB;
 /** One allocation from which all rings are carved: always fresh, lazily committed pages. */
 export const SEGMENT_BYTES = 64 * MIB;
 

@@ -325,7 +325,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
         this.#oneWayFailed(loop, record);
         break;
       case RecordKind.STUCK:
-        this.events.endpointStuck(this.directory.nameOf(record.askSlot), loop, record.sender);
+        this.#stuck(loop, record);
         break;
       case RecordKind.PULL:
         this.#replies.sendBody(loop, record.askSlot, record.sender);
@@ -363,6 +363,14 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       else endpoint.oneWays.failed++;
     }
     this.events.deadLetter(name, error, 1);
+  }
+
+  /** A serial endpoint does not go on: for now, or, if no new instance could be started, for good. */
+  #stuck(loop: number, { askSlot: id, askGeneration: forGood, sender: ageMs }: TakenRecord): void {
+    const endpoint = this.directory.get(id);
+    if (endpoint === undefined) return;
+    if (forGood === 1) this.#supervisor.irreplaceable(endpoint);
+    else this.events.endpointStuck(endpoint.name, loop, ageMs);
   }
 
   onInboxRoom(id: number): void {

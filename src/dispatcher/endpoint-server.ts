@@ -237,7 +237,11 @@ export class EndpointServer {
       },
       (error) => {
         runner.reportHookFailure(endpoint, error);
+        // Nothing can serve it any more; loop 0 takes it out of service.
+        endpoint.replacing = false;
+        endpoint.abandoned = true;
         this.#answers.report(RecordKind.STUCK, endpoint.id, 1);
+        this.released(endpoint);
       },
     );
   }

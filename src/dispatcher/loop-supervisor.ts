@@ -174,11 +174,23 @@ export class LoopSupervisor implements LoopWatcher {
   // ── The end of an endpoint ─────────────────────────────────────────────────────────────────────────────────────────
 
   #fail(endpoint: HostedEndpoint): void {
-    const { name, lastCrash } = endpoint;
+    this.#failFor(
+      endpoint,
+      `after ${CRASHES_BLAMED_MAX} crashes or failed restarts within ${CRASH_WINDOW_MS} ms`,
+      endpoint.lastCrash,
+    );
+  }
+
+  /** A handler of its was given up, and no new instance could take the place of the old one. */
+  irreplaceable(endpoint: HostedEndpoint): void {
+    if (endpoint.state !== EndpointState.RUNNING) return;
+    this.#failFor(endpoint, "because a handler did not end in time and no new instance could be started", null);
+  }
+
+  #failFor(endpoint: HostedEndpoint, why: string, lastCrash: RpcError | null): void {
+    const { name } = endpoint;
     const dispatcher = this.#dispatcher;
-    const text =
-      `endpoint "${name}" is out of service after ${CRASHES_BLAMED_MAX} crashes or failed restarts within ` +
-      `${CRASH_WINDOW_MS} ms; stop it and set it up again`;
+    const text = `endpoint "${name}" is out of service ${why}; stop it and set it up again`;
     const failure = new RpcError("ERR_RPC_ENDPOINT_FAILED", text, { endpoint: name, cause: lastCrash });
     endpoint.failure = failure;
     endpoint.state = EndpointState.FAILED;
