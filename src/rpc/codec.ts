@@ -123,6 +123,11 @@ export class MessageCodec {
     return this.#encoded.take();
   }
 
+  /** A copy of the last message that was not posted, for whoever wants to see it: buffers of the caller stay his. */
+  copyBody(): EncodedBody {
+    return { bytes: this.bytes.slice(0, this.length) as Uint8Array<ArrayBuffer>, attachments: this.#encoded.copy() };
+  }
+
   /** The last message in memory of its own, attachments included: see `takeAttachments`. */
   takeBody(): EncodedBody {
     return { bytes: this.bytes.slice(0, this.length) as Uint8Array<ArrayBuffer>, attachments: this.takeAttachments() };
