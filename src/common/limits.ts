@@ -93,6 +93,12 @@ export const RERING_MS = 1;
 export const MESSAGE_BYTES_MAX = 128 * MIB;
 /** Bytes inside a message from here on travel beside it: packing them would copy them once more at each end. */
 export const ATTACHMENT_BYTES_MIN = 16 * KIB;
+/** Shapes of objects that the threads of an env share; numbers of one byte and two. */
+export const RECORD_SHAPES_MAX = 256;
+/** Keys of one of them: an object with more is rarely met twice. */
+export const RECORD_SHAPE_KEYS_MAX = 32;
+/** Where they stand in shared memory. */
+export const RECORD_SHAPES_BYTES = 64 * KIB;
 /** Nested containers in a message; a decoder without this limit is a stack overflow waiting for its sender. */
 export const DECODE_DEPTH_MAX = 64;
 /** Causes of causes that travel with an error. */

@@ -11,7 +11,6 @@ import { PING_TIMEOUT_MS, SWEEP_PERIOD_MS } from "../common/limits.js";
 import { type InFlightEntry, readInFlightEntries } from "../inbox/in-flight-table.js";
 import { PayloadWriter, RecordKind, type TakenRecord } from "../inbox/record.js";
 import { SpillTotal } from "../inbox/spill-queue.js";
-import { MessageCodec } from "../rpc/codec.js";
 import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import type { NetworkEvent } from "./attached-endpoint.js";
 import { exposeEnv } from "./control-plane.js";
@@ -46,6 +45,7 @@ import { Poster } from "./poster.js";
 import type { RefTarget } from "./ref-poster.js";
 import { Replies } from "./replies.js";
 import { RunningHandler } from "./running-handler.js";
+import { loopZeroCodecs } from "./shared-shapes.js";
 import { Tickets } from "./tickets.js";
 
 export interface DispatcherOptions {
@@ -94,10 +94,9 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
   constructor(options: DispatcherOptions) {
     const { clock, events, settings, envId, requests, view, bind } = options;
     const { memory, directory, asks, tickets } = this;
-    // One codec for all of loop 0: what it encodes is copied into a ring before anything else runs.
     const refs = new EndpointRefs({ env: envId, address: view.address, askTimeoutMs: settings.askTimeout.ms });
     const codecOptions = { refs, messageBytesMax: settings.messageBytesMax };
-    const codec = new MessageCodec(codecOptions);
+    const { codec, controlCodec, adopt } = loopZeroCodecs(codecOptions, memory.structures);
     const writer = new PayloadWriter(codec.scratch);
     this.refs = refs;
     const spillTotal = new SpillTotal(settings.spill.totalBytesMax);
@@ -105,7 +104,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     this.events = events;
     this.#loopZero = new LoopZero(clock, memory.ready, this);
     const loopZero = this.#loopZero;
-    const envRequests = new EnvRequests(new MessageCodec(codecOptions), requests);
+    const envRequests = new EnvRequests(controlCodec, requests);
     this.loops = new MessageLoops({
       envName: options.envName,
       envId,
@@ -196,7 +195,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       onDeadLetter,
     });
     const { forwarder } = this;
-    this.#replies = new Replies({ codec, loops, asks, tickets, directory, poster, forwarder, zeroEndpoints });
+    this.#replies = new Replies({ codec, adopt, loops, asks, tickets, directory, poster, forwarder, zeroEndpoints });
     const refuse = (endpoint: HostedEndpoint): RpcError => this.refusal(endpoint);
     this.remover = new EndpointRemover({ memory, directory, asks, tickets, loops, poster, refusal: refuse });
     this.#stopper = new EndpointStopper(this, clock);
@@ -319,6 +318,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       case RecordKind.REPLY:
       case RecordKind.FAILURE:
       case RecordKind.EXPIRED:
+      case RecordKind.SUGGEST_STRUCTURE:
         this.#replies.settle(loop, record);
         break;
       case RecordKind.SEND_FAILED:

@@ -8,7 +8,7 @@ import { TIMEOUT_MS_MAX } from "../common/limits.js";
 import { RecordKind } from "../inbox/record.js";
 import { formatEndpointUri } from "../rpc/endpoint-uri.js";
 import { REF_BRAND } from "../rpc/ref-brand.js";
-import { REF_HANDLE, type RefHandle } from "../rpc/ref-handle.js";
+import { CALLS_BRAND, REF_HANDLE, type RefHandle } from "../rpc/ref-handle.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
 import type {
   RpcAbortable,
@@ -53,6 +53,10 @@ class EndpointCalls implements RpcEndpointCalls<RpcUntyped> {
     this.timeoutMs = timeoutMs;
     this.signal = signal;
     this.#transfer = transfer;
+  }
+
+  get [CALLS_BRAND](): true {
+    return true;
   }
 
   ask<Reply>(message: unknown, options?: RpcAskOptions): Promise<Reply> {

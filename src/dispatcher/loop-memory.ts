@@ -7,6 +7,7 @@ import { Doorbell, type RingPlace } from "../inbox/inbox.js";
 import { LoopBell, Parking } from "../inbox/parking.js";
 import { CollectedReadySet, ReadySet, SharedReadySet } from "../inbox/ready-set.js";
 import { mapSegment, type Segment, type SegmentHandle } from "../inbox/segment.js";
+import { StructureLog } from "../inbox/structure-log.js";
 import {
   ENDPOINT_MEMBERS,
   inboxRoomMember,
@@ -23,6 +24,7 @@ export class LoopMemory {
   readonly ownReady: CollectedReadySet;
   readonly sharedReady: SharedReadySet;
   readonly asks: AskTableView;
+  readonly structures: StructureLog;
   readonly envWords: Int32Array;
   readonly envRegion: number;
   readonly #loopZeroReady: ReadySet;
@@ -33,7 +35,8 @@ export class LoopMemory {
     this.loop = start.loop;
     this.epoch = start.epoch;
     for (const handle of start.segments) this.map(handle);
-    const { env, loopZeroReady, sharedReady, asks } = start.envRegions;
+    const { env, loopZeroReady, sharedReady, asks, structures } = start.envRegions;
+    this.structures = new StructureLog(this.segment(structures.segment), structures.word);
     const { ready } = start.loopRegions;
     this.envWords = this.segment(env.segment).words;
     this.envRegion = env.word;

@@ -31,6 +31,7 @@ export interface EnvRegions {
   readonly loopZeroReady: Region;
   readonly sharedReady: Region;
   readonly asks: Region;
+  readonly structures: Region;
 }
 
 /** The one task of a message loop's thread. */

@@ -1,7 +1,7 @@
 /**
  * The shared memory of an env as loop 0 owns it: allocates every region and binds the pieces of src/inbox to them.
  */
-import { ASKS_OUTSTANDING_MAX, IN_FLIGHT_ENTRIES_PER_LOOP, LOOPS_MAX } from "../common/limits.js";
+import { ASKS_OUTSTANDING_MAX, IN_FLIGHT_ENTRIES_PER_LOOP, LOOPS_MAX, RECORD_SHAPES_BYTES } from "../common/limits.js";
 import { AskTable } from "../inbox/ask-table.js";
 import { type Bell, Doorbell, InboxProducer, RecordReader, type RingPlace } from "../inbox/inbox.js";
 import {
@@ -19,6 +19,7 @@ import type { PayloadWriter } from "../inbox/record.js";
 import { initialiseRing, ringRegionBytes } from "../inbox/ring.js";
 import { type Region, type Segment, SegmentAllocator, type SegmentHandle } from "../inbox/segment.js";
 import type { SpillBudget } from "../inbox/spill-queue.js";
+import { StructureLogOwner } from "../inbox/structure-log.js";
 import { ENDPOINT_MEMBERS, LOOP_ZERO_MEMBERS, mailboxRoomMember, outboundMember } from "./loop-members.js";
 import type { EnvRegions, LoopRegions, RingRegion } from "./loop-protocol.js";
 
@@ -27,6 +28,7 @@ export class MainLoopMemory {
   readonly parking: Parking;
   readonly ready: CollectedReadySet;
   readonly asks: AskTable;
+  readonly structures: StructureLogOwner;
   /** Control line and in-flight table of loop 0's own endpoints. */
   readonly loopZero: { readonly control: Region; readonly entries: Region };
   readonly #allocator = new SegmentAllocator();
@@ -39,12 +41,14 @@ export class MainLoopMemory {
       loopZeroReady: allocate(readySetWords(LOOP_ZERO_MEMBERS)),
       sharedReady: allocate(readySetWords(ENDPOINT_MEMBERS)),
       asks: allocate(ASKS_OUTSTANDING_MAX),
+      structures: this.#allocator.allocate(RECORD_SHAPES_BYTES),
     };
     this.loopZero = {
       control: allocate(LOOP_CONTROL_WORDS),
       entries: allocate(TABLE_ENTRIES + IN_FLIGHT_ENTRIES_PER_LOOP * ENTRY_WORDS),
     };
-    const { env, loopZeroReady, sharedReady, asks } = this.regions;
+    const { env, loopZeroReady, sharedReady, asks, structures } = this.regions;
+    this.structures = new StructureLogOwner(this.segment(structures), structures.word);
     this.parking = new Parking(this.segment(env).words, env.word, LOOPS_MAX);
     this.ready = new CollectedReadySet(this.segment(loopZeroReady).words, loopZeroReady.word, LOOP_ZERO_MEMBERS);
     this.#sharedReady = new ReadySet(this.segment(sharedReady).words, sharedReady.word, ENDPOINT_MEMBERS);
@@ -110,8 +114,8 @@ export class MainLoopMemory {
 
   /** Segments that a loop must map before it starts. */
   loopSegments(loop: LoopRegions): SegmentHandle[] {
-    const { env, loopZeroReady, sharedReady, asks } = this.regions;
-    const needed = [env, loopZeroReady, sharedReady, asks, loop.control, loop.ready, loop.entries];
+    const { env, loopZeroReady, sharedReady, asks, structures } = this.regions;
+    const needed = [env, loopZeroReady, sharedReady, asks, structures, loop.control, loop.ready, loop.entries];
     needed.push(loop.mailbox.region, loop.outbound.region);
     const handles = new Map<number, SegmentHandle>();
     for (const region of needed) handles.set(region.segment, this.handle(region));

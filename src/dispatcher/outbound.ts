@@ -62,6 +62,12 @@ export class Outbound implements Answers {
     this.#postPayload(kind, subject, generation, entry);
   }
 
+  /** Objects with these keys are met often. */
+  suggest(keys: readonly string[]): void {
+    this.#codec.encode(keys);
+    this.#postPayload(RecordKind.SUGGEST_STRUCTURE, -1, 0);
+  }
+
   /** A record without payload. */
   report(kind: number, subject: number, generation = 0, entry = 0): void {
     this.#producer.post(this.#record.setHeaderOnly(kind, subject, generation, entry), Overflow.FORCE);

@@ -319,7 +319,7 @@ export class Poster implements RefPoster {
   #refuseOneWay(target: RefTarget): void {
     const codec = this.#codec;
     const { payloadCodec, length } = codec;
-    const { bytes, attachments } = codec.takeBody();
+    const { bytes, attachments } = codec.copyBody();
     const message = (): unknown => codec.decode(payloadCodec, bytes, length, attachments);
     this.#onDeadLetter(target.name, this.#refusal(target), message);
   }

@@ -18,6 +18,8 @@ import type { Tickets } from "./tickets.js";
 
 export interface RepliesOptions {
   readonly codec: MessageCodec;
+  /** What becomes of a shape that a loop suggests. */
+  readonly adopt: (keys: unknown) => void;
   readonly loops: MessageLoops;
   readonly asks: OutstandingAsks;
   readonly tickets: Tickets;
@@ -29,6 +31,7 @@ export interface RepliesOptions {
 
 export class Replies {
   readonly #codec: MessageCodec;
+  readonly #adopt: (keys: unknown) => void;
   readonly #loops: MessageLoops;
   readonly #asks: OutstandingAsks;
   readonly #tickets: Tickets;
@@ -39,6 +42,7 @@ export class Replies {
 
   constructor(options: RepliesOptions) {
     this.#codec = options.codec;
+    this.#adopt = options.adopt;
     this.#loops = options.loops;
     this.#asks = options.asks;
     this.#tickets = options.tickets;
@@ -60,6 +64,10 @@ export class Replies {
 
   settle(loop: number, record: TakenRecord): void {
     const { askSlot, askGeneration, kind } = record;
+    if (kind === RecordKind.SUGGEST_STRUCTURE) {
+      this.#adopt(this.decode(loop, record));
+      return;
+    }
     if (!this.#asks.isOpen(askSlot, askGeneration)) {
       // The ask has ended before: the answer is late. Its body must still leave the port.
       if ((record.flags & RecordFlag.LARGE) !== 0) this.#takeBody(loop);

@@ -11,7 +11,6 @@ import { LoopQueues } from "../inbox/loop-queues.js";
 import { Parker } from "../inbox/parking.js";
 import { PayloadWriter } from "../inbox/record.js";
 import { SpillBudget, SpillTotal } from "../inbox/spill-queue.js";
-import { MessageCodec } from "../rpc/codec.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
 import { Blame } from "./blame.js";
 import { expose } from "./control-plane.js";
@@ -26,6 +25,7 @@ import { MessageLoop } from "./message-loop.js";
 import { Outbound } from "./outbound.js";
 import type { RefTarget } from "./ref-poster.js";
 import { RunningHandler } from "./running-handler.js";
+import { loopCodecs } from "./shared-shapes.js";
 
 /** Resolves when loop 0 has asked the loop to stop and everything was served. */
 export async function startMessageLoop(start: LoopStart): Promise<void> {
@@ -33,7 +33,8 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
   const memory = new LoopMemory(start);
   const { envId: env, address, settings, envName: name } = start;
   const refs = new EndpointRefs({ env, address, askTimeoutMs: settings.askTimeout.ms });
-  const codec = new MessageCodec({ refs, messageBytesMax: settings.messageBytesMax });
+  const codecOptions = { refs, messageBytesMax: settings.messageBytesMax };
+  const { codec, controlCodec } = loopCodecs(codecOptions, memory.structures, (keys) => out.suggest(keys));
   const { control, entries, mailbox, outbound } = start.loopRegions;
   const controlWords = memory.segment(control.segment).words;
 
@@ -62,8 +63,6 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
     explain: (target) => explainSilence(target, loop.find(target.id)),
   });
   refs.start(poster);
-  // Of its own: control calls are rare, and a handler's message may be in the other codec's scratch.
-  const controlCodec = new MessageCodec({ refs, messageBytesMax: settings.messageBytesMax });
   const { lookupTimeout } = settings;
   const port = start.envPort;
   const rpcEnv = new LoopEnvView({ name, address, clock, poster, refs, codec: controlCodec, lookupTimeout, port });

@@ -159,6 +159,20 @@ export const COUNTER_HANDLED = 3;
 export const COUNTER_COUNT = 4;
 export const COUNTER_WORDS = LINE_WORDS;
 
+/**
+ * The structure log: record shapes shared by all loops of an env (structure-log.ts).
+ *
+ * | offset | words | name  | writer | readers   | published by                                                   |
+ * |-------:|------:|-------|--------|-----------|----------------------------------------------------------------|
+ * |      0 |     1 | COUNT | loop 0 | all loops | itself                                                         |
+ * |     32 |     – | DATA  | loop 0 | all loops | COUNT                                                          |
+ *
+ * DATA holds one entry behind another: the number of keys in a byte, then for each key its length in two bytes, low one
+ * first, and its UTF-8 bytes.
+ */
+export const STRUCTURE_COUNT = 0;
+export const STRUCTURE_DATA = LINE_WORDS;
+
 function checkLayout(holds: boolean, rule: string): void {
   if (!holds) throw new Error(`shared memory layout is broken: ${rule}`);
 }

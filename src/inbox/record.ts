@@ -79,6 +79,9 @@ export const RecordKind = {
   // 16 to 18 also go from loop 0 to a mailbox: the answer to an ask of that loop. ASK_SLOT and ASK_GENERATION are the
   // loop's own. FAILURE without payload: the answer found no room. EXPIRED: SENDER is 1 if the message may have run.
 
+  /** Loop to loop 0: objects with these keys are met often. Payload: the keys. */
+  SUGGEST_STRUCTURE: 25,
+
   /** Loop 0 to a mailbox: the ask was cancelled. ASK_SLOT, ASK_GENERATION: the ask; SENDER: entry index. */
   CANCEL: 32,
   /** Loop 0 to a mailbox: answer QUIESCED when no entry of the endpoint is left. ASK_SLOT: endpoint id. */

@@ -81,6 +81,11 @@ export class Attachments {
     }
   }
 
+  /** Copies of all: what would be moved stays where it is. */
+  copy(): ArrayBuffer[] {
+    return this.#sources.map((source) => (ArrayBuffer.isView(source) ? copyOf(source) : source.slice(0)));
+  }
+
   /** Copies what is copied and moves what is moved: from here on the moved buffers of the caller are detached. */
   take(): ArrayBuffer[] {
     const moved = [...this.#moved.keys()] as ArrayBuffer[];

@@ -17,6 +17,7 @@ import { ATTACHMENT_BYTES_MIN, DECODE_DEPTH_MAX, MESSAGE_BYTES_MAX } from "../co
 import { Attachments } from "./attachments.js";
 import { findProblem, type Problem } from "./find-problem.js";
 import { checkPayload, describeFault, PayloadFault } from "./payload-check.js";
+import type { RecordShapes } from "./record-shapes.js";
 import type { RefPacking } from "./ref-handle.js";
 import { tooLarge } from "./token-writer.js";
 import { ValueReader } from "./value-reader.js";
@@ -29,6 +30,8 @@ export const PayloadCodec = {
   MSGPACK: 1,
   /** A bare Uint8Array, as it is. */
   BYTES: 2,
+  /** As MSGPACK, with records whose shapes stand in a list of this process. Never on the wire. */
+  RECORDS: 3,
 } as const;
 
 const SCRATCH_BYTES = 64 * 1024;
@@ -40,6 +43,8 @@ export interface MessageCodecOptions {
   messageBytesMax?: number | undefined;
   /** How references travel; without it they are refused. */
   refs?: RefPacking | undefined;
+  /** Shapes shared with the other threads of this process: objects then travel as records to codecs that have them too. */
+  shapes?: RecordShapes | undefined;
   /** What is decoded was encoded by this package in this process, and is not looked over before. */
   trusted?: boolean | undefined;
 }
@@ -62,6 +67,7 @@ export class MessageCodec {
 
   readonly #messageBytesMax: number;
   readonly #refs: RefPacking | null;
+  readonly #shapes: RecordShapes | null;
   readonly #trusted: boolean;
   readonly #writer: ValueWriter;
   readonly #attachments = new Attachments(ATTACHMENT_BYTES_MIN);
@@ -72,12 +78,13 @@ export class MessageCodec {
   constructor(options?: MessageCodecOptions) {
     this.#messageBytesMax = options?.messageBytesMax ?? MESSAGE_BYTES_MAX;
     this.#refs = options?.refs ?? null;
+    this.#shapes = options?.shapes ?? null;
     this.#trusted = options?.trusted ?? false;
     const buffer = new ArrayBuffer(SCRATCH_BYTES);
     this.scratch = new Uint8Array(buffer);
     this.bytes = this.scratch;
-    this.#writer = new ValueWriter(buffer, this.#refs, this.#messageBytesMax);
-    this.#reader = new ValueReader(this.#refs);
+    this.#writer = new ValueWriter(buffer, this.#refs, this.#shapes, this.#messageBytesMax);
+    this.#reader = new ValueReader(this.#refs, this.#shapes);
   }
 
   /**
@@ -116,6 +123,11 @@ export class MessageCodec {
     return this.#encoded.take();
   }
 
+  /** A copy of the last message that was not posted, for whoever wants to see it: buffers of the caller stay his. */
+  copyBody(): EncodedBody {
+    return { bytes: this.bytes.slice(0, this.length) as Uint8Array<ArrayBuffer>, attachments: this.#encoded.copy() };
+  }
+
   /** The last message in memory of its own, attachments included: see `takeAttachments`. */
   takeBody(): EncodedBody {
     return { bytes: this.bytes.slice(0, this.length) as Uint8Array<ArrayBuffer>, attachments: this.takeAttachments() };
@@ -140,7 +152,10 @@ export class MessageCodec {
     if (payloadCodec === PayloadCodec.EMPTY && length === 0) return undefined;
     if (length <= source.length) {
       if ((source as DecodeSource).dataView === undefined) prepareSource(source);
-      if (payloadCodec === PayloadCodec.MSGPACK) return this.#decodeValue(source, length, attachments);
+      if (payloadCodec === PayloadCodec.MSGPACK) return this.#decodeValue(source, length, false, attachments);
+      if (payloadCodec === PayloadCodec.RECORDS && this.#shapes !== null) {
+        return this.#decodeValue(source, length, true, attachments);
+      }
       if (payloadCodec === PayloadCodec.BYTES) {
         return owned ? new Uint8Array(source.buffer, source.byteOffset, length) : slice.call(source, 0, length);
       }
@@ -175,11 +190,11 @@ export class MessageCodec {
     const { bytes } = writer;
     this.bytes = bytes.buffer === this.scratch.buffer ? this.scratch : new Uint8Array(bytes.buffer, 0, bytes.length);
     this.length = length;
-    this.payloadCodec = PayloadCodec.MSGPACK;
+    this.payloadCodec = writer.hasRecords ? PayloadCodec.RECORDS : PayloadCodec.MSGPACK;
   }
 
   #innerWriter(): ValueWriter {
-    return new ValueWriter(new ArrayBuffer(COPIED_BYTES_MAX), this.#refs, this.#messageBytesMax);
+    return new ValueWriter(new ArrayBuffer(COPIED_BYTES_MAX), this.#refs, this.#shapes, this.#messageBytesMax);
   }
 
   /** What an encoding failed of. The walk may fail as well, where a getter throws. */
@@ -196,13 +211,19 @@ export class MessageCodec {
 
   // ── Decoding ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #decodeValue(source: Uint8Array, length: number, attachments: readonly ArrayBuffer[] | undefined): unknown {
-    if (!this.#trusted) {
+  #decodeValue(
+    source: Uint8Array,
+    length: number,
+    records: boolean,
+    attachments: readonly ArrayBuffer[] | undefined,
+  ): unknown {
+    // Records come from this process only, and the check knows none.
+    if (!this.#trusted && !records) {
       const fault = checkPayload(source, length, DECODE_DEPTH_MAX);
       if (fault !== PayloadFault.NONE) throw unreadable(describeFault(fault, DECODE_DEPTH_MAX));
     }
     try {
-      return this.#reader.read(source, length, attachments);
+      return this.#reader.read(source, length, records, attachments);
     } catch (error) {
       throw unreadable(error instanceof Error ? error.message : String(error), error);
     }

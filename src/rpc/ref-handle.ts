@@ -8,6 +8,9 @@ import type { RpcAddress } from "./rpc-address.js";
 /** Under it every reference carries its `RefHandle`. */
 export const REF_HANDLE: unique symbol = Symbol.for("ringpost.RpcEndpointRef.handle");
 
+/** What `ref.with(…)` returns has it: it looks like a reference, and is none that could travel. */
+export const CALLS_BRAND: unique symbol = Symbol.for("ringpost.RpcEndpointCalls");
+
 export interface RefHandle {
   /** Name of the environment that the endpoint belongs to. */
   readonly env: string;

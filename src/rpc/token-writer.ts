@@ -19,12 +19,15 @@ export class TokenWriter {
   protected view: DataView;
   /** Beyond it the buffer must grow before a token is written. */
   protected end: number;
+  /** Integers from here on are no single byte: where records are written, these bytes are the numbers of shapes. */
+  protected readonly singleByteEnd: number;
   protected readonly bytesMax: number;
   readonly #scratch: Buffer;
   readonly #scratchView: DataView;
 
   /** @param bytesMax Growing beyond it is ERR_RPC_MESSAGE_TOO_LARGE. */
-  constructor(scratch: ArrayBuffer, bytesMax: number) {
+  constructor(scratch: ArrayBuffer, bytesMax: number, singleByteEnd: number) {
+    this.singleByteEnd = singleByteEnd;
     this.#scratch = Buffer.from(scratch);
     this.#scratchView = new DataView(scratch);
     this.bytesMax = bytesMax;
@@ -47,7 +50,7 @@ export class TokenWriter {
     const bytes = this.bytes;
     let at = this.position;
     if (value >>> 0 === value) {
-      if (value < 0x80) bytes[at++] = value;
+      if (value < this.singleByteEnd) bytes[at++] = value;
       else if (value < 0x100) {
         bytes[at++] = 0xcc;
         bytes[at++] = value;

@@ -5,7 +5,7 @@
  */
 import { types } from "node:util";
 import { MessagePort } from "node:worker_threads";
-import { isReference } from "./ref-handle.js";
+import { CALLS_BRAND, isReference } from "./ref-handle.js";
 
 /**
  * The first element of a [kind, …] array behind extension 0x76. Frozen: they are the wire's codes as well.
@@ -130,6 +130,7 @@ const REFUSALS: readonly Refusal[] = [
   [(value) => value instanceof URL, "a URL", "send its href"],
   [(value) => value instanceof URLSearchParams, "URLSearchParams", "send their string"],
   [(value) => value instanceof AbortSignal, "an AbortSignal", "pass it as an option; the handler has context.signal"],
+  [(value) => CALLS_BRAND in value, "what ref.with(…) returned", "send the reference itself: options do not travel"],
   [ArrayBuffer.isView, "a typed array of an unknown class", "send its bytes as a Uint8Array"],
 ];
 

@@ -7,6 +7,7 @@
 import { addExtension, Unpackr } from "msgpackr";
 import { readError } from "./error-packing.js";
 import { Extension } from "./payload-check.js";
+import type { RecordShapes } from "./record-shapes.js";
 import { type RefPacking, readHandle } from "./ref-handle.js";
 import { TYPED_ARRAY_NAMES, ValueKind } from "./value-kinds.js";
 
@@ -20,18 +21,32 @@ let attachments: Buffers = NO_BUFFERS;
 export class ValueReader {
   readonly #refs: RefPacking | null;
   readonly #unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, copyBuffers: true });
+  readonly #shapes: RecordShapes | null;
+  readonly #recordUnpackr: Unpackr;
 
-  constructor(refPacking: RefPacking | null) {
+  constructor(refPacking: RefPacking | null, shapes: RecordShapes | null) {
     this.#refs = refPacking;
+    this.#shapes = shapes;
+    const structures = shapes?.structures ?? [];
+    // msgpackr's types do not name `trusted`: without it, it would cut the list to the length it had when this was made.
+    const options = { structures, mapsAsObjects: true, copyBuffers: true, trusted: true };
+    this.#recordUnpackr = new Unpackr(options);
   }
 
-  /** @param source Prepared by the codec; good bytes, or checked ones. Throws for what no writer has written. */
-  read(source: Uint8Array, length: number, buffers: Buffers | undefined): unknown {
+  /**
+   * @param source Prepared by the codec; good bytes, or checked ones.
+   * @param records The payload may hold records.
+   * Throws for what no writer has written.
+   */
+  read(source: Uint8Array, length: number, records: boolean, buffers: Buffers | undefined): unknown {
     refs = this.#refs;
-    if (buffers === undefined) return this.#unpackr.unpack(source, length);
+    // Whoever wrote a record knew its shape, so the list has it now.
+    if (records) this.#shapes?.refresh();
+    const unpackr = records ? this.#recordUnpackr : this.#unpackr;
+    if (buffers === undefined) return unpackr.unpack(source, length);
     attachments = buffers;
     try {
-      return this.#unpackr.unpack(source, length);
+      return unpackr.unpack(source, length);
     } finally {
       attachments = NO_BUFFERS;
     }

@@ -3,7 +3,7 @@
  *
  * msgpackr reads what is written here, but does not write it: what it would pack wrongly (own keys `__proto__` and
  * `constructor`, halves of a surrogate pair, Maps, Error fields, too many levels) can only be seen while the value is
- * walked, and one walk is all that the price of an ask allows. docs/adr/0004-value-writer.md has the measurements.
+ * walked, and one walk is all that the price of an ask allows. docs/adr/0003-values-and-records.md has the measurements.
  *
  * One thread only. Getters of a value may run user code that encodes another value: that one needs a writer of its own
  * (`busy`). A value that changes while it is walked may arrive as it was or as it is, field by field.
@@ -12,6 +12,7 @@ import { DECODE_DEPTH_MAX } from "../common/limits.js";
 import type { Attachments } from "./attachments.js";
 import { beginError, endError } from "./error-packing.js";
 import { Extension } from "./payload-check.js";
+import { ONE_BYTE_SHAPES, type RecordShapes } from "./record-shapes.js";
 import { handleParts, type RefPacking } from "./ref-handle.js";
 import { TokenWriter, tooLarge } from "./token-writer.js";
 import { Shape, shapeOf, typedArrayKind, ValueKind } from "./value-kinds.js";
@@ -19,6 +20,8 @@ import { Shape, shapeOf, typedArrayKind, ValueKind } from "./value-kinds.js";
 /** Thrown for a value that cannot travel; the slow walk finds out which. */
 export class Unencodable extends Error {}
 
+/** msgpackr's token of the first shape: its number is in the byte, or in its low bits and the byte behind it. */
+const RECORD_TOKEN = 0x40;
 const MAP_16 = 0xde;
 const MAP_32 = 0xdf;
 const hasOwn = Object.prototype.hasOwnProperty;
@@ -28,12 +31,16 @@ type Fields = Readonly<Record<string, unknown>>;
 export class ValueWriter extends TokenWriter {
   /** A value is being written. */
   busy = false;
+  /** Records were written into the last value. */
+  hasRecords = false;
   readonly #refs: RefPacking | null;
+  readonly #shapes: RecordShapes | null;
   #attachments: Attachments | null = null;
 
-  constructor(scratch: ArrayBuffer, refs: RefPacking | null, bytesMax: number) {
-    super(scratch, bytesMax);
+  constructor(scratch: ArrayBuffer, refs: RefPacking | null, shapes: RecordShapes | null, bytesMax: number) {
+    super(scratch, bytesMax, shapes === null ? 0x80 : RECORD_TOKEN);
     this.#refs = refs;
+    this.#shapes = shapes;
   }
 
   /**
@@ -44,6 +51,7 @@ export class ValueWriter extends TokenWriter {
    */
   write(value: unknown, attachments: Attachments | null): void {
     this.busy = true;
+    this.hasRecords = false;
     this.#attachments = attachments;
     this.restart();
     try {
@@ -93,6 +101,11 @@ export class ValueWriter extends TokenWriter {
 
   #fields(value: Fields, depth: number): void {
     if (depth === DECODE_DEPTH_MAX) throw new Unencodable();
+    const shapes = this.#shapes;
+    if (shapes !== null) {
+      const shape = shapes.find(value);
+      if (shape !== -1 && this.#record(value, shape, shapes.structures[shape] as readonly string[], depth)) return;
+    }
     const start = this.position;
     this.bytes[start] = MAP_16;
     this.position = start + 3;
@@ -117,6 +130,31 @@ export class ValueWriter extends TokenWriter {
     }
     this.bytes[start + 1] = count >> 8;
     this.bytes[start + 2] = count;
+  }
+
+  /** False, and nothing written, if a getter has changed the object's keys meanwhile. */
+  #record(value: Fields, shape: number, keys: readonly string[], depth: number): boolean {
+    const start = this.position;
+    this.hasRecords = true;
+    if (shape < ONE_BYTE_SHAPES) {
+      this.bytes[this.position++] = RECORD_TOKEN + shape;
+    } else {
+      this.bytes[this.position++] = RECORD_TOKEN + ONE_BYTE_SHAPES + (shape & 31);
+      this.bytes[this.position++] = (shape - ONE_BYTE_SHAPES) >> 5;
+    }
+    let index = 0;
+    // Not by the keys of the shape: inside for-in a field is found by its place in the object.
+    for (const key in value) {
+      if (key !== keys[index]) {
+        if (!hasOwn.call(value, key)) continue;
+        break;
+      }
+      index++;
+      this.#value(value[key], depth + 1);
+    }
+    if (index === keys.length) return true;
+    this.position = start;
+    return false;
   }
 
   #wideFields(value: Fields, depth: number): void {

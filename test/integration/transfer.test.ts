@@ -74,6 +74,10 @@ describe.each(["a worker", "loop 0"])("an endpoint on %s", (where) => {
     });
     await expect(call.echo("without them")).rejects.toMatchObject({ code: "ERR_RPC_INVALID_ARGUMENT" });
     expect(() => cast.note("gate", new Uint8Array(1))).toThrow("occurs nowhere in the message");
+    await expect(ref.call.echo([ref.with({ timeoutMs: 5 })])).rejects.toMatchObject({
+      code: "ERR_RPC_SERIALIZATION",
+      message: expect.stringContaining("input 0[0] cannot travel: it is what ref.with(…) returned"),
+    });
     const aborted = AbortSignal.abort("before");
     await expect(ref.with({ transfer: [bytes.buffer], signal: aborted }).call.echo(bytes)).rejects.toBe("before");
     await env.stop(ref);

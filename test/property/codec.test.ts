@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { isRpcError } from "../../dist/src/common/errors.js";
 import { MessageCodec } from "../../dist/src/rpc/codec.js";
+import { MemoryShapeList } from "../fixtures/shape-list.js";
 
 const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
 const sender = new MessageCodec();
@@ -13,11 +14,21 @@ const receiver = new MessageCodec();
 /** Reused, as a loop reuses its own: what the message before has left behind the end must not matter. */
 const source = new Uint8Array(1 << 20);
 
-function carry(value: unknown): unknown {
-  sender.encode(value);
-  source.set(sender.bytes.subarray(0, sender.length));
-  return receiver.decode(sender.payloadCodec, source, sender.length, sender.takeAttachments());
+function carryBetween(from: MessageCodec, to: MessageCodec, value: unknown): unknown {
+  from.encode(value);
+  source.set(from.bytes.subarray(0, from.length));
+  return to.decode(from.payloadCodec, source, from.length, from.takeAttachments());
 }
+
+const ways: Readonly<Record<string, (value: unknown) => unknown>> = {
+  maps: (value) => carryBetween(sender, receiver, value),
+  records: (value) => {
+    const list = new MemoryShapeList();
+    list.adoptAll(value);
+    const [from, to] = [1, 2].map(() => new MessageCodec({ shapes: list.view(), trusted: true }));
+    return carryBetween(from as MessageCodec, to as MessageCodec, value);
+  },
+};
 
 /** Any code units, halves of surrogate pairs among them. */
 const units = fc.array(fc.integer({ min: 0xd700, max: 0xe100 }), { maxLength: 100 });
@@ -68,7 +79,9 @@ function sameItems(a: ArrayLike<unknown>, b: ArrayLike<unknown>): boolean {
   return true;
 }
 
-describe(`seed ${seed}`, () => {
+describe.each(Object.keys(ways))(`by %s, seed ${seed}`, (way) => {
+  const carry = ways[way] as (value: unknown) => unknown;
+
   test("any value arrives as itself", () => {
     fc.assert(
       fc.property(anyValue, (value) => same(carry(value), value)),
@@ -91,7 +104,9 @@ describe(`seed ${seed}`, () => {
       { seed, numRuns: 300 },
     );
   });
+});
 
+describe(`garbage, seed ${seed}`, () => {
   test("bytes changed at random are read as some value or refused with a typed error", () => {
     const changes = fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { minLength: 1, maxLength: 4 });
     fc.assert(

@@ -1,10 +1,12 @@
 /**
  * Goal: a value arrives as the table of values promises.
- * Method: encode with one codec, copy the payload into other memory as a ring would, decode with another.
+ * Method: encode with one codec, copy the payload into other memory as a ring would, decode with another. Every value
+ * goes a second way, as records of shapes that both ends share, and must arrive as the same.
  */
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { MessageCodec, PayloadCodec } from "../../../dist/src/rpc/codec.js";
+import { MemoryShapeList } from "../../fixtures/shape-list.js";
 
 const sender = new MessageCodec();
 const receiver = new MessageCodec();
@@ -16,10 +18,19 @@ function carry(codec: MessageCodec): Uint8Array {
   return source;
 }
 
+function send(value: unknown, from: MessageCodec, to: MessageCodec): unknown {
+  from.encode(value);
+  const bytes = carry(from);
+  return to.decode(from.payloadCodec, bytes, from.length, from.takeAttachments());
+}
+
 function roundTrip(value: unknown): unknown {
-  sender.encode(value);
-  const bytes = carry(sender);
-  return receiver.decode(sender.payloadCodec, bytes, sender.length, sender.takeAttachments());
+  const arrived = send(value, sender, receiver);
+  const list = new MemoryShapeList();
+  list.adoptAll(value);
+  const [from, to] = [1, 2].map(() => new MessageCodec({ shapes: list.view(), trusted: true }));
+  expect(send(value, from as MessageCodec, to as MessageCodec)).toStrictEqual(arrived);
+  return arrived;
 }
 
 describe("values arrive as themselves", () => {
