@@ -169,22 +169,25 @@ describe("answers to a loop that does not turn", () => {
     // More than the 64 MiB that may wait for a mailbox, and more than the 256 MiB of large bodies under way.
     ["in the ring", "text", 1_500],
     ["beside it", "bytes", 5_000],
-  ])("wait within bounds, %s: those beyond are replaced by a failure, and none is lost", async (_where, method, count) => {
-    await using env = await RpcEnv.create({ numThreads: 2 });
-    const a: Ref = await env.setupEndpoint("a", serialModule, { loop: 1 });
-    const b: Ref = await env.setupEndpoint("b", serialModule, { loop: 2 });
-    using gate = new Gate();
-    const held = a.call.hold?.(b, method, count, 60_000, gate.name) as Promise<BurstReport>;
-    await gate.reached();
-    // Its answer comes behind those to a.
-    await b.call.echo?.("fence");
-    gate.open();
-    const { replies, codes } = await held;
-    const full = codes.ERR_RPC_INBOX_FULL ?? 0;
-    expect(full).toBeGreaterThan(0);
-    expect(replies + full).toBe(count);
-    expectConservation(env);
-  });
+  ])(
+    "wait within bounds, %s: those beyond are replaced by a failure, and none is lost",
+    async (_where, method, count) => {
+      await using env = await RpcEnv.create({ numThreads: 2 });
+      const a: Ref = await env.setupEndpoint("a", serialModule, { loop: 1 });
+      const b: Ref = await env.setupEndpoint("b", serialModule, { loop: 2 });
+      using gate = new Gate();
+      const held = a.call.hold?.(b, method, count, 60_000, gate.name) as Promise<BurstReport>;
+      await gate.reached();
+      // Its answer comes behind those to a.
+      await b.call.echo?.("fence");
+      gate.open();
+      const { replies, codes } = await held;
+      const full = codes.ERR_RPC_INBOX_FULL ?? 0;
+      expect(full).toBeGreaterThan(0);
+      expect(replies + full).toBe(count);
+      expectConservation(env);
+    },
+  );
 });
 
 describe("a handler's deadline", () => {
