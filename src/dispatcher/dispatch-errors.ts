@@ -1,6 +1,7 @@
 /** Errors that the Dispatcher makes itself. Their texts name the value, the limit and what to do. */
 import { RpcError, type RpcErrorCode } from "../common/errors.js";
 import type { RpcTimeout } from "../common/rpc-conf.js";
+import type { AttachedEndpoint } from "./attached-endpoint.js";
 import type { HostedEndpoint } from "./hosted-endpoint.js";
 
 /** Failures of one-way messages whose handler never ran. */
@@ -29,6 +30,15 @@ export function notFoundInTime(endpoint: string, timeout: RpcTimeout): RpcError 
 export function timeoutOf(timeoutMs: number, askTimeout: RpcTimeout): RpcTimeout {
   if (timeoutMs < 0) return { ms: -timeoutMs, setBy: "the deadline of the ask that it was made for" };
   return timeoutMs === askTimeout.ms ? askTimeout : { ms: timeoutMs, setBy: "timeoutMs" };
+}
+
+/** The one silence that a handler can bring about by itself. `endpoint`: what runs under that id on the asker's loop. */
+export function explainSilence(name: string, endpoint: AttachedEndpoint | undefined): string {
+  if (endpoint === undefined || endpoint.name !== name || !endpoint.serial || !endpoint.blocked) return "";
+  return (
+    `; "${name}" is serial and was still busy with another message: ` +
+    "a handler that waits for its own endpoint, in person or through others, waits for itself"
+  );
 }
 
 /** Spark's words, which its users search their logs for. */

@@ -124,6 +124,10 @@ export class LoopZeroEndpoints implements EndpointGate {
     this.#ready(endpoint.id);
   }
 
+  find(id: number): AttachedEndpoint | undefined {
+    return this.#server.get(id);
+  }
+
   /** What is pressed when the Inbox of `endpoint` has news. */
   doorbell(endpoint: number): Bell {
     return { press: () => this.#ready(endpoint) };

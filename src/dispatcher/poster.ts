@@ -11,7 +11,7 @@ import { Overflow, PostResult } from "../inbox/inbox.js";
 import { OutgoingRecord, RecordKind } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import type { NetworkEvent } from "./attached-endpoint.js";
-import { inboxFull, noRoomInTime, timedOut, timeoutOf, tooManyAsks } from "./dispatch-errors.js";
+import { explainSilence, inboxFull, noRoomInTime, timedOut, timeoutOf, tooManyAsks } from "./dispatch-errors.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
 import type { HostedEndpoint } from "./hosted-endpoint.js";
 import type { HostedMessageLoop } from "./hosted-message-loop.js";
@@ -282,8 +282,10 @@ export class Poster implements RefPoster {
 
   /** The error of an ask whose deadline has passed. */
   timedOut(slot: number, maybeExecuted: boolean): RpcError {
-    const endpoint = this.#directory.nameOf(this.#asks.endpoint(slot));
-    return timedOut(endpoint, timeoutOf(this.#asks.timeoutMs(slot), this.#askTimeout), maybeExecuted);
+    const id = this.#asks.endpoint(slot);
+    const name = this.#directory.nameOf(id);
+    const timeout = timeoutOf(this.#asks.timeoutMs(slot), this.#askTimeout);
+    return timedOut(name, timeout, maybeExecuted, explainSilence(name, this.#zeroEndpoints.find(id)));
   }
 
   /** A shared Inbox was rung: a look, once, whether the bell was heard. User code may eat it. */

@@ -11,9 +11,9 @@ import { LoopQueues } from "../inbox/loop-queues.js";
 import { Parker } from "../inbox/parking.js";
 import { PayloadWriter } from "../inbox/record.js";
 import { SpillBudget, SpillTotal } from "../inbox/spill-queue.js";
-import type { AttachedEndpoint } from "./attached-endpoint.js";
 import { Blame } from "./blame.js";
 import { expose } from "./control-plane.js";
+import { explainSilence } from "./dispatch-errors.js";
 import { EndpointRefs } from "./endpoint-refs.js";
 import { HandlerRunner } from "./handler-runner.js";
 import { LoopEndpoints } from "./loop-endpoints.js";
@@ -23,7 +23,6 @@ import { LoopPoster } from "./loop-poster.js";
 import type { Body, LoopStart } from "./loop-protocol.js";
 import { MessageLoop } from "./message-loop.js";
 import { Outbound } from "./outbound.js";
-import type { RefTarget } from "./ref-poster.js";
 import { RunningHandler } from "./running-handler.js";
 import { loopCodecs } from "./shared-shapes.js";
 
@@ -60,7 +59,7 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
     bodyPort: start.bodyPort,
     running,
     askTimeout: settings.askTimeout,
-    explain: (target) => explainSilence(target, loop.find(target.id)),
+    explain: (target) => explainSilence(target.name, loop.find(target.id)),
   });
   refs.start(poster);
   const { lookupTimeout } = settings;
@@ -105,13 +104,4 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
   start.controlPort.close();
   start.envPort.close();
   start.bodyPort.close();
-}
-
-/** The one silence that a handler can bring about by itself. */
-function explainSilence(target: RefTarget, endpoint: AttachedEndpoint | undefined): string {
-  if (endpoint === undefined || endpoint.name !== target.name || !endpoint.serial || !endpoint.blocked) return "";
-  return (
-    `; "${target.name}" is serial and was still busy with another message: ` +
-    "a handler that waits for its own endpoint, in person or through others, waits for itself"
-  );
 }

@@ -19,9 +19,9 @@ export interface RpcContext {
   /** The same as one load of a shared word, for CPU-heavy loops in which no event can fire. */
   readonly cancelled: boolean;
   /**
-   * Milliseconds until the asker's timeout, Infinity without one. Pass it on as `timeoutMs`, so that what is asked on an
-   * asker's behalf ends with him. Never below 0.001, the least that `timeoutMs` accepts here: when the time has passed
-   * it stays there, and an ask with it times out at once.
+   * Milliseconds until the asker's timeout, Infinity without one. What a handler asks before its first `await` ends with
+   * its asker by itself; after an `await` pass this on as `timeoutMs`. Never below 0.001, the least that `timeoutMs`
+   * accepts here: when the time has passed it stays there, and an ask with it times out at once.
    */
   readonly remainingMs: number;
 }

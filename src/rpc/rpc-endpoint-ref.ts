@@ -45,7 +45,8 @@ export interface RpcEndpointCalls<out T = unknown> {
    * Asks and waits for the reply.
    *
    * @param message Encoded before this returns: what happens to it later has no effect.
-   * @param options `timeoutMs` in milliseconds, positive or Infinity; `signal` to give up.
+   * @param options `timeoutMs` in milliseconds, positive or Infinity; `signal` to give up. A handler's ask before its first
+   * `await` has at most the time that its own asker has left; after that pass `context.remainingMs` as `timeoutMs`.
    * @returns The reply. While the Inbox is full the ask waits, within its timeout.
    * Throws ERR_RPC_INVALID_ARGUMENT, ERR_RPC_SERIALIZATION and ERR_RPC_MESSAGE_TOO_LARGE as rejections, like all others:
    * ERR_RPC_HANDLER with the handler's error as `cause`, ERR_RPC_TIMEOUT, ERR_RPC_UNSUPPORTED_MESSAGE, ERR_RPC_NO_REPLY,
@@ -68,6 +69,8 @@ export interface RpcEndpointCalls<out T = unknown> {
    * @param message Encoded before this returns.
    * @returns true: accepted by the Inbox, not yet delivered. false: full now, or the endpoint is stopped, failed or
    * unknown (then a dead letter, and `ready()` rejects with the reason): `while (!ref.send(m)) await ref.ready()` ends.
+   * On a message loop true means accepted by that loop's way to the main thread; only there it is known whether the
+   * endpoint is, and what finds it gone, or Inbox and spill full, is a dead letter.
    * Throws ERR_RPC_SERIALIZATION naming the path of the value that cannot travel, ERR_RPC_MESSAGE_TOO_LARGE.
    * Ordering: as `ask`.
    * Delivery: at most once; what is accepted and not handled is counted and a dead letter.

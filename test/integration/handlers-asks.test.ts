@@ -99,6 +99,51 @@ describe("an ask of a handler", () => {
     }));
 });
 
+describe("what is refused", () => {
+  test("an ask beyond those that a loop may have outstanding, and none before it", async () => {
+    await using env = await RpcEnv.create({ numThreads: 2 });
+    const a: Ref = await env.setupEndpoint("a", serialModule, { loop: 1 });
+    const b: Ref = await env.setupEndpoint("b", serialModule, { loop: 2 });
+    const shape: Burst = { count: 65_536 + 100, bytes: 0, timeoutMs: 60_000 };
+    expect(await a.call.burst?.(b, shape, "echo")).toEqual({ replies: 65_536, codes: { ERR_RPC_INBOX_FULL: 100 } });
+    expectConservation(env);
+  });
+
+  test("is counted: one-ways to an endpoint that stands still are dead letters once ring and spill are full", async () => {
+    await using env = await RpcEnv.create({ numThreads: 2, conf: { ...TINY, "rpc.spill.messages": 1_000 } });
+    const a: Ref = await env.setupEndpoint("a", serialModule, { loop: 1 });
+    const b: Ref = await env.setupEndpoint("b", serialModule, { loop: 2 });
+    let letters = 0;
+    env.on("deadLetter", ({ reason, count }) => {
+      expect(reason).toBe("ERR_RPC_INBOX_FULL");
+      letters += count;
+    });
+    using gate = new Gate();
+    const count = 3_000;
+    await a.call.flood?.(b, gate.name, count);
+    await gate.reached();
+    gate.open();
+    await b.ready();
+    await b.call.echo?.("fence");
+    const oneWays = env.stats().endpoints.find(({ name }) => name === "b")?.oneWays;
+    expect(oneWays).toMatchObject({ accepted: count, failed: 0, deadLettered: letters });
+    expect(letters).toBeGreaterThan(0);
+    expectConservation(env);
+  });
+
+  test("ready says why there will never be room", () =>
+    withPeers(async (env, a, b) => {
+      expect(await a.call.whyNotReady?.(b)).toBe("ready");
+      await env.stop(b);
+      expect(await a.call.whyNotReady?.(b)).toBe("ERR_RPC_ENDPOINT_NOT_FOUND");
+    }));
+
+  test("an ask that is given up by its own function rejects with its reason", () =>
+    withPeers(async (_env, a, b) => {
+      expect(await a.call.abortable?.(b, "none")).toBe("enough");
+    }));
+});
+
 describe("order", () => {
   test.each([4_096, 262_144])(
     "of one handler's sends and asks to a serial endpoint is kept: rings of %i bytes",
@@ -120,23 +165,29 @@ describe("order", () => {
 });
 
 describe("answers to a loop that does not turn", () => {
-  test("wait within bounds: those beyond are replaced by a failure, and none is lost", async () => {
-    await using env = await RpcEnv.create({ numThreads: 2 });
-    const a: Ref = await env.setupEndpoint("a", serialModule, { loop: 1 });
-    const b: Ref = await env.setupEndpoint("b", serialModule, { loop: 2 });
-    using gate = new Gate();
-    // 1,500 × 60,000 bytes: more than the 64 MiB that may wait for a mailbox.
-    const held = a.call.hold?.(b, 1_500, 60_000, gate.name) as Promise<BurstReport>;
-    await gate.reached();
-    // Its answer comes behind those to a.
-    await b.call.echo?.("fence");
-    gate.open();
-    const { replies, codes } = await held;
-    const full = codes.ERR_RPC_INBOX_FULL ?? 0;
-    expect(full).toBeGreaterThan(0);
-    expect(replies + full).toBe(1_500);
-    expectConservation(env);
-  });
+  test.each([
+    // More than the 64 MiB that may wait for a mailbox, and more than the 256 MiB of large bodies under way.
+    ["in the ring", "text", 1_500],
+    ["beside it", "bytes", 5_000],
+  ])(
+    "wait within bounds, %s: those beyond are replaced by a failure, and none is lost",
+    async (_where, method, count) => {
+      await using env = await RpcEnv.create({ numThreads: 2 });
+      const a: Ref = await env.setupEndpoint("a", serialModule, { loop: 1 });
+      const b: Ref = await env.setupEndpoint("b", serialModule, { loop: 2 });
+      using gate = new Gate();
+      const held = a.call.hold?.(b, method, count, 60_000, gate.name) as Promise<BurstReport>;
+      await gate.reached();
+      // Its answer comes behind those to a.
+      await b.call.echo?.("fence");
+      gate.open();
+      const { replies, codes } = await held;
+      const full = codes.ERR_RPC_INBOX_FULL ?? 0;
+      expect(full).toBeGreaterThan(0);
+      expect(replies + full).toBe(count);
+      expectConservation(env);
+    },
+  );
 });
 
 describe("a handler's deadline", () => {
