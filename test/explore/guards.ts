@@ -126,4 +126,22 @@ export const GUARDS: readonly Guard[] = [
     test: COSTS,
     title: "endpoints share the ports",
   },
+  {
+    name: "a turn without a bound in time",
+    pitfall: 7,
+    file: "common/limits.js",
+    find: "export const TURN_MS = 1;",
+    replace: "export const TURN_MS = 1_000;",
+    test: "test/integration/turns.test.ts",
+    title: "timers and sockets of a loop wait for a message or two",
+  },
+  {
+    name: "deadlines by the clock of an earlier message",
+    pitfall: 7,
+    file: "dispatcher/handler-runner.js",
+    find: "deadline !== 0 && ((nowMs - deadline) | 0) >= 0",
+    replace: "deadline !== 0 && ((nowMs - 40 - deadline) | 0) >= 0",
+    test: "test/integration/turns.test.ts",
+    title: "an ask whose deadline passes behind another message",
+  },
 ];
