@@ -102,7 +102,7 @@ export const GUARDS: readonly Guard[] = [
     name: "spill without a bound",
     pitfall: 14,
     file: "inbox/spill-queue.js",
-    find: "this.messages < this.#limits.messagesMax &&",
+    find: "this.messages < this.limits.messagesMax &&",
     replace: "true &&",
     test: "test/unit/inbox/spill-queue.test.ts",
     title: "of messages",
