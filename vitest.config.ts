@@ -27,6 +27,8 @@ export default defineConfig({
           name: "fast",
           include: ["test/*.test.ts", "test/{unit,property,explore}/**/*.test.ts"],
           sequence: { groupOrder: 0 },
+          // One file on each core: the explorer's files are long, and a core less would double them on two.
+          maxWorkers: "100%",
         },
       },
       {

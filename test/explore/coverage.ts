@@ -16,7 +16,6 @@ export const HELD_ELSEWHERE: Readonly<Record<string, string>> = {
 };
 
 const PROCESS = "test/integration/process.test.ts";
-const ORDERING = "test/integration/ordering.test.ts";
 const CRASH = "test/integration/crash.test.ts";
 const TIDY = "test/tidy.test.ts";
 
@@ -35,7 +34,7 @@ export const FLAWS: readonly Watched[] = [
   {
     id: "F3",
     what: "a turn has no bound in time (not shared memory)",
-    by: [`${ORDERING} › keeps order and never overlaps`],
+    by: ["guard: a turn without a bound in time"],
   },
   {
     id: "F4",
@@ -80,7 +79,7 @@ export const FLAWS: readonly Watched[] = [
   {
     id: "F16",
     what: "deadlines are compared with a stale clock (not shared memory)",
-    by: ["test/contract/local.test.ts › "],
+    by: ["guard: deadlines by the clock of an earlier message"],
   },
 ];
 

@@ -11,13 +11,13 @@ const inbox = inboxVariant();
 
 describe("the shipped inbox", () => {
   for (const [, position] of scenarios.POSITIONS) search(scenarios.pinned(inbox, 6, position), 3);
-  // The positions differ in the ring alone, which does not know who shares it: three preemptions at one of them.
-  for (const [, position] of scenarios.POSITIONS) {
-    search(scenarios.shared(inbox, 2, position), full || position === 0 ? 3 : 2);
-  }
+  // Positions differ in the ring alone, which does not know who shares it. The 8 million states of three preemptions
+  // take a minute.
+  for (const [, position] of scenarios.POSITIONS) search(scenarios.shared(inbox, 2, position), full ? 3 : 2);
   search(scenarios.busySibling(inbox, 3), 3);
   search(scenarios.jump(inbox), 3);
   search(scenarios.openEntry(inbox), 3);
   search(scenarios.cancel(inbox), 3);
   search(scenarios.summary(inbox), 3);
+  search(scenarios.twoRingers(inbox), 3);
 });

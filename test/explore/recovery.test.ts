@@ -13,7 +13,7 @@ describe("when a loop dies", () => {
   search(scenarios.crash(inbox, 2), full ? 2 : 1);
   search(scenarios.crash(inbox, 2, { position: 8 }), full ? 2 : 1);
   search(scenarios.rejoin(inbox, 2), full ? 1 : 0);
-  search(scenarios.lateRelease(inbox), full ? 3 : 2);
+  search(scenarios.lateRelease(inbox), full ? 2 : 1);
   search(scenarios.oneWays(inbox, 3), 3);
   search(scenarios.broadcasts(inbox, true), 3);
   search(scenarios.broadcasts(inbox, false), 3);

@@ -1,0 +1,27 @@
+/**
+ * Goal: a turn of a message loop is bounded in time, and its clock is fresh for every message.
+ * Method: handlers that compute for some milliseconds, many of them waiting at once.
+ */
+import { RpcEnv } from "ringpost";
+import { expect, test } from "vitest";
+import { fixtureUrl } from "../fixtures/fixture-url.js";
+
+type Turns = typeof import("../fixtures/turn-service-serial.js");
+const turnModule = fixtureUrl("turn-service-serial");
+
+test("timers and sockets of a loop wait for a message or two, however many are queued", async () => {
+  await using env = await RpcEnv.create({ numThreads: 1 });
+  const ref = await env.setupEndpoint<Turns>("turns", turnModule);
+  await Promise.all(Array.from({ length: 100 }, () => ref.call.work(2)));
+  expect((await ref.call.report()).most).toBeLessThanOrEqual(2);
+});
+
+test("an ask whose deadline passes behind another message of the same burst is not run", async () => {
+  await using env = await RpcEnv.create({ numThreads: 1 });
+  const ref = await env.setupEndpoint<Turns>("turns", turnModule);
+  await ref.call.report();
+  const held = ref.call.work(40);
+  await expect(ref.with({ timeoutMs: 10 }).call.mark()).rejects.toMatchObject({ code: "ERR_RPC_TIMEOUT" });
+  await held;
+  expect((await ref.call.report()).marked).toBe(0);
+});
