@@ -9,7 +9,7 @@ import { Gate } from "../fixtures/gate.js";
 import type { SparkRef } from "../fixtures/spark-behaviour.js";
 import { type Form, failureOf, notesUntil, notesUntilStopped, type SparkKind, settlesWithin } from "./form.js";
 
-type Sender = typeof import("../fixtures/spark-sender.js");
+type Isolated = typeof import("../fixtures/isolated-service.js");
 
 export function gapsSuite(form: Form): void {
   /** One env, one endpoint that has said that it started. */
@@ -91,7 +91,7 @@ export function gapsSuite(form: Form): void {
     test("[gap relayed refs] a reference that went through other endpoints still leads to its own", () =>
       withEndpoint(async (ref, gate, env) => {
         const other = await form.setUp(env, "other", { gate: gate.name });
-        const relay = await env.setupEndpoint<Sender>("relay", fixtureUrl("spark-sender"));
+        const relay = await env.setupEndpoint<Isolated>("relay", fixtureUrl("isolated-service"));
         expect(await relay.call.relay(ref, { op: "echo", value: "by a worker" })).toBe("by a worker");
         // To the other one, in a message to it, which asks what it finds there for its own reference.
         const own = (await other.ask({ op: "ask", ref, message: { op: "self" } })) as SparkRef;

@@ -15,15 +15,21 @@ process.on("worker", (worker: Worker) => {
 export class Killer {
   readonly #random: Random;
   readonly #ledger: Ledger;
+  readonly #everyMs: number;
   #timer: NodeJS.Timeout | undefined;
   kills = 0;
 
-  constructor(random: Random, ledger: Ledger) {
+  /**
+   * @param everyMs milliseconds between two kills, on average. 3,000 are too many for an endpoint to be given up, which
+   * takes five crashes in ten seconds; 300 are not.
+   */
+  constructor(random: Random, ledger: Ledger, everyMs: number) {
     this.#random = random;
     this.#ledger = ledger;
+    this.#everyMs = everyMs;
   }
 
-  /** Until `stop`. Not so often that an endpoint is given up: that takes five crashes in ten seconds. */
+  /** Until `stop`. */
   start(targets: readonly Target[]): void {
     const victims = targets.filter(({ onWorker, isService }) => onWorker && !isService);
     const next = (): void => {
@@ -32,7 +38,7 @@ export class Killer {
           this.#kill(victims);
           next();
         },
-        this.#random.integer(1_500, 5_000),
+        this.#random.integer(this.#everyMs / 2, this.#everyMs * 1.5),
       );
     };
     next();

@@ -1,8 +1,9 @@
 /**
  * Soak: a mixed load on tiny rings, with threads that die at random, for as long as one likes.
  *
- *   npm run stress -- --minutes 10 [--seed n] [--threads n] [--without kills,relays,isolated,broadcasts]
+ *   npm run stress -- --minutes 10 [--seed n] [--threads n] [--actors n] [--kill-every ms] [--without …]
  *
+ * --without leaves out: kills, relays, isolated, broadcasts, counts.
  * Rounds of ten seconds: load, then quiescence, then the audit: asks sent = replied + failed + timed out + aborted +
  * rejected; one-ways accepted = handled + failed + dead-lettered; the engine's counts agree with the program's; no message
  * was handled twice; what was neither handled nor told lost is a violation, and so is memory that grows and load that
@@ -26,6 +27,7 @@ const { values: options } = parseArgs({
     seed: { type: "string" },
     threads: { type: "string", default: "3" },
     actors: { type: "string", default: "12" },
+    "kill-every": { type: "string", default: "3000" },
     without: { type: "string", default: "" },
   },
 });
@@ -42,7 +44,7 @@ console.log(`soak: seed=${seed}, ${minutes} minutes, ${options.threads} threads`
 createMarks();
 const ledger = new Ledger();
 const memory = new MemoryWatch();
-const killer = new Killer(random, ledger);
+const killer = new Killer(random, ledger, Number(options["kill-every"]));
 const env = await RpcEnv.create({ numThreads: Number(options.threads), conf: TINY });
 const books = new Map<string, EndpointBook>();
 let crashes = 0;
@@ -90,7 +92,7 @@ async function setUpModule(name: string, module: string): Promise<SoakRef> {
     try {
       return await env.setupEndpoint(name, moduleOf(module), { concurrency: 16 });
     } catch (error) {
-      if (attempt === 10 || !isRpcError(error, "ERR_RPC_ENDPOINT_START")) throw error;
+      if (attempt === 100 || !isRpcError(error, "ERR_RPC_ENDPOINT_START")) throw error;
       await pause(100);
     }
   }
