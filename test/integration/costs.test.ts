@@ -73,10 +73,9 @@ test("waiters are armed one at a time, without a timeout", async () => {
   const ref = await env.setupEndpoint<Order>("order", orderModule);
   for (let n = 0; n < 200; n++) {
     await ref.ask({ n, turns: 3, bytes: new Uint8Array(8) });
-    // Loop 0 goes to sleep between two asks.
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    // Loop 0 goes to sleep between two asks; with a second waiter beside the first it would never be one.
+    await expect.poll(() => waiting.size, { interval: 1 }).toBe(1);
   }
-  // One that was armed before the watch began may still be out.
   expect(most).toBeLessThanOrEqual(1);
   expect(timeouts.filter((timeout) => timeout !== undefined)).toEqual([]);
 });
