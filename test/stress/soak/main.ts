@@ -176,6 +176,16 @@ async function cycle(): Promise<void> {
   await setUpModule("cycled", random.next() < 0.5 ? "concurrent" : "serial");
 }
 
+let cycling: Promise<void> | null = null;
+
+function startCycle(): void {
+  cycling ??= cycle()
+    .catch((error: unknown) => ledger.violate(`stop or set up: ${String(error)}`))
+    .finally(() => {
+      cycling = null;
+    });
+}
+
 const endsMs = performance.now() + minutes * 60_000;
 for (let round = 1; performance.now() < endsMs - ROUND_MS / 4 && ledger.violations.length === 0; round++) {
   const startedMs = performance.now();
@@ -184,12 +194,13 @@ for (let round = 1; performance.now() < endsMs - ROUND_MS / 4 && ledger.violatio
   if (!without.has("kills")) killer.start(targets);
   const roundMs = Math.min(ROUND_MS, endsMs - startedMs);
   while (performance.now() - startedMs < roundMs * 0.8) {
-    if (random.next() < 0.5)
-      await cycle().catch((error: unknown) => ledger.violate(`stop or set up: ${String(error)}`));
+    if (random.next() < 0.5) startCycle();
     await pause(500);
   }
   killer.stop();
   await load.stop();
+  // It may have to wait until threads are no longer killed under it.
+  await cycling;
   await audit();
   const ids = load.idCount;
   if (ledger.violations.length === 0) await renew();
