@@ -96,6 +96,9 @@ describe("an ask of a handler", () => {
       expect(isRpcError(await running, "ERR_RPC_WORKER_CRASHED")).toBe(true);
       expect(await gate.note()).toBe("cancelled");
       expect(await b.call.echo?.("alive")).toBe("alive");
+      // The new thread of its loop asks under generations of its own.
+      expect(await a.call.call?.(b, "echo", "again")).toBe("again");
+      expectConservation(env);
     }));
 });
 
