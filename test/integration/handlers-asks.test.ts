@@ -207,7 +207,8 @@ describe("a handler's deadline", () => {
       expect(performance.now() - started).toBeLessThan(30_000);
       const after = (await gate.note()) as { readonly remainingMs: number };
       expect(after.remainingMs).toBeGreaterThan(0);
-      expect(after.remainingMs).toBeLessThan(1);
+      // Nothing but what the clocks of two threads may differ by.
+      expect(after.remainingMs).toBeLessThan(20);
     }));
 });
 
