@@ -12,7 +12,7 @@ export const REF_HANDLE: unique symbol = Symbol.for("ringpost.RpcEndpointRef.han
 export const CALLS_BRAND: unique symbol = Symbol.for("ringpost.RpcEndpointCalls");
 
 export interface RefHandle {
-  /** Name of the environment that the endpoint belongs to. */
+  /** The environment that the endpoint belongs to: not its name but an id that no other ever has. */
   readonly env: string;
   readonly name: string;
   /** Where that environment listens; null when it does not. */

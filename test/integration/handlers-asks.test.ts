@@ -96,6 +96,9 @@ describe("an ask of a handler", () => {
       expect(isRpcError(await running, "ERR_RPC_WORKER_CRASHED")).toBe(true);
       expect(await gate.note()).toBe("cancelled");
       expect(await b.call.echo?.("alive")).toBe("alive");
+      // The new thread of its loop asks under generations of its own.
+      expect(await a.call.call?.(b, "echo", "again")).toBe("again");
+      expectConservation(env);
     }));
 });
 
@@ -204,7 +207,8 @@ describe("a handler's deadline", () => {
       expect(performance.now() - started).toBeLessThan(30_000);
       const after = (await gate.note()) as { readonly remainingMs: number };
       expect(after.remainingMs).toBeGreaterThan(0);
-      expect(after.remainingMs).toBeLessThan(1);
+      // Nothing but what the clocks of two threads may differ by.
+      expect(after.remainingMs).toBeLessThan(20);
     }));
 });
 
