@@ -20,6 +20,8 @@ export interface LoopWatcher {
   stuck(loop: HostedMessageLoop, error: unknown): void;
   /** Its thread has exited, and nobody had told it to stop. It is started again unless its group is closed. */
   died(loop: HostedMessageLoop, error: unknown): void;
+  /** Its thread has exited as it was told to. */
+  ended(loop: HostedMessageLoop): void;
 }
 
 /** Loops that share a pool of threads. */

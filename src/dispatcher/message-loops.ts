@@ -22,7 +22,7 @@ import { LOOP_BUSY_MS, LOOP_ENDPOINT, LOOP_LOADING, LOOP_STATUS, LOOP_STOP, Loop
 import type { PayloadWriter } from "../inbox/record.js";
 import { SpillBudget, type SpillTotal } from "../inbox/spill-queue.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
-import { BackOff } from "./back-off.js";
+import { BackOff, delay } from "./back-off.js";
 import type { EngineSettings } from "./engine-settings.js";
 import { HostedMessageLoop, LoopState } from "./hosted-message-loop.js";
 import type { LoopHostFactory } from "./loop-host.js";
@@ -223,7 +223,12 @@ export class MessageLoops {
    */
   async end(timeout: Promise<void>): Promise<void> {
     const groups = new Set(this.#slots.map(({ group }) => group));
-    await Promise.all([...groups].map((group) => group && this.#close(group, timeout, PING_TIMEOUT_MS)));
+    const closed = [...groups].map((group) => {
+      // One that is being closed already has less time now.
+      if (group?.closed) void timeout.then(() => group.host.destroy());
+      return group && this.#close(group, timeout, PING_TIMEOUT_MS);
+    });
+    await Promise.all(closed);
   }
 
   // ── The life of a group ────────────────────────────────────────────────────────────────────────────────────────────
@@ -274,7 +279,7 @@ export class MessageLoops {
     void group.host.destroy();
     // Who is stuck already has had its time.
     const ending = running.filter(({ state }) => state !== LoopState.STUCK);
-    const { promise: grace, cancel } = this.#grace(graceMs);
+    const { promise: grace, cancel } = delay(this.#clock, graceMs);
     await Promise.race([Promise.all(ending.map(({ hosted }) => hosted.exited)), grace]);
     cancel();
     for (const loop of ending) {
@@ -283,14 +288,6 @@ export class MessageLoops {
       const text = `message loop ${loop.index} was told to end and its thread has not exited within ${graceMs} ms`;
       this.#options.watcher.stuck(loop, new RpcError("ERR_RPC_TIMEOUT", text));
     }
-  }
-
-  #grace(graceMs: number): { promise: Promise<void>; cancel: () => void } {
-    let timer: Timer;
-    const promise = new Promise<void>((resolve) => {
-      timer = this.#clock.setTimeout(resolve, graceMs);
-    });
-    return { promise, cancel: () => this.#clock.clearTimeout(timer) };
   }
 
   #free(slot: Slot): void {
@@ -373,7 +370,8 @@ export class MessageLoops {
     this.#clearTimer(slot);
     loop.state = LoopState.DEAD;
     const error = loop.reason?.error;
-    if (!loop.told) this.#options.watcher.died(loop, error);
+    if (loop.told) this.#options.watcher.ended(loop);
+    else this.#options.watcher.died(loop, error);
     this.#options.loopZero.setReader(slot.index, undefined);
     loop.closePorts();
     const { group } = slot;
