@@ -7,7 +7,7 @@
  * an id is allocated once, and initialised anew for each incarnation.
  */
 import type { MessagePort } from "node:worker_threads";
-import type { Clock, Timer } from "../common/clock.js";
+import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import {
   LOOP_END_GRACE_MS,
