@@ -84,6 +84,7 @@ export class CrashRecovery {
 
   /** It has ended as it was told: there is nothing to judge, but its handlers may have asked others. */
   forget(loop: HostedMessageLoop): void {
+    this.#loopZero.drainLoop(loop.index);
     this.#dispatcher.reportedFailures.forget(loop.index);
     this.#dispatcher.forwarder.onLoopDied(loop.index);
   }

@@ -75,7 +75,7 @@ class PiscinaLoopHost implements LoopHost {
   }
 
   start(start: LoopStart): HostedLoop {
-    const task = new LoopTask();
+    const task = new LoopTask(() => this.#terminateIdle());
     try {
       const transferList = [start.controlPort, start.envPort, start.bodyPort];
       this.#pool.run({ ...start, [queueOptionsSymbol]: task }, { transferList }).then(
@@ -100,6 +100,16 @@ class PiscinaLoopHost implements LoopHost {
     thread.task = task;
     task.worker = thread.worker;
     if (task.terminated) void thread.worker.terminate();
+  }
+
+  /** A loop is ended that has no thread yet: the thread that is longest on its way to work is, in its place. */
+  #terminateIdle(): void {
+    for (const { worker, task } of this.#threads.values()) {
+      if (task === null) {
+        void worker.terminate();
+        return;
+      }
+    }
   }
 
   /** Threads that piscina has started since the last look. Its own listeners come first. */
@@ -170,8 +180,10 @@ class LoopTask implements HostedLoop {
   terminated = false;
   #resolveEnded: (reason: unknown) => void = () => {};
   #resolveExited: () => void = () => {};
+  readonly #terminateIdle: () => void;
 
-  constructor() {
+  constructor(terminateIdle: () => void) {
+    this.#terminateIdle = terminateIdle;
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -182,7 +194,8 @@ class LoopTask implements HostedLoop {
 
   terminate(): void {
     this.terminated = true;
-    if (this.worker !== null) void this.worker.terminate();
+    if (this.worker === null) this.#terminateIdle();
+    else void this.worker.terminate();
   }
 
   /** The task has settled. */

@@ -54,7 +54,7 @@ export class Slot {
   backOff = new BackOff();
   failedStarts = 0;
   pinnedCount = 0;
-  /** Until it is started again, or until it counts as stuck. */
+  /** Until it must be up, until it is started again, or until it counts as stuck. */
   timer: Timer | null = null;
   readonly waiters = new Set<(loop: HostedMessageLoop | RpcError) => void>();
 
@@ -74,6 +74,11 @@ export class Slot {
 /** Nobody will start this loop. */
 export function closedError(index: number): RpcError {
   return new RpcError("ERR_RPC_ENDPOINT_START", `message loop ${index} was ended before it could serve an endpoint`);
+}
+
+/** Its thread was started and has not said a word, so nobody can ask it whether it turns. */
+export function silentError(index: number, timeoutMs: number): RpcError {
+  return new RpcError("ERR_RPC_ENDPOINT_START", `message loop ${index} did not come up within ${timeoutMs} ms`);
 }
 
 /** The loop died again and again before it had answered once. */

@@ -29,7 +29,7 @@ import type { LoopHostFactory } from "./loop-host.js";
 import { mailboxRoomMember, outboundMember } from "./loop-members.js";
 import { LoopPings, type PostControl } from "./loop-pings.js";
 import type { LoopRegions } from "./loop-protocol.js";
-import { closedError, Group, type LoopGroup, type LoopWatcher, Slot, startError } from "./loop-slot.js";
+import { closedError, Group, type LoopGroup, type LoopWatcher, Slot, silentError, startError } from "./loop-slot.js";
 import type { LoopZero } from "./loop-zero.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
 
@@ -300,6 +300,7 @@ export class MessageLoops {
   #run(slot: Slot, group: Group): void {
     const { memory, writer, spillTotal, loopZero, serveEnv } = this.#options;
     const { throughput, originMs, envName, envId, address, settings } = this.#options;
+    const { startTimeoutMs } = settings;
     const { index, regions } = slot;
     memory.initialiseLoop(regions);
     slot.epoch++;
@@ -324,6 +325,8 @@ export class MessageLoops {
     });
     slot.loop = loop;
     loopZero.setReader(index, memory.outboundReader(index, regions));
+    slot.timer = this.#clock.setTimeout(() => this.endLoop(loop, silentError(index, startTimeoutMs)), startTimeoutMs);
+    slot.timer.unref();
     loop.hosted.ended.then((error) => this.#ended(slot, loop, error));
     loop.hosted.exited.then(() => this.#exited(slot, loop));
     loop.control
@@ -337,6 +340,7 @@ export class MessageLoops {
   #up(slot: Slot, loop: HostedMessageLoop): void {
     if (loop.state !== LoopState.STARTING || loop.told) return;
     loop.state = LoopState.UP;
+    this.#clearTimer(slot);
     slot.failedStarts = 0;
     slot.settleWaiters(loop);
     this.#options.watcher.up(loop);
