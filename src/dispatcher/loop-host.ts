@@ -3,7 +3,7 @@
  *
  * - A pool's threads are started one for each loop that is started, never by piscina itself (`minThreads: 0`): what it
  *   starts in its own exit handler for a dead thread throws there when the system refuses one, where nobody can catch
- *   it; and a pool that once failed to refill itself never tries again. ADR 0003.
+ *   it; and a pool that once failed to refill itself never tries again. ADR 0004.
  * - A loop's task settles before its thread is dead; who has to judge what the thread left behind waits for `exited`.
  * - Which thread runs which loop is decided here, by the pool's load balancer, so that a loop can be ended that has not
  *   said a word yet.

@@ -56,18 +56,29 @@ export class Slot {
   pinnedCount = 0;
   /** Until it must be up, until it is started again, or until it counts as stuck. */
   timer: Timer | null = null;
-  readonly waiters = new Set<(loop: HostedMessageLoop | RpcError) => void>();
+  /** Who waits for the loop to be up, and since which epoch. */
+  readonly #waiters = new Map<(outcome: HostedMessageLoop | RpcError) => void, number>();
 
   constructor(index: number, regions: LoopRegions) {
     this.index = index;
     this.regions = regions;
   }
 
-  /** Tells everybody who waits for the loop to be up: it is, or `outcome` says why they wait in vain. */
-  settleWaiters(outcome: HostedMessageLoop | RpcError): void {
-    const waiters = [...this.waiters];
-    this.waiters.clear();
-    for (const waiter of waiters) waiter(outcome);
+  /** `settle` is called once, when the loop is up or never will be. */
+  wait(settle: (outcome: HostedMessageLoop | RpcError) => void): void {
+    this.#waiters.set(settle, this.epoch);
+  }
+
+  /**
+   * Tells those who wait for the loop to be up: it is, or `outcome` says why they wait in vain.
+   * @param sinceBefore only those who wait since before this epoch: the failure of an attempt is no news to who came later.
+   */
+  settleWaiters(outcome: HostedMessageLoop | RpcError, sinceBefore: number = Number.POSITIVE_INFINITY): void {
+    for (const [settle, since] of [...this.#waiters]) {
+      if (since >= sinceBefore) continue;
+      this.#waiters.delete(settle);
+      settle(outcome);
+    }
   }
 }
 

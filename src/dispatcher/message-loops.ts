@@ -131,7 +131,7 @@ export class MessageLoops {
     if (slot.loop?.up) return Promise.resolve(slot.loop);
     if (slot.group === null || slot.group.closed !== null) return Promise.reject(closedError(index));
     return new Promise((resolve, reject) => {
-      slot.waiters.add((outcome) => (outcome instanceof HostedMessageLoop ? resolve(outcome) : reject(outcome)));
+      slot.wait((outcome) => (outcome instanceof HostedMessageLoop ? resolve(outcome) : reject(outcome)));
     });
   }
 
@@ -383,7 +383,7 @@ export class MessageLoops {
       this.#free(slot);
       return;
     }
-    if (slot.failedStarts >= LOOP_START_ATTEMPTS_MAX) slot.settleWaiters(startError(slot, error));
+    if (slot.failedStarts >= LOOP_START_ATTEMPTS_MAX) slot.settleWaiters(startError(slot, error), slot.epoch);
     slot.timer = this.#clock.setTimeout(() => this.#run(slot, group), slot.backOff.failed(this.#clock.now()));
     slot.timer.unref();
   }
