@@ -1,4 +1,5 @@
 /** How long to wait before something that failed is tried again: doubled while it goes on failing. */
+import type { Clock, Timer } from "../common/clock.js";
 import { CRASH_WINDOW_MS, RESTART_DELAY_MS_MAX, RESTART_DELAY_MS_MIN } from "../common/limits.js";
 
 export class BackOff {
@@ -29,4 +30,13 @@ export class CrashBudget {
     this.#timesMs.push(nowMs);
     return this.#timesMs.length >= this.#crashesMax;
   }
+}
+
+/** A promise that resolves after `delayMs`, and keeps the process alive until then, or until `cancel`. */
+export function delay(clock: Clock, delayMs: number): { promise: Promise<void>; cancel: () => void } {
+  let timer: Timer;
+  const promise = new Promise<void>((resolve) => {
+    timer = clock.setTimeout(resolve, delayMs);
+  });
+  return { promise, cancel: () => clock.clearTimeout(timer) };
 }

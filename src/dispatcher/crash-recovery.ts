@@ -9,8 +9,8 @@
  *    STOP it had taken.
  * 5. Cancel the asks it had made itself, and free its tickets.
  * 6. Empty its mailbox and the spill behind it: replies and events are dropped, broadcasts are dead letters.
- * 7. Take its bits out of the OPEN sets; mark every Inbox it served, refill it from its spill, and tell who waits for
- *    room, since it may have died between taking WANT and ringing.
+ * 7. Take its bits out of the OPEN sets; mark every Inbox that it shared, whatever the bits say (R19), and the room of
+ *    every Inbox that it served, since it may have died between taking WANT and ringing for it.
  * 8. Ring every loop, whatever its bit says: the dead one may have won the right to ring and not used it. Its own bits
  *    go with it. Loop 0 looks for itself.
  * 9. Blame, budget, back-off, epoch + 1 and new instances: loop-supervisor.ts.
@@ -30,6 +30,7 @@ import type { EndpointStopper } from "./endpoint-stopper.js";
 import { describeThrown } from "./failure.js";
 import type { HostedEndpoint } from "./hosted-endpoint.js";
 import type { HostedMessageLoop } from "./hosted-message-loop.js";
+import { inboxRoomMember } from "./loop-members.js";
 import type { LoopZero } from "./loop-zero.js";
 
 export class CrashRecovery {
@@ -79,6 +80,13 @@ export class CrashRecovery {
     this.#dispatcher.forwarder.onLoopDied(loop.index);
     for (const endpoint of this.#served(loop)) this.#leave(endpoint, loop);
     this.#ringAll();
+  }
+
+  /** It has ended as it was told: there is nothing to judge, but its handlers may have asked others. */
+  forget(loop: HostedMessageLoop): void {
+    this.#loopZero.drainLoop(loop.index);
+    this.#dispatcher.reportedFailures.forget(loop.index);
+    this.#dispatcher.forwarder.onLoopDied(loop.index);
   }
 
   #entries(loop: HostedMessageLoop): InFlightEntry[] {
@@ -179,7 +187,7 @@ export class CrashRecovery {
       and(memory.words(region), region.word + RING_OPEN + (loop.index >> 5), ~(1 << (loop.index & 31)));
       memory.restoreShared(endpoint.id);
     }
-    if (endpoint.producer.refill() && endpoint.producer.hasRoom()) endpoint.settleRoomWaiters(null);
+    memory.ready.restore(inboxRoomMember(endpoint.id));
   }
 
   #ringAll(): void {

@@ -126,6 +126,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
         ending: (loop, error) => this.#supervisor.ending(loop, error),
         stuck: (loop, error) => this.#supervisor.stuck(loop, error),
         died: (loop, error) => this.#supervisor.died(loop, error),
+        ended: (loop) => this.#supervisor.ended(loop),
       },
       postControl: (loop, kind, subject) => this.poster.postControl(loop, kind, subject),
     });

@@ -76,10 +76,11 @@ export class HostedEndpoint {
   readonly oneWays = newOneWayCounts();
   /** Most messages seen waiting; looked at by each sweep and by `stats`. */
   depthMax = 0;
-  #generation: number;
-  #loops: readonly number[];
-  #ring: RingRegion;
-  #producer: InboxProducer;
+  /** These four change when it moves (`moveTo`), and only then. */
+  generation: number;
+  loops: readonly number[];
+  ring: RingRegion;
+  producer: InboxProducer;
   state: EndpointState = EndpointState.STARTING;
   /** Why it is FAILED. */
   failure: RpcError | null = null;
@@ -111,41 +112,24 @@ export class HostedEndpoint {
     this.counters = options.counters;
     this.budget = options.budget;
     this.handlerTimeoutMs = options.handlerTimeoutMs;
-    this.#generation = options.generation;
-    this.#loops = options.loops;
-    this.#ring = options.ring;
-    this.#producer = options.producer;
-  }
-
-  /** Changed when it moves, as when its id is given to another endpoint. */
-  get generation(): number {
-    return this.#generation;
-  }
-
-  get loops(): readonly number[] {
-    return this.#loops;
-  }
-
-  get ring(): RingRegion {
-    return this.#ring;
-  }
-
-  get producer(): InboxProducer {
-    return this.#producer;
+    this.generation = options.generation;
+    this.loops = options.loops;
+    this.ring = options.ring;
+    this.producer = options.producer;
   }
 
   get shared(): boolean {
-    return this.#loops.length > 1;
+    return this.loops.length > 1;
   }
 
   /** An endpoint of one instance goes to another loop, with another Inbox. */
   moveTo(place: EndpointPlace): void {
-    const [from] = this.#loops as [number];
+    const [from] = this.loops as [number];
     this.#restarts.set(place.loop, this.#restarts.get(from) ?? 0);
-    this.#generation = place.generation;
-    this.#loops = [place.loop];
-    this.#ring = place.ring;
-    this.#producer = place.producer;
+    this.generation = place.generation;
+    this.loops = [place.loop];
+    this.ring = place.ring;
+    this.producer = place.producer;
   }
 
   /** Its instance on `loop` is started once more; returns how often that has happened. */

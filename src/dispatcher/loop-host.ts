@@ -3,14 +3,14 @@
  *
  * - A pool's threads are started one for each loop that is started, never by piscina itself (`minThreads: 0`): what it
  *   starts in its own exit handler for a dead thread throws there when the system refuses one, where nobody can catch
- *   it; and a pool that once failed to refill itself never tries again. ADR 0003.
+ *   it; and a pool that once failed to refill itself never tries again. ADR 0004.
  * - A loop's task settles before its thread is dead; who has to judge what the thread left behind waits for `exited`.
  * - Which thread runs which loop is decided here, by the pool's load balancer, so that a loop can be ended that has not
  *   said a word yet.
  * - Never posts to a piscina thread directly: that port is piscina's own.
  */
 import type { Worker } from "node:worker_threads";
-import { Piscina, queueOptionsSymbol } from "piscina";
+import { Piscina, queueOptionsSymbol, type TaskQueue } from "piscina";
 import { LOOPS_MAX } from "../common/limits.js";
 import type { LoopStart } from "./loop-protocol.js";
 
@@ -38,6 +38,9 @@ const ENTRY = new URL("../../workers/message-loop.js", import.meta.url).href;
 
 export const piscinaLoopHost: LoopHostFactory = () => new PiscinaLoopHost();
 
+/** What piscina puts into a queue. */
+type Task = Parameters<TaskQueue["push"]>[0];
+
 interface HostedThread {
   readonly worker: Worker;
   task: LoopTask | null;
@@ -46,8 +49,8 @@ interface HostedThread {
 class PiscinaLoopHost implements LoopHost {
   readonly #pool: Piscina;
   readonly #threads = new Map<number, HostedThread>();
-  /** Loops that wait for a thread, in the order of their threads. */
-  readonly #waiting: LoopTask[] = [];
+  /** Loops that wait for a thread: each had one started for it. */
+  readonly #waiting = new WaitingTasks();
 
   constructor() {
     this.#pool = new Piscina({
@@ -56,13 +59,14 @@ class PiscinaLoopHost implements LoopHost {
       maxThreads: LOOPS_MAX,
       concurrentTasksPerWorker: 1,
       idleTimeout: Number.POSITIVE_INFINITY,
+      taskQueue: this.#waiting,
       // Neither may piscina park a thread in Atomics.wait, nor time a task that never ends.
       atomics: "disabled",
       recordTiming: false,
       loadBalancer: (task, workers) => {
         const free = workers.find(({ id, currentUsage }) => currentUsage === 0 && this.#threads.get(id)?.task === null);
         if (free === undefined) return null;
-        this.#assign(task[queueOptionsSymbol] as LoopTask, free.id);
+        this.#assign(loopOf(task), free.id);
         return free;
       },
     });
@@ -71,19 +75,16 @@ class PiscinaLoopHost implements LoopHost {
   }
 
   start(start: LoopStart): HostedLoop {
-    const task = new LoopTask();
-    this.#waiting.push(task);
+    const task = new LoopTask(() => this.#terminateIdle());
     try {
-      const ended = this.#pool.run(
-        { ...start, [queueOptionsSymbol]: task },
-        { transferList: [start.controlPort, start.envPort, start.bodyPort], signal: task.abort.signal },
-      );
-      ended.then(
+      const transferList = [start.controlPort, start.envPort, start.bodyPort];
+      this.#pool.run({ ...start, [queueOptionsSymbol]: task }, { transferList }).then(
         () => task.end(null),
         (error) => task.end(error),
       );
     } catch (error) {
-      this.#forget(task);
+      // The system refuses another thread.
+      this.#waiting.drop(task);
       task.end(error);
     }
     this.#watchNew();
@@ -95,11 +96,20 @@ class PiscinaLoopHost implements LoopHost {
   }
 
   #assign(task: LoopTask, threadId: number): void {
-    this.#forget(task);
     const thread = this.#threads.get(threadId) as HostedThread;
     thread.task = task;
     task.worker = thread.worker;
     if (task.terminated) void thread.worker.terminate();
+  }
+
+  /** A loop is ended that has no thread yet: the thread that is longest on its way to work is, in its place. */
+  #terminateIdle(): void {
+    for (const { worker, task } of this.#threads.values()) {
+      if (task === null) {
+        void worker.terminate();
+        return;
+      }
+    }
   }
 
   /** Threads that piscina has started since the last look. Its own listeners come first. */
@@ -116,29 +126,64 @@ class PiscinaLoopHost implements LoopHost {
       worker.once("exit", (code) => {
         this.#threads.delete(threadId);
         // A thread that never came to work: the loop that waits longest was to have it.
-        const task = thread.task ?? this.#waiting.shift();
+        const task = thread.task ?? this.#waiting.dropFirst();
         task?.exit(cause ?? new Error(`its thread exited with code ${code}`));
       });
     }
   }
+}
 
-  #forget(task: LoopTask): void {
-    const index = this.#waiting.indexOf(task);
-    if (index !== -1) this.#waiting.splice(index, 1);
+function loopOf(task: Task): LoopTask {
+  return task[queueOptionsSymbol] as LoopTask;
+}
+
+/** Piscina's queue, from which we can take what no thread will come for. */
+class WaitingTasks implements TaskQueue {
+  readonly #tasks: Task[] = [];
+
+  get size(): number {
+    return this.#tasks.length;
+  }
+
+  shift(): Task | null {
+    return this.#tasks.shift() ?? null;
+  }
+
+  push(task: Task): void {
+    this.#tasks.push(task);
+  }
+
+  unshift(task: Task): void {
+    this.#tasks.unshift(task);
+  }
+
+  remove(task: Task): void {
+    const index = this.#tasks.indexOf(task);
+    if (index !== -1) this.#tasks.splice(index, 1);
+  }
+
+  drop(loop: LoopTask): void {
+    const task = this.#tasks.find((waiting) => loopOf(waiting) === loop);
+    if (task !== undefined) this.remove(task);
+  }
+
+  dropFirst(): LoopTask | undefined {
+    const task = this.#tasks.shift();
+    return task && loopOf(task);
   }
 }
 
 class LoopTask implements HostedLoop {
   readonly ended: Promise<unknown>;
   readonly exited: Promise<void>;
-  /** Takes it out of piscina's queue. Never used once it runs: piscina would then replace its thread. */
-  readonly abort = new AbortController();
   worker: Worker | null = null;
   terminated = false;
   #resolveEnded: (reason: unknown) => void = () => {};
   #resolveExited: () => void = () => {};
+  readonly #terminateIdle: () => void;
 
-  constructor() {
+  constructor(terminateIdle: () => void) {
+    this.#terminateIdle = terminateIdle;
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -149,7 +194,8 @@ class LoopTask implements HostedLoop {
 
   terminate(): void {
     this.terminated = true;
-    if (this.worker !== null) void this.worker.terminate();
+    if (this.worker === null) this.#terminateIdle();
+    else void this.worker.terminate();
   }
 
   /** The task has settled. */
@@ -162,6 +208,5 @@ class LoopTask implements HostedLoop {
   exit(reason: unknown): void {
     this.#resolveEnded(reason);
     this.#resolveExited();
-    if (this.worker === null) this.abort.abort();
   }
 }

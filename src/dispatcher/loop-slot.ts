@@ -20,6 +20,8 @@ export interface LoopWatcher {
   stuck(loop: HostedMessageLoop, error: unknown): void;
   /** Its thread has exited, and nobody had told it to stop. It is started again unless its group is closed. */
   died(loop: HostedMessageLoop, error: unknown): void;
+  /** Its thread has exited as it was told to. */
+  ended(loop: HostedMessageLoop): void;
 }
 
 /** Loops that share a pool of threads. */
@@ -52,26 +54,42 @@ export class Slot {
   backOff = new BackOff();
   failedStarts = 0;
   pinnedCount = 0;
-  /** Until it is started again, or until it counts as stuck. */
+  /** Until it must be up, until it is started again, or until it counts as stuck. */
   timer: Timer | null = null;
-  readonly waiters = new Set<(loop: HostedMessageLoop | RpcError) => void>();
+  /** Who waits for the loop to be up, and since which epoch. */
+  readonly #waiters = new Map<(outcome: HostedMessageLoop | RpcError) => void, number>();
 
   constructor(index: number, regions: LoopRegions) {
     this.index = index;
     this.regions = regions;
   }
 
-  /** Tells everybody who waits for the loop to be up: it is, or `outcome` says why they wait in vain. */
-  settleWaiters(outcome: HostedMessageLoop | RpcError): void {
-    const waiters = [...this.waiters];
-    this.waiters.clear();
-    for (const waiter of waiters) waiter(outcome);
+  /** `settle` is called once, when the loop is up or never will be. */
+  wait(settle: (outcome: HostedMessageLoop | RpcError) => void): void {
+    this.#waiters.set(settle, this.epoch);
+  }
+
+  /**
+   * Tells those who wait for the loop to be up: it is, or `outcome` says why they wait in vain.
+   * @param sinceBefore only those who wait since before this epoch: the failure of an attempt is no news to who came later.
+   */
+  settleWaiters(outcome: HostedMessageLoop | RpcError, sinceBefore: number = Number.POSITIVE_INFINITY): void {
+    for (const [settle, since] of [...this.#waiters]) {
+      if (since >= sinceBefore) continue;
+      this.#waiters.delete(settle);
+      settle(outcome);
+    }
   }
 }
 
 /** Nobody will start this loop. */
 export function closedError(index: number): RpcError {
   return new RpcError("ERR_RPC_ENDPOINT_START", `message loop ${index} was ended before it could serve an endpoint`);
+}
+
+/** Its thread was started and has not said a word, so nobody can ask it whether it turns. */
+export function silentError(index: number, timeoutMs: number): RpcError {
+  return new RpcError("ERR_RPC_ENDPOINT_START", `message loop ${index} did not come up within ${timeoutMs} ms`);
 }
 
 /** The loop died again and again before it had answered once. */

@@ -87,6 +87,10 @@ export class LoopSupervisor implements LoopWatcher {
     this.#stopper.loopDied(loop.index);
   }
 
+  ended(loop: HostedMessageLoop): void {
+    this.#recovery.forget(loop);
+  }
+
   /** Endpoints that have, or should have, an instance on that loop. */
   #running(loop: HostedMessageLoop): HostedEndpoint[] {
     return this.#dispatcher.directory.all.filter(

@@ -7,7 +7,7 @@
  * an id is allocated once, and initialised anew for each incarnation.
  */
 import type { MessagePort } from "node:worker_threads";
-import type { Clock, Timer } from "../common/clock.js";
+import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import {
   LOOP_END_GRACE_MS,
@@ -22,14 +22,14 @@ import { LOOP_BUSY_MS, LOOP_ENDPOINT, LOOP_LOADING, LOOP_STATUS, LOOP_STOP, Loop
 import type { PayloadWriter } from "../inbox/record.js";
 import { SpillBudget, type SpillTotal } from "../inbox/spill-queue.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
-import { BackOff } from "./back-off.js";
+import { BackOff, delay } from "./back-off.js";
 import type { EngineSettings } from "./engine-settings.js";
 import { HostedMessageLoop, LoopState } from "./hosted-message-loop.js";
 import type { LoopHostFactory } from "./loop-host.js";
 import { mailboxRoomMember, outboundMember } from "./loop-members.js";
 import { LoopPings, type PostControl } from "./loop-pings.js";
 import type { LoopRegions } from "./loop-protocol.js";
-import { closedError, Group, type LoopGroup, type LoopWatcher, Slot, startError } from "./loop-slot.js";
+import { closedError, Group, type LoopGroup, type LoopWatcher, Slot, silentError, startError } from "./loop-slot.js";
 import type { LoopZero } from "./loop-zero.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
 
@@ -131,7 +131,7 @@ export class MessageLoops {
     if (slot.loop?.up) return Promise.resolve(slot.loop);
     if (slot.group === null || slot.group.closed !== null) return Promise.reject(closedError(index));
     return new Promise((resolve, reject) => {
-      slot.waiters.add((outcome) => (outcome instanceof HostedMessageLoop ? resolve(outcome) : reject(outcome)));
+      slot.wait((outcome) => (outcome instanceof HostedMessageLoop ? resolve(outcome) : reject(outcome)));
     });
   }
 
@@ -223,7 +223,12 @@ export class MessageLoops {
    */
   async end(timeout: Promise<void>): Promise<void> {
     const groups = new Set(this.#slots.map(({ group }) => group));
-    await Promise.all([...groups].map((group) => group && this.#close(group, timeout, PING_TIMEOUT_MS)));
+    const closed = [...groups].map((group) => {
+      // One that is being closed already has less time now.
+      if (group?.closed) void timeout.then(() => group.host.destroy());
+      return group && this.#close(group, timeout, PING_TIMEOUT_MS);
+    });
+    await Promise.all(closed);
   }
 
   // ── The life of a group ────────────────────────────────────────────────────────────────────────────────────────────
@@ -274,7 +279,7 @@ export class MessageLoops {
     void group.host.destroy();
     // Who is stuck already has had its time.
     const ending = running.filter(({ state }) => state !== LoopState.STUCK);
-    const { promise: grace, cancel } = this.#grace(graceMs);
+    const { promise: grace, cancel } = delay(this.#clock, graceMs);
     await Promise.race([Promise.all(ending.map(({ hosted }) => hosted.exited)), grace]);
     cancel();
     for (const loop of ending) {
@@ -283,14 +288,6 @@ export class MessageLoops {
       const text = `message loop ${loop.index} was told to end and its thread has not exited within ${graceMs} ms`;
       this.#options.watcher.stuck(loop, new RpcError("ERR_RPC_TIMEOUT", text));
     }
-  }
-
-  #grace(graceMs: number): { promise: Promise<void>; cancel: () => void } {
-    let timer: Timer;
-    const promise = new Promise<void>((resolve) => {
-      timer = this.#clock.setTimeout(resolve, graceMs);
-    });
-    return { promise, cancel: () => this.#clock.clearTimeout(timer) };
   }
 
   #free(slot: Slot): void {
@@ -303,6 +300,7 @@ export class MessageLoops {
   #run(slot: Slot, group: Group): void {
     const { memory, writer, spillTotal, loopZero, serveEnv } = this.#options;
     const { throughput, originMs, envName, envId, address, settings } = this.#options;
+    const { startTimeoutMs } = settings;
     const { index, regions } = slot;
     memory.initialiseLoop(regions);
     slot.epoch++;
@@ -327,6 +325,8 @@ export class MessageLoops {
     });
     slot.loop = loop;
     loopZero.setReader(index, memory.outboundReader(index, regions));
+    slot.timer = this.#clock.setTimeout(() => this.endLoop(loop, silentError(index, startTimeoutMs)), startTimeoutMs);
+    slot.timer.unref();
     loop.hosted.ended.then((error) => this.#ended(slot, loop, error));
     loop.hosted.exited.then(() => this.#exited(slot, loop));
     loop.control
@@ -340,6 +340,7 @@ export class MessageLoops {
   #up(slot: Slot, loop: HostedMessageLoop): void {
     if (loop.state !== LoopState.STARTING || loop.told) return;
     loop.state = LoopState.UP;
+    this.#clearTimer(slot);
     slot.failedStarts = 0;
     slot.settleWaiters(loop);
     this.#options.watcher.up(loop);
@@ -373,7 +374,8 @@ export class MessageLoops {
     this.#clearTimer(slot);
     loop.state = LoopState.DEAD;
     const error = loop.reason?.error;
-    if (!loop.told) this.#options.watcher.died(loop, error);
+    if (loop.told) this.#options.watcher.ended(loop);
+    else this.#options.watcher.died(loop, error);
     this.#options.loopZero.setReader(slot.index, undefined);
     loop.closePorts();
     const { group } = slot;
@@ -381,7 +383,7 @@ export class MessageLoops {
       this.#free(slot);
       return;
     }
-    if (slot.failedStarts >= LOOP_START_ATTEMPTS_MAX) slot.settleWaiters(startError(slot, error));
+    if (slot.failedStarts >= LOOP_START_ATTEMPTS_MAX) slot.settleWaiters(startError(slot, error), slot.epoch);
     slot.timer = this.#clock.setTimeout(() => this.#run(slot, group), slot.backOff.failed(this.#clock.now()));
     slot.timer.unref();
   }

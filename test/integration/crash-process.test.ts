@@ -48,6 +48,12 @@ describe.each(["throw", "exit"])("a thread that does not come up: %s", (how) => 
   });
 });
 
+test("a thread that never says a word is ended after the start timeout, and another is started", async () => {
+  const lines = await run("hangsWhileItBoots", "hang");
+  expect(lines).toContainEqual({ stuck: false });
+  expect(lines.filter((line) => typeof line === "string")).toEqual(["ERR_RPC_ENDPOINT_START", "boots at last"]);
+});
+
 test("a heap that fills up gradually ends its loop alone, and the endpoint is started again", async () => {
   expect(await run("runsOutOfHeap", "", ["--max-old-space-size=64"])).toEqual([
     { blamed: "service", restarted: ["service"], code: "ERR_WORKER_OUT_OF_MEMORY" },
