@@ -164,6 +164,8 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       askTimeout: settings.askTimeout,
     });
     const { startTimeoutMs } = settings;
+    const onStartFailed = (endpoint: HostedEndpoint, failure: unknown): void =>
+      this.remover.startFailed(endpoint, failure);
     const instances = new EndpointInstances({ clock, codec, memory, loops, startTimeoutMs });
     this.#instances = instances;
     this.#starter = new EndpointStarter({
@@ -177,10 +179,11 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       spillTotal,
       settings,
       isAccepting: () => this.#accepting,
+      onStartFailed,
       onRing: (endpoint) => this.poster.rang(endpoint),
     });
-    const zeroParts = { clock, memory, directory, writer, spillTotal, settings, endpoints: zeroEndpoints, bind };
-    this.#zeroStarter = new LoopZeroStarter(zeroParts);
+    const zeroParts = { clock, memory, directory, writer, spillTotal, settings, onStartFailed };
+    this.#zeroStarter = new LoopZeroStarter({ ...zeroParts, endpoints: zeroEndpoints, bind });
     const { poster } = this;
     refs.start(poster);
     this.forwarder = new Forwarder({
@@ -198,7 +201,9 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     const { forwarder } = this;
     this.#replies = new Replies({ codec, adopt, loops, asks, tickets, directory, poster, forwarder, zeroEndpoints });
     const refuse = (endpoint: HostedEndpoint): RpcError => this.refusal(endpoint);
-    this.remover = new EndpointRemover({ memory, directory, asks, tickets, loops, poster, refusal: refuse });
+    const deadLetter = this.deadLetter.bind(this);
+    const remaining = { poster, refusal: refuse, deadLetter };
+    this.remover = new EndpointRemover({ memory, directory, asks, tickets, loops, ...remaining });
     this.#stopper = new EndpointStopper(this, clock);
     const stopper = this.#stopper;
     const recovery = new CrashRecovery(this, loopZero, stopper);

@@ -35,14 +35,19 @@ export class EndpointDirectory {
     return this.#byId[id];
   }
 
-  /** The endpoint that has the name now, if it runs; keeps the target's hints right. No Map operation while they are. */
-  running(target: RefTarget): HostedEndpoint | null {
+  /**
+   * The endpoint that has the name now, if it runs or is starting; keeps the target's hints right. No Map operation while
+   * they are and it runs.
+   */
+  accepting(target: RefTarget): HostedEndpoint | null {
     const hinted = this.#byId[target.id];
     if (hinted !== undefined && hinted.generation === target.generation && hinted.state === EndpointState.RUNNING) {
       return hinted;
     }
     const named = this.#byName.get(target.name);
-    if (named?.state !== EndpointState.RUNNING) return null;
+    if (named === undefined || named === RESERVED) return null;
+    // What is posted to one that is starting waits for it.
+    if (named.state !== EndpointState.RUNNING && named.state !== EndpointState.STARTING) return null;
     target.id = named.id;
     target.generation = named.generation;
     target.replicas = named.loops.length;

@@ -2,7 +2,7 @@
  * Frees what endpoints have used that nobody serves any more: backlog, tickets, memory, loops of their own, id and name.
  * Main thread only.
  */
-import type { RpcError } from "../common/errors.js";
+import { isRpcError, RpcError } from "../common/errors.js";
 import { RecordKind, TakenRecord } from "../inbox/record.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
@@ -22,6 +22,8 @@ export interface EndpointRemoverOptions {
   readonly poster: Poster;
   /** Why nothing more can be sent to an endpoint. */
   readonly refusal: (endpoint: HostedEndpoint) => RpcError;
+  /** Accepted one-way messages that nobody will handle. */
+  readonly deadLetter: (endpoint: HostedEndpoint, error: RpcError, count: number) => void;
 }
 
 export class EndpointRemover {
@@ -59,6 +61,19 @@ export class EndpointRemover {
     this.#whenUntouched(endpoint, () => memory.release(endpoint.ring.region));
     endpoint.retired = group === null ? Promise.resolve() : loops.close(group);
     return endpoint.retired;
+  }
+
+  /** An endpoint did not start: nobody will take what was posted to it meanwhile. */
+  startFailed(endpoint: HostedEndpoint, failure: unknown): void {
+    const { name, id } = endpoint;
+    const { poster, asks, deadLetter } = this.#options;
+    const error = isRpcError(failure)
+      ? failure
+      : new RpcError("ERR_RPC_ENDPOINT_START", `endpoint "${name}" did not start`, { endpoint: name, cause: failure });
+    poster.cancelAsks(asks.slots(id), () => error, "failed");
+    const sends = this.discardBacklog(endpoint);
+    if (sends > 0) deadLetter(endpoint, error, sends);
+    endpoint.settleRoomWaiters(error);
   }
 
   /** Empties the Inbox and the spill of an endpoint that no loop serves. Returns how many one-way messages were in it. */

@@ -50,6 +50,8 @@ export interface EndpointStarterOptions {
   readonly spillTotal: SpillTotal;
   readonly settings: EngineSettings;
   readonly isAccepting: () => boolean;
+  /** Ends what was posted to an endpoint that did not start. */
+  readonly onStartFailed: (endpoint: HostedEndpoint, failure: unknown) => void;
   /** A sleeping loop was rung for the shared Inbox of this endpoint. */
   readonly onRing: (endpoint: number) => void;
 }
@@ -94,12 +96,13 @@ export class EndpointStarter {
       start.endpoint = endpoint;
       await this.#startInstances(endpoint);
       if (!isAccepting()) throw envStopped(name);
-      endpoint.state = EndpointState.RUNNING;
+      endpoint.open();
       return endpoint;
     } catch (error) {
-      this.#abandon(start);
       const lostByShutdown = !isAccepting() && isRpcError(error, "ERR_RPC_ENDPOINT_START");
-      throw lostByShutdown ? envStopped(name) : error;
+      const failure = lostByShutdown ? envStopped(name) : error;
+      this.#abandon(start, failure);
+      throw failure;
     }
   }
 
@@ -197,7 +200,7 @@ export class EndpointStarter {
   }
 
   /** Frees what a failed start has used: its name at once, id and memory when no loop can come to them any more. */
-  #abandon(start: Start): void {
+  #abandon(start: Start, failure: unknown): void {
     const { directory, loops, instances, memory } = this.#options;
     const { id, name, endpoint, group } = start;
     directory.dropName(name);
@@ -208,6 +211,7 @@ export class EndpointStarter {
       if (group !== null) void loops.close(group);
       return;
     }
+    this.#options.onStartFailed(endpoint, failure);
     endpoint.state = EndpointState.STOPPED;
     directory.forget(endpoint);
     if (!endpoint.shared) loops.unpin(endpoint.loops[0] as number);

@@ -146,7 +146,7 @@ export class Forwarder {
 
   #forward(loop: number, record: TakenRecord): void {
     const body = (record.flags & RecordFlag.LARGE) === 0 ? null : this.#takeBody(loop);
-    const endpoint = this.#runningHinted(record) ?? this.#options.directory.running(this.#target(record));
+    const endpoint = this.#runningHinted(record) ?? this.#options.directory.accepting(this.#target(record));
     const out = this.#record.setHeaderOnly(record.kind, -1);
     out.deadline = record.deadline;
     out.enqueuedAt = record.enqueuedAt;

@@ -116,6 +116,7 @@ export class HostedEndpoint {
     this.loops = options.loops;
     this.ring = options.ring;
     this.producer = options.producer;
+    this.producer.held = true;
   }
 
   get shared(): boolean {
@@ -137,6 +138,13 @@ export class HostedEndpoint {
     const restarts = (this.#restarts.get(loop) ?? 0) + 1;
     this.#restarts.set(loop, restarts);
     return restarts;
+  }
+
+  /** Every instance has started: what was posted meanwhile is theirs to take. */
+  open(): void {
+    this.state = EndpointState.RUNNING;
+    this.producer.held = false;
+    if (this.producer.refill()) this.settleRoomWaiters(null);
   }
 
   /** Tells everybody in `ready()`: there is room, or `error` says why there never will be. */

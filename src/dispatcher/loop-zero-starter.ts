@@ -32,6 +32,8 @@ export interface LoopZeroStarterOptions {
   readonly spillTotal: SpillTotal;
   readonly settings: EngineSettings;
   readonly endpoints: LoopZeroEndpoints;
+  /** Ends what was posted to an endpoint that did not start. */
+  readonly onStartFailed: (endpoint: HostedEndpoint, failure: unknown) => void;
   /** What an endpoint sees of itself and of its env. */
   readonly bind: (endpoint: HostedEndpoint) => { readonly self: RpcEndpointRef; readonly rpcEnv: RpcEnvView };
 }
@@ -82,15 +84,17 @@ export class LoopZeroStarter {
       // A shutdown may have come meanwhile; it has found the endpoint in its directory.
       endpoints.attach(endpoint, behaviour, setup, isSerial(description.kind), () => replaceInstance(endpoint));
       endpoint.serving.add(0);
-      endpoint.state = EndpointState.RUNNING;
+      endpoint.open();
       return endpoint;
     } catch (error) {
+      const text = `endpoint "${name}" did not start: ${describeThrown(error)}`;
+      const failure = new RpcError("ERR_RPC_ENDPOINT_START", text, { endpoint: name, cause: error });
+      this.#options.onStartFailed(endpoint, failure);
       endpoint.state = EndpointState.STOPPED;
       directory.remove(endpoint);
       memory.release(ring.region);
       for (const region of endpoint.counters) memory.release(region);
-      const text = `endpoint "${name}" did not start: ${describeThrown(error)}`;
-      throw new RpcError("ERR_RPC_ENDPOINT_START", text, { endpoint: name, cause: error });
+      throw failure;
     }
   }
 

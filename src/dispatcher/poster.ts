@@ -13,7 +13,7 @@ import type { MessageCodec } from "../rpc/codec.js";
 import type { NetworkEvent } from "./attached-endpoint.js";
 import { explainSilence, inboxFull, noRoomInTime, timedOut, timeoutOf, tooManyAsks } from "./dispatch-errors.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
-import type { HostedEndpoint } from "./hosted-endpoint.js";
+import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
 import type { HostedMessageLoop } from "./hosted-message-loop.js";
 import type { LoopZero } from "./loop-zero.js";
 import type { LoopZeroEndpoints } from "./loop-zero-endpoints.js";
@@ -109,7 +109,7 @@ export class Poster implements RefPoster {
       this.lastSlot = -1;
       return Promise.reject(error);
     }
-    const endpoint = this.#directory.running(target);
+    const endpoint = this.#directory.accepting(target);
     if (endpoint === null) {
       this.countRefused(target);
       return Promise.reject(this.#refusal(target));
@@ -165,7 +165,7 @@ export class Poster implements RefPoster {
   /** Posts a one-way message. False: full now, nothing was kept. Throws what the caller did wrong. */
   send(target: RefTarget, kind: number, message: unknown, transfer?: readonly ArrayBuffer[]): boolean {
     this.#codec.encode(message, transfer, kind === RecordKind.CAST);
-    const endpoint = this.#directory.running(target);
+    const endpoint = this.#directory.accepting(target);
     if (endpoint === null) {
       this.#refuseOneWay(target);
       return false;
@@ -182,10 +182,11 @@ export class Poster implements RefPoster {
    * @returns how many replicas it was accepted for. Throws what the caller did wrong.
    */
   broadcast(target: RefTarget, message: unknown): number {
-    const endpoint = this.#directory.running(target);
+    const endpoint = this.#directory.accepting(target);
     if (endpoint?.shared === false) return this.send(target, RecordKind.SEND, message) ? 1 : 0;
     this.#codec.encode(message);
-    if (endpoint === null) {
+    // Mailboxes hold nothing back: replicas that have not started could not take it.
+    if (endpoint?.state !== EndpointState.RUNNING) {
       this.#refuseOneWay(target);
       return 0;
     }
@@ -205,7 +206,7 @@ export class Poster implements RefPoster {
 
   /** Resolves when the Inbox has room; rejects when it never will, or when `signal` aborts or time is up. */
   ready(target: RefTarget, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
-    const endpoint = this.#directory.running(target);
+    const endpoint = this.#directory.accepting(target);
     if (endpoint === null) return Promise.reject(this.#refusal(target));
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (endpoint.producer.hasRoom()) return Promise.resolve();

@@ -87,6 +87,8 @@ export class InboxProducer {
   readonly inlinePayloadBytesMax: number;
   /** Owned by whoever batches flushes. */
   flushQueued = false;
+  /** Nobody may take yet: whatever is posted waits in the spill queue, within its bounds, until this ends and `refill`. */
+  held = false;
 
   constructor(
     place: RingPlace,
@@ -130,18 +132,19 @@ export class InboxProducer {
 
   /** Writes a record into the ring, or what `overflow` says. What was written is seen by consumers after `flush`. */
   post(record: OutgoingRecord, overflow: Overflow): PostResult {
-    if (this.#spill.count === 0) {
+    if (this.#spill.count === 0 && !this.held) {
       if (this.writeToRing(record)) return PostResult.ACCEPTED;
       // The consumer must hear of what fills the ring, or it would never make room.
       this.flush();
       if (this.#ring.wantRoom(recordUnits(record.length)) && this.writeToRing(record)) return PostResult.ACCEPTED;
     }
-    if (overflow === Overflow.REFUSE) return PostResult.FULL;
+    if (overflow === Overflow.REFUSE && !this.held) return PostResult.FULL;
     return this.#spill.push(record, overflow === Overflow.FORCE) ? PostResult.SPILLED : PostResult.FULL;
   }
 
   /** True if a small record would be taken now. If not, the consumer rings when there is room again. */
   hasRoom(): boolean {
+    if (this.held) return true;
     if (this.#spill.count > 0) return false;
     this.flush();
     return this.#ring.hasRoom(ROOM_UNITS);
@@ -154,6 +157,7 @@ export class InboxProducer {
 
   /** Rung for room: moves the spill into the ring as far as it goes. True when nothing is left in it. */
   refill(): boolean {
+    if (this.held) return false;
     for (let record = this.#spill.peek(); record !== null; record = this.#spill.peek()) {
       if (!this.writeToRing(record)) {
         this.flush();
