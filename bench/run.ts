@@ -28,8 +28,6 @@ const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<void>>
   pipeline,
   idle,
 };
-/** Only by name: services with threads of their own are not there yet. */
-const UNFINISHED: readonly string[] = ["pipeline"];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -60,7 +58,7 @@ if (names.length > 1 && !values.quick) log(`\n${summary(results).join("\n")}`);
 if (values.json && !values.child) console.log(JSON.stringify(results, null, 2));
 
 function namesOfAll(): string[] {
-  return Object.keys(BENCHES).filter((name) => !UNFINISHED.includes(name));
+  return Object.keys(BENCHES);
 }
 
 async function runHere(name: string): Promise<BenchResult> {

@@ -135,6 +135,8 @@ export interface AttachedEndpointOptions {
   readonly counters: Float64Array;
   /** Milliseconds, or Infinity. */
   readonly handlerTimeoutMs: number;
+  /** Messages that its loop takes of it in a row; Infinity: no fewer than a turn has to give. */
+  readonly throughput: number;
   /** Makes a new instance in place of one whose handler was given up. */
   readonly replace: ReplaceInstance;
 }
@@ -150,6 +152,7 @@ export class AttachedEndpoint {
   readonly concurrency: number;
   readonly consumer: InboxConsumer;
   readonly handlerTimeoutMs: number;
+  readonly throughput: number;
   readonly replace: ReplaceInstance;
   readonly #counters: Float64Array;
   behaviour: EndpointBehaviour;
@@ -173,6 +176,7 @@ export class AttachedEndpoint {
     this.serial = options.serial;
     this.concurrency = options.serial ? 1 : options.concurrency;
     this.handlerTimeoutMs = options.handlerTimeoutMs;
+    this.throughput = options.throughput;
     this.replace = options.replace;
     this.behaviour = options.behaviour;
     this.consumer = options.consumer;

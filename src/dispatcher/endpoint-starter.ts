@@ -30,6 +30,7 @@ import type { MessageLoops } from "./message-loops.js";
 export interface EndpointSetup {
   readonly inboxBytes: number;
   readonly concurrency: number;
+  readonly throughput: number | undefined;
   /** Milliseconds, or Infinity. */
   readonly handlerTimeoutMs: number;
   /** What the module is said to define. */
@@ -79,7 +80,12 @@ export class EndpointStarter {
   async start(name: string, module: string, setup: EndpointSetup): Promise<HostedEndpoint> {
     const { directory, isAccepting } = this.#options;
     this.checkName(name);
-    const launch = { module, args: this.#encodeArgs(setup.args), concurrency: setup.concurrency };
+    const launch = {
+      module,
+      args: this.#encodeArgs(setup.args),
+      concurrency: setup.concurrency,
+      throughput: setup.throughput,
+    };
     const start: Start = {
       name,
       id: directory.reserve(name),

@@ -33,6 +33,8 @@ export interface EndpointLaunch {
   /** The constructor's or the service's argument, encoded by the message codec. */
   readonly args: EncodedValue | null;
   readonly concurrency: number;
+  /** Messages in a row; undefined: a turn's. */
+  readonly throughput: number | undefined;
 }
 
 export interface HostedEndpointOptions {

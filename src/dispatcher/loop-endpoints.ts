@@ -117,6 +117,7 @@ export class LoopEndpoints implements LoopControl {
       shared: request.shared,
       serial: made.serial,
       concurrency: request.concurrency,
+      throughput: request.throughput ?? Number.POSITIVE_INFINITY,
       behaviour: made.behaviour,
       consumer,
       counters: counterView(segment, request.counters),

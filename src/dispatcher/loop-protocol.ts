@@ -80,6 +80,7 @@ export interface AttachRequest {
   /** Several loops serve this Inbox: take under its lock. */
   readonly shared: boolean;
   readonly concurrency: number;
+  readonly throughput: number | undefined;
   /** Milliseconds, or Infinity. */
   readonly handlerTimeoutMs: number;
   readonly replica: { readonly index: number; readonly count: number };

@@ -23,6 +23,7 @@ import { HandlerRunner } from "./handler-runner.js";
 import type { HostedEndpoint } from "./hosted-endpoint.js";
 import type { Body } from "./loop-protocol.js";
 import { LoopZeroAnswers } from "./loop-zero-answers.js";
+import type { LoopZeroSetup } from "./loop-zero-starter.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
 import type { RunningHandler } from "./running-handler.js";
 
@@ -101,7 +102,7 @@ export class LoopZeroEndpoints implements EndpointGate {
   attach(
     endpoint: HostedEndpoint,
     behaviour: EndpointBehaviour,
-    setup: { readonly concurrency: number; readonly handlerTimeoutMs: number },
+    setup: LoopZeroSetup,
     serial: boolean,
     replace: ReplaceInstance,
   ): void {
@@ -114,6 +115,7 @@ export class LoopZeroEndpoints implements EndpointGate {
         shared: false,
         serial,
         concurrency: setup.concurrency,
+        throughput: setup.throughput ?? Number.POSITIVE_INFINITY,
         handlerTimeoutMs: setup.handlerTimeoutMs,
         behaviour,
         consumer: new PinnedInboxConsumer(endpoint.id, this.#memory.place(endpoint.ring), room),
@@ -164,7 +166,8 @@ export class LoopZeroEndpoints implements EndpointGate {
     this.#readControls();
     let left = this.#throughput;
     for (const endpoint of this.#pending) {
-      while (!endpoint.blocked && left > 0 && nowMs < endsMs) {
+      const leaves = Math.max(0, left - endpoint.throughput);
+      while (!endpoint.blocked && left > leaves && nowMs < endsMs) {
         const result = this.#server.take(endpoint, nowMs);
         if (result === TakeResult.EMPTY) this.#pending.delete(endpoint);
         if (result !== TakeResult.TAKEN) break;

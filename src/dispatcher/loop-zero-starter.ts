@@ -20,6 +20,7 @@ import type { MainLoopMemory } from "./main-loop-memory.js";
 export interface LoopZeroSetup {
   readonly inboxBytes: number;
   readonly concurrency: number;
+  readonly throughput: number | undefined;
   /** Milliseconds, or Infinity. */
   readonly handlerTimeoutMs: number;
 }

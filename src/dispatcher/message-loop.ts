@@ -237,9 +237,10 @@ export class MessageLoop implements EndpointGate {
     }
   }
 
-  /** Messages of one pinned endpoint, until its Inbox is empty, it is blocked, or the turn has no more to give. */
+  /** Messages of one pinned endpoint, until its Inbox is empty, it is blocked, or it or the turn has no more to give. */
   #servePinned(endpoint: AttachedEndpoint, messagesMax: number, endsMs: number): void {
-    while (!endpoint.blocked && this.#mayTake(messagesMax, endsMs)) {
+    const inARowMax = Math.min(messagesMax, this.#taken + endpoint.throughput);
+    while (!endpoint.blocked && this.#mayTake(inARowMax, endsMs)) {
       const result = this.#take(endpoint);
       if (result === TakeResult.TAKEN) continue;
       if (result === TakeResult.EMPTY) this.#queues.own.settle(endpoint.id);

@@ -14,7 +14,10 @@ export interface RpcEndpointOptions {
    * the asker gets ERR_RPC_HANDLER_TIMEOUT; a handler that keeps its thread from turning ends with that thread.
    */
   handlerTimeoutMs?: number | undefined;
-  /** Messages of it that its loop takes in a row before it looks after others: 1 to 65,536. */
+  /**
+   * Messages of a serial endpoint that its loop takes in a row before it looks after others: 1 to 65,536; by default as
+   * many as a turn has (`rpc.dispatcher.throughput`). Of a concurrent one a loop always takes one at a time.
+   */
   throughput?: number | undefined;
   /** What its module will turn out to be, so that an isolated one need not be imported elsewhere first to find out. */
   kind?: RpcEndpointKind | undefined;
