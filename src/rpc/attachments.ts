@@ -42,8 +42,9 @@ export class Attachments {
 
   /** Index of the attachment that holds the bytes of `view`, or -1 for bytes to be written into the payload. */
   attach(view: ArrayBufferView): number {
-    const { buffer } = view;
+    // Not asked for without need: V8 keeps small views on its heap, and makes a buffer when somebody wants to see it.
     if (this.#moved.size > 0) {
+      const { buffer } = view;
       const known = this.#moved.get(buffer);
       if (known !== undefined) {
         if (known >= 0) return known;
@@ -67,8 +68,9 @@ export class Attachments {
     return ArrayBuffer.isView(this.#sources[index]) ? 0 : view.byteOffset;
   }
 
-  moves(buffer: ArrayBufferLike): boolean {
-    return this.#moved.has(buffer);
+  /** True if the memory of `view` is to be moved. */
+  moves(view: ArrayBufferView): boolean {
+    return this.#moved.size > 0 && this.#moved.has(view.buffer);
   }
 
   /** The message is written. Throws ERR_RPC_INVALID_ARGUMENT for a buffer that occurs nowhere in it. */

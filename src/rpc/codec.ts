@@ -99,7 +99,7 @@ export class MessageCodec {
     const inner = this.#writer.busy;
     const attachments = inner ? new Attachments(ATTACHMENT_BYTES_MIN) : this.#attachments;
     attachments.begin(transfer);
-    if (ArrayBuffer.isView(value) && isBareBytes(value) && !attachments.moves(value.buffer)) {
+    if (ArrayBuffer.isView(value) && isBareBytes(value) && !attachments.moves(value)) {
       this.#encodeBytes(value, inner);
     } else if (value === undefined) {
       this.payloadCodec = PayloadCodec.EMPTY;

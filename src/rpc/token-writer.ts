@@ -233,7 +233,9 @@ export class TokenWriter {
       this.view.setUint32(this.position + 1, length);
       this.position += 5;
     }
-    this.bytes.set(new Uint8Array(view.buffer, view.byteOffset, length), this.position);
+    // Small bytes have no buffer until somebody asks for it, which costs more than to write them.
+    const bytes = view instanceof Uint8Array ? view : new Uint8Array(view.buffer, view.byteOffset, length);
+    this.bytes.set(bytes, this.position);
     this.position += length;
   }
 
