@@ -3,6 +3,7 @@
  *
  * It means a name: when the endpoint was stopped and another is set up under its name, the ref goes to that one.
  */
+import { inspect } from "node:util";
 import { RpcError } from "../common/errors.js";
 import { TIMEOUT_MS_MAX } from "../common/limits.js";
 import { RecordKind } from "../inbox/record.js";
@@ -170,6 +171,15 @@ export class EndpointRef extends EndpointCalls implements RpcEndpointRef<RpcUnty
 
   override toString(): string {
     return this.uri;
+  }
+
+  toJSON(): string {
+    return this.uri;
+  }
+
+  /** What console.log shows. */
+  [inspect.custom](): string {
+    return `RpcEndpointRef(${this.uri})`;
   }
 }
 

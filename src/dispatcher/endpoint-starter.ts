@@ -235,7 +235,7 @@ export class EndpointStarter {
   #encodeArgs(args: unknown): EncodedValue | null {
     if (args === undefined) return null;
     const { codec } = this.#options;
-    codec.encode(args);
+    codec.encode(args, undefined, "args");
     return { codec: codec.payloadCodec, ...codec.takeBody() };
   }
 }

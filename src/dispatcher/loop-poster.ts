@@ -91,7 +91,7 @@ export class LoopPoster implements RefPoster {
     this.lastSlot = -1;
     if (signal?.aborted) return Promise.reject(signal.reason);
     try {
-      this.#codec.encode(message, transfer, kind === RecordKind.CALL);
+      this.#codec.encode(message, transfer, kind === RecordKind.CALL ? "inputs" : "message");
     } catch (error) {
       // A getter of the message may have asked as well.
       this.lastSlot = -1;
@@ -115,7 +115,7 @@ export class LoopPoster implements RefPoster {
   }
 
   send(target: RefTarget, kind: number, message: unknown, transfer?: readonly ArrayBuffer[]): boolean {
-    this.#codec.encode(message, transfer, kind === RecordKind.CAST);
+    this.#codec.encode(message, transfer, kind === RecordKind.CAST ? "inputs" : "message");
     this.#setHeader(kind, -1, NO_DEADLINE, this.#clock.now());
     return this.#post(target, Overflow.REFUSE) !== PostResult.FULL;
   }

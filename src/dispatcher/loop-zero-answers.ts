@@ -25,7 +25,7 @@ export class LoopZeroAnswers implements Answers {
   }
 
   reply(askSlot: number, askGeneration: number, value: unknown): void {
-    this.#codec.encode(value);
+    this.#codec.encode(value, undefined, "answer");
     this.#tell(RecordKind.REPLY, askSlot, askGeneration, true);
   }
 

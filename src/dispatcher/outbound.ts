@@ -53,7 +53,7 @@ export class Outbound implements Answers {
 
   /** Throws an RpcError when `value` cannot be encoded; nothing was sent then. */
   reply(askSlot: number, askGeneration: number, value: unknown): void {
-    this.#codec.encode(value);
+    this.#codec.encode(value, undefined, "answer");
     this.#postPayload(RecordKind.REPLY, askSlot, askGeneration);
   }
 

@@ -103,7 +103,7 @@ export class Poster implements RefPoster {
     this.lastSlot = -1;
     const codec = this.#codec;
     try {
-      codec.encode(message, transfer, kind === RecordKind.CALL);
+      codec.encode(message, transfer, kind === RecordKind.CALL ? "inputs" : "message");
     } catch (error) {
       // The caller's mistake: nothing was sent. A getter of the message may have asked as well.
       this.lastSlot = -1;
@@ -164,7 +164,7 @@ export class Poster implements RefPoster {
 
   /** Posts a one-way message. False: full now, nothing was kept. Throws what the caller did wrong. */
   send(target: RefTarget, kind: number, message: unknown, transfer?: readonly ArrayBuffer[]): boolean {
-    this.#codec.encode(message, transfer, kind === RecordKind.CAST);
+    this.#codec.encode(message, transfer, kind === RecordKind.CAST ? "inputs" : "message");
     const endpoint = this.#directory.accepting(target);
     if (endpoint === null) {
       this.#refuseOneWay(target);

@@ -4,6 +4,7 @@
  */
 import { isAbsolute } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { inspect } from "node:util";
 import { RpcError } from "../common/errors.js";
 import {
   CONCURRENCY_DEFAULT,
@@ -140,9 +141,9 @@ export function moduleUrl(module: unknown): string {
   } else if (typeof module === "string" && isAbsolute(module)) {
     return pathToFileURL(module).href;
   }
-  throw invalid(
-    `a module is a file URL or an absolute path, such as new URL("./x.js", import.meta.url): ${String(module)}`,
-  );
+  const shown =
+    typeof module === "string" ? module : inspect(module, { depth: 0, breakLength: Number.POSITIVE_INFINITY });
+  throw invalid(`a module is a file URL or an absolute path, such as new URL("./x.js", import.meta.url): ${shown}`);
 }
 
 const LOOPS: readonly [number, number] = [1, LOOPS_MAX - 1];

@@ -49,6 +49,8 @@ const LOOP_STATES = {
   [LoopStatus.STOPPED]: "stopped",
 } as const;
 
+const EVENTS: readonly (keyof RpcEnvEvents)[] = ["deadLetter", "loopCrashed", "endpointFailed", "endpointStuck"];
+
 /** A timer this long keeps the process alive without ever doing anything. */
 const KEEP_ALIVE_MS = 2 ** 31 - 1;
 
@@ -239,6 +241,9 @@ export class LocalRpcEnv implements RpcEnv {
   }
 
   on<E extends keyof RpcEnvEvents>(event: E, listener: (...event: RpcEnvEvents[E]) => void): this {
+    if (!EVENTS.includes(event)) {
+      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `an env has no event ${event}; it has: ${EVENTS.join(", ")}`);
+    }
     this.#events.on(event, listener as (...event: unknown[]) => void);
     return this;
   }

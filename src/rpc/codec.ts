@@ -14,8 +14,8 @@ import { types } from "node:util";
 import { assert } from "../common/assert.js";
 import { isRpcError, RpcError } from "../common/errors.js";
 import { ATTACHMENT_BYTES_MIN, DECODE_DEPTH_MAX, MESSAGE_BYTES_MAX } from "../common/limits.js";
-import { Attachments } from "./attachments.js";
-import { findProblem, type Problem } from "./find-problem.js";
+import { Attachments, isDetached } from "./attachments.js";
+import { findProblem, type Problem, type ProblemRoot } from "./find-problem.js";
 import { checkPayload, describeFault, PayloadFault } from "./payload-check.js";
 import type { RecordShapes } from "./record-shapes.js";
 import type { RefPacking } from "./ref-handle.js";
@@ -91,23 +91,23 @@ export class MessageCodec {
    * Encodes a message; afterwards `payloadCodec`, `bytes`, `length` and `attachmentBytes` say how and where.
    *
    * @param transfer Buffers of the message to be moved instead of copied. They are moved by `takeAttachments`, not here.
-   * @param call The value is a service call, [method, ...inputs]: errors name the input and not the message.
+   * @param root What errors call the value: their paths begin with it.
    * Throws ERR_RPC_SERIALIZATION naming the path of a value that cannot travel, ERR_RPC_MESSAGE_TOO_LARGE,
    * ERR_RPC_INVALID_ARGUMENT for a transfer list with anything but buffers of the message, each once and not detached.
    */
-  encode(value: unknown, transfer?: readonly ArrayBuffer[], call = false): void {
+  encode(value: unknown, transfer?: readonly ArrayBuffer[], root: ProblemRoot = "message"): void {
     const inner = this.#writer.busy;
     const attachments = inner ? new Attachments(ATTACHMENT_BYTES_MIN) : this.#attachments;
     attachments.begin(transfer);
     if (ArrayBuffer.isView(value) && isBareBytes(value) && !attachments.moves(value)) {
-      this.#encodeBytes(value, inner);
+      this.#encodeBytes(value, inner, root);
     } else if (value === undefined) {
       this.payloadCodec = PayloadCodec.EMPTY;
       this.bytes = this.scratch;
       this.length = 0;
     } else {
       const writer = inner ? this.#innerWriter() : this.#writer;
-      this.#encodeValue(value, writer, attachments, call);
+      this.#encodeValue(value, writer, attachments, root);
     }
     attachments.finish();
     this.#encoded = attachments;
@@ -165,8 +165,9 @@ export class MessageCodec {
 
   // ── Encoding ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #encodeBytes(value: Uint8Array, inner: boolean): void {
+  #encodeBytes(value: Uint8Array, inner: boolean, root: ProblemRoot): void {
     const length = value.length;
+    if (length === 0 && isDetached(value.buffer)) throw this.#unencodable(value, root, undefined);
     if (length > this.#messageBytesMax) throw tooLarge(length, this.#messageBytesMax);
     if (length <= COPIED_BYTES_MAX && !inner) {
       this.scratch.set(value);
@@ -178,11 +179,11 @@ export class MessageCodec {
     this.payloadCodec = PayloadCodec.BYTES;
   }
 
-  #encodeValue(value: unknown, writer: ValueWriter, attachments: Attachments, call: boolean): void {
+  #encodeValue(value: unknown, writer: ValueWriter, attachments: Attachments, root: ProblemRoot): void {
     try {
       writer.write(value, attachments);
     } catch (error) {
-      throw isRpcError(error) ? error : this.#unencodable(value, call, error);
+      throw isRpcError(error) ? error : this.#unencodable(value, root, error);
     }
     const length = writer.position;
     const lengthBytes = length + attachments.bytes;
@@ -198,9 +199,9 @@ export class MessageCodec {
   }
 
   /** What an encoding failed of. The walk may fail as well, where a getter throws. */
-  #unencodable(value: unknown, call: boolean, cause: unknown): RpcError {
+  #unencodable(value: unknown, root: ProblemRoot, cause: unknown): RpcError {
     try {
-      const problem = findProblem(value, DECODE_DEPTH_MAX, this.#refs !== null, call);
+      const problem = findProblem(value, DECODE_DEPTH_MAX, this.#refs !== null, root);
       if (problem !== null) return refused(problem);
     } catch (error) {
       cause = error;

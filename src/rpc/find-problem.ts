@@ -2,7 +2,12 @@
  * The slow walk: finds the first value in a message that cannot travel, and its path. Runs only when encoding has
  * failed, or where a very large message might be an endless one.
  */
+import { types } from "node:util";
+import { isDetached } from "./attachments.js";
 import { refusalOf, Shape, shapeOf } from "./value-kinds.js";
+
+/** What is encoded. "inputs": a service call, [method, ...inputs], whose paths begin with `input 0`, as its caller knows it. */
+export type ProblemRoot = "message" | "inputs" | "answer" | "args";
 
 export interface Problem {
   /** `message.items[3].callback` */
@@ -14,13 +19,18 @@ export interface Problem {
 /**
  * @param depthMax Containers inside containers that travel.
  * @param refsTravel References can be packed.
- * @param call The root is a service call, [method, ...inputs]: paths begin with `input 0`, as the caller knows it.
+ * @param root What the value is: paths begin with it.
  */
-export function findProblem(root: unknown, depthMax: number, refsTravel: boolean, call = false): Problem | null {
+export function findProblem(
+  value: unknown,
+  depthMax: number,
+  refsTravel: boolean,
+  root: ProblemRoot = "message",
+): Problem | null {
   const walk = new Walk(depthMax, refsTravel);
-  if (!call || !Array.isArray(root)) return walk.visit(root, "message", 0);
-  for (let index = 1; index < root.length; index++) {
-    const found = walk.visit(root[index], `input ${index - 1}`, 1);
+  if (root !== "inputs" || !Array.isArray(value)) return walk.visit(value, root, 0);
+  for (let index = 1; index < value.length; index++) {
+    const found = walk.visit(value[index], `input ${index - 1}`, 1);
     if (found !== null) return found;
   }
   return null;
@@ -52,7 +62,10 @@ class Walk {
       return problem(path, what, instead);
     }
     if (shape === Shape.REF && !this.#refsTravel) return problem(path, "an RpcEndpointRef", "send its name");
-    if (shape === Shape.BYTES) return null;
+    if (ArrayBuffer.isView(value) || types.isArrayBuffer(value)) {
+      const gone = isDetached(ArrayBuffer.isView(value) ? value.buffer : value);
+      return gone ? problem(path, "detached, because it was transferred before", "send a copy the first time") : null;
+    }
     if (this.#ancestors.has(value))
       return problem(path, "a cycle, back to an object that holds it", "send an id instead");
     const known = this.#heights.get(value);

@@ -2,6 +2,7 @@
  * Goal: setting endpoints up works as promised, and every way to get it wrong says what is wrong.
  * Method: whole environments through the public surface.
  */
+import { inspect } from "node:util";
 import { isRpcError, RpcEnv, type RpcEnvOptions, type RpcError } from "ringpost";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { failureOf } from "../contract/ask-send.contract.js";
@@ -46,6 +47,16 @@ describe("an endpoint", () => {
   test("with state keeps it from message to message, and takes args", async () => {
     const ref = await env.setupEndpoint<Counter>("counter", fixtureUrl("counter-service"), { args: { start: 40 } });
     expect([await ref.call.add(1), await ref.call.add(1), await ref.call.get()]).toEqual([41, 42, 42]);
+    await env.stop(ref);
+  });
+
+  test("is shown by its uri, in logs and in JSON", async () => {
+    const ref = await env.setupEndpoint<Calls>("shown", fixtureUrl("call-service"));
+    expect([`${ref}`, JSON.stringify({ ref }), inspect(ref)]).toEqual([
+      "ringpost://shown",
+      '{"ref":"ringpost://shown"}',
+      "RpcEndpointRef(ringpost://shown)",
+    ]);
     await env.stop(ref);
   });
 
@@ -162,6 +173,7 @@ describe("what the contract excludes", () => {
     ["x", "./relative.js", {}, "a file URL or an absolute path"],
     ["x", new URL("https://example.org/x.js"), {}, "a file URL or an absolute path"],
     ["x", undefined, {}, "a file URL or an absolute path"],
+    ["x", { __proto__: null, default: 1 }, {}, "[Object: null prototype] { default: 1 }"],
     ["x", life, { inboxBytes: 4_095 }, "inboxBytes=4095"],
     ["x", life, { inboxBytes: 33_554_432 }, "inboxBytes=33554432"],
     ["x", life, { concurrency: 0 }, "concurrency must be an integer from 1 to 16384: concurrency=0"],
@@ -178,7 +190,7 @@ describe("what the contract excludes", () => {
   test("args that cannot travel are refused with their path", async () => {
     const error = await failureOf(env.setupEndpoint("x", life, { args: { gate: () => {} } } as object));
     expect(error.code).toBe("ERR_RPC_SERIALIZATION");
-    expect(error.message).toContain("gate");
+    expect(error.message).toMatch(/^args\.gate cannot travel/);
     expect(env.endpointRef("x")).toBe(null);
   });
 
@@ -194,6 +206,11 @@ describe("what the contract excludes", () => {
     };
     expect(refused()?.message).toContain("timeoutMs=-5");
     await env.stop(ref);
+  });
+
+  test("`on` refuses an event that there is not", () => {
+    const on = env.on.bind(env) as (event: string, listener: () => void) => unknown;
+    expect(() => on("deadLeter", () => {})).toThrow("an env has no event deadLeter; it has: deadLetter, loopCrashed");
   });
 
   test("`stop` refuses what is no ref of this env", async () => {

@@ -30,6 +30,12 @@ function errorOf(run: () => unknown): RpcError {
   throw new Error("nothing was thrown");
 }
 
+function detached(): Uint8Array {
+  const bytes = new Uint8Array(8);
+  structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+  return bytes;
+}
+
 describe("what cannot travel is refused by path", () => {
   const cycle: { items: unknown[] } = { items: [1] };
   cycle.items.push({ back: cycle });
@@ -52,6 +58,9 @@ describe("what cannot travel is refused by path", () => {
     ["a boxed primitive", { n: Object(1) }, "message.n", "a boxed primitive"],
     ["a URL", { at: new URL("http://a/") }, "message.at", "a URL"],
     ["an AbortSignal", { signal: new AbortController().signal }, "message.signal", "an AbortSignal"],
+    ["a detached buffer", { a: [detached().buffer] }, "message.a[0]", "detached, because it was transferred before"],
+    ["a detached view", { a: detached() }, "message.a", "detached, because it was transferred before"],
+    ["a detached view as the message", detached(), "message", "detached, because it was transferred before"],
     ["65 levels", nest(65), "message[0].in[0].in", "nested deeper than 64 levels"],
     ["5,000 levels", nest(5_000), "message.in[0].in[0]", "nested deeper than 64 levels"],
     ["100,000 levels", nest(100_000), "message.in[0].in[0]", "nested deeper than 64 levels"],
@@ -67,8 +76,10 @@ describe("what cannot travel is refused by path", () => {
   });
 
   test("an input of a service call is named as its caller knows it", () => {
-    expect(errorOf(() => sender.encode(["sum", 1, { each() {} }], undefined, true)).message).toMatch(/^input 1\.each /);
-    expect(errorOf(() => sender.encode(["sum", Symbol("s")], undefined, true)).message).toMatch(/^input 0 cannot/);
+    expect(errorOf(() => sender.encode(["sum", 1, { each() {} }], undefined, "inputs")).message).toMatch(
+      /^input 1\.each /,
+    );
+    expect(errorOf(() => sender.encode(["sum", Symbol("s")], undefined, "inputs")).message).toMatch(/^input 0 cannot/);
   });
 
   test("64 levels travel", () => {
