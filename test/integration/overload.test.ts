@@ -62,6 +62,25 @@ describe("a million sends to a stalled endpoint", () => {
   );
 });
 
+describe("a burst for an endpoint that is idle", () => {
+  // What a quiet ring pads to begin again at its start is room that comes back only once its loop has woken.
+  test.each([4_096, 16_384, 65_536, 262_144])(
+    "is accepted up to 16 KiB or the size of its Inbox at once, wherever that was read last: Inbox of %i bytes",
+    async (inboxBytes) => {
+      await using env = await RpcEnv.create({ numThreads: 1 });
+      const ref = await env.setupEndpoint<Spread>("idle", fixtureUrl("spread-service"), { inboxBytes });
+      const RECORD_BYTES_MAX = 256;
+      const bytes = new Uint8Array(RECORD_BYTES_MAX - 64);
+      for (let round = 0; round < 200; round++) {
+        await ref.call.echo(round);
+        let accepted = 0;
+        while (accepted * RECORD_BYTES_MAX < Math.min(16_384, inboxBytes) && ref.cast.echo(bytes)) accepted++;
+        expect((accepted + 1) * RECORD_BYTES_MAX).toBeGreaterThan(Math.min(16_384, inboxBytes));
+      }
+    },
+  );
+});
+
 describe("a body of 64 MiB", () => {
   test("goes and comes whole, again and again, at bounded memory", { timeout: 120_000 }, async () => {
     await using env = await RpcEnv.create({ numThreads: 1 });
