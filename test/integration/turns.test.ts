@@ -25,3 +25,19 @@ test("an ask whose deadline passes behind another message of the same burst is n
   await held;
   expect((await ref.call.report()).marked).toBe(0);
 });
+
+test("code that blocks the main thread stops all traffic meanwhile, and stats say for how long", async () => {
+  await using env = await RpcEnv.create({ numThreads: 1 });
+  const ref = await env.setupEndpoint<Turns>("turns", turnModule);
+  const asked = ref.call.work(1);
+  const until = performance.now() + 400;
+  while (performance.now() < until);
+  let answered = false;
+  void asked.then(() => {
+    answered = true;
+  });
+  await Promise.resolve();
+  expect(answered).toBe(false);
+  await asked;
+  await expect.poll(() => env.stats().mainLoop.delayMsMax).toBeGreaterThan(200);
+});
