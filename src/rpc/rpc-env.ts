@@ -167,7 +167,7 @@ export interface RpcLoopStats {
   readonly endpoint: string | null;
   /** Milliseconds it spent in turns that did work. */
   readonly busyMs: number;
-  /** How often its thread was started anew. */
+  /** How often its thread was started: 1, and more after crashes. */
   readonly epoch: number;
   /** Messages it has taken and not finished: running, waiting for a promise or for their body, deferred. */
   readonly inFlight: number;
