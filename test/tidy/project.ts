@@ -24,7 +24,9 @@ const NOT_TEXT = /\.(tgz|cpuprofile|bin|png|jpe?g|gz)$/;
 export function readProject(root: string, folder = ""): SourceFile[] {
   return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
     const path = posix.join(folder, entry.name);
-    if (entry.isDirectory()) return NOT_OURS.has(entry.name) ? [] : readProject(root, path);
+    // Also where it is a file: .git of a work tree.
+    if (NOT_OURS.has(entry.name)) return [];
+    if (entry.isDirectory()) return readProject(root, path);
     return entry.isFile() && !NOT_TEXT.test(entry.name) ? [{ path, text: readFileSync(join(root, path), "utf8") }] : [];
   });
 }

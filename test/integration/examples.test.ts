@@ -1,0 +1,48 @@
+/**
+ * Goal: the examples run, and do what they say.
+ * Method: each is run in a process of its own on a small folder, and its output compared with what is known of that.
+ */
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+const FILES: Readonly<Record<string, string>> = {
+  "a.md": "one two two",
+  "below/b.md": `${"Three ".repeat(2_500)}two`,
+  "below/empty.txt": "",
+  "below/large.bin": "x".repeat(3_000_000),
+};
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "ringpost-examples-"));
+  await mkdir(join(folder, "below"));
+  for (const [name, text] of Object.entries(FILES)) await writeFile(join(folder, name), text);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+function run(example: string): Promise<{ stdout: string; stderr: string }> {
+  const program = fileURLToPath(new URL(`../../build/examples/${example}/main.js`, import.meta.url));
+  return promisify(execFile)(process.execPath, [program, folder], { timeout: 40_000 });
+}
+
+test("hash-folder prints the hash of every file, and heard of every byte", async () => {
+  const { stdout, stderr } = await run("hash-folder");
+  const lines = Object.entries(FILES).map(([name, text]) => {
+    return `${createHash("sha256").update(text).digest("hex")}  ${join(folder, name)}`;
+  });
+  expect(stdout.trim().split("\n").sort()).toEqual(lines.sort());
+  const bytes = Object.values(FILES).reduce((total, text) => total + text.length, 0);
+  expect(stderr.trim()).toBe(`4 files, ${bytes} bytes`);
+});
+
+test("pipeline counts every word once", async () => {
+  const { stdout, stderr } = await run("pipeline");
+  expect(stdout.trim().split("\n")).toEqual(["three 2500", "two 3", "one 1", "2504 words in 2 files"]);
+  expect(stderr).toBe("");
+});
