@@ -208,8 +208,21 @@ function isAside({ kind }: InFlightEntry, endpoint: HostedEndpoint): boolean {
 
 /** What happened to a message that a dead loop had, or would have had. */
 export function crashError(endpoint: string, loop: number, cause: unknown, maybeExecuted: boolean): RpcError {
-  const why = describeThrown(cause);
-  const what = maybeExecuted ? "while it had this message" : "before this message was taken";
-  const text = `message loop ${loop} of "${endpoint}" died ${what}: ${why}`;
+  return died(
+    endpoint,
+    loop,
+    maybeExecuted ? " while it had this message" : " before this message was taken",
+    cause,
+    maybeExecuted,
+  );
+}
+
+/** Why an endpoint starts again, or is FAILED. */
+export function lastCrash(endpoint: string, loop: number, cause: unknown): RpcError {
+  return died(endpoint, loop, "", cause, false);
+}
+
+function died(endpoint: string, loop: number, when: string, cause: unknown, maybeExecuted: boolean): RpcError {
+  const text = `message loop ${loop} of "${endpoint}" died${when}: ${describeThrown(cause)}`;
   return new RpcError("ERR_RPC_WORKER_CRASHED", text, { endpoint, cause, maybeExecuted });
 }

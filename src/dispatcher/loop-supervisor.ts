@@ -13,7 +13,7 @@ import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { CRASH_WINDOW_MS, CRASHES_BLAMED_MAX } from "../common/limits.js";
 import { readInFlightEntries } from "../inbox/in-flight-table.js";
-import { type CrashRecovery, crashError } from "./crash-recovery.js";
+import { type CrashRecovery, lastCrash } from "./crash-recovery.js";
 import type { DispatcherParts } from "./dispatcher-parts.js";
 import { type EndpointInstances, LoopLost } from "./endpoint-instances.js";
 import type { EndpointMover } from "./endpoint-mover.js";
@@ -109,7 +109,7 @@ export class LoopSupervisor implements LoopWatcher {
       ({ state, loops }) => state !== EndpointState.RUNNING && loops.includes(loop.index),
     );
     for (const endpoint of [...endpoints, ...stopping]) {
-      endpoint.lastCrash = crashError(endpoint.name, loop.index, error, false);
+      endpoint.lastCrash = lastCrash(endpoint.name, loop.index, error);
     }
   }
 

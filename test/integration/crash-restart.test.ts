@@ -167,6 +167,7 @@ describe("an endpoint to blame for too many crashes", () => {
     const failure = await failureOf(guilty.ask({ op: "count" }));
     expect([failure.code, failure.maybeExecuted]).toEqual(["ERR_RPC_ENDPOINT_FAILED", false]);
     expect(failure.cause).toMatchObject({ code: "ERR_RPC_WORKER_CRASHED" });
+    expect((failure.cause as Error).message).toMatch(/^message loop 1 of "guilty" died: /);
     expect((await failureOf(guilty.ready())).code).toBe("ERR_RPC_ENDPOINT_FAILED");
     expect(guilty.send({ op: "count" })).toBe(false);
     expect(await neighbour.ask({ op: "count" })).toBe(1);
