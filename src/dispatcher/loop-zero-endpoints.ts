@@ -23,9 +23,16 @@ import { HandlerRunner } from "./handler-runner.js";
 import type { HostedEndpoint } from "./hosted-endpoint.js";
 import type { Body } from "./loop-protocol.js";
 import { LoopZeroAnswers } from "./loop-zero-answers.js";
-import type { LoopZeroSetup } from "./loop-zero-starter.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
 import type { RunningHandler } from "./running-handler.js";
+
+export interface LoopZeroSetup {
+  readonly inboxBytes: number;
+  readonly concurrency: number;
+  readonly throughput: number | undefined;
+  /** Milliseconds, or Infinity. */
+  readonly handlerTimeoutMs: number;
+}
 
 export interface LoopZeroEndpointsOptions {
   readonly clock: Clock;

@@ -14,16 +14,8 @@ import type { EndpointDirectory } from "./endpoint-directory.js";
 import type { EngineSettings } from "./engine-settings.js";
 import { describeThrown } from "./failure.js";
 import { EndpointState, HostedEndpoint } from "./hosted-endpoint.js";
-import type { LoopZeroEndpoints } from "./loop-zero-endpoints.js";
+import type { LoopZeroEndpoints, LoopZeroSetup } from "./loop-zero-endpoints.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
-
-export interface LoopZeroSetup {
-  readonly inboxBytes: number;
-  readonly concurrency: number;
-  readonly throughput: number | undefined;
-  /** Milliseconds, or Infinity. */
-  readonly handlerTimeoutMs: number;
-}
 
 export interface LoopZeroStarterOptions {
   readonly clock: Clock;
