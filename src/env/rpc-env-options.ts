@@ -33,12 +33,10 @@ const ENDPOINT_OPTION_KEYS = ["args", "inboxBytes", "concurrency", "loop", "hand
 const LOCAL_ENDPOINT_OPTION_KEYS = ["inboxBytes", "concurrency", "handlerTimeoutMs", "throughput"];
 const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 
-const SILENT: RpcLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-
 /** An env's options, checked. */
 export interface EnvSettings {
   readonly name: string;
-  readonly logger: RpcLogger;
+  readonly logger: RpcLogger | null;
   readonly loopCount: number;
   readonly throughput: number;
   readonly loopRingBytes: number;
@@ -64,10 +62,12 @@ export interface EndpointSettings {
 export function readEnvOptions(options: RpcEnvOptions): EnvSettings {
   refuseUnknownKeys("RpcEnv.create", options, OPTION_KEYS);
   const conf = RpcConf.from(options.conf ?? {});
-  const { name = "ringpost", logger = SILENT, numThreads, askTimeoutMs } = options;
+  const { name = "ringpost", logger = null, numThreads, askTimeoutMs } = options;
   if (typeof name !== "string") throw invalid(`name must be a string: name=${String(name)}`);
-  checkLogger(logger);
-  tellWithoutEffect(conf, logger);
+  if (logger !== null) {
+    checkLogger(logger);
+    tellWithoutEffect(conf, logger);
+  }
   return {
     name,
     logger,

@@ -10,6 +10,7 @@ import type { NetworkEvent } from "../dispatcher/attached-endpoint.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
 import { handleOf } from "../dispatcher/endpoint-ref.js";
 import { notReachable } from "../dispatcher/endpoint-refs.js";
+import { describeThrown } from "../dispatcher/failure.js";
 import { EndpointState, type HostedEndpoint } from "../dispatcher/hosted-endpoint.js";
 import { piscinaLoopHost } from "../dispatcher/loop-host.js";
 import { LoopStatus } from "../inbox/layout.js";
@@ -32,6 +33,7 @@ import type { RpcLookupOptions, RpcShutdownOptions } from "../rpc/rpc-env-view.j
 import type { NotIsolated, RpcDefinition, RpcService, RpcTarget, RpcUntyped } from "../rpc/rpc-protocol.js";
 import { isRpcService } from "../rpc/rpc-service.js";
 import { EnvView } from "./env-view.js";
+import { ProcessWarnings } from "./process-warnings.js";
 import {
   checkLookup,
   type EnvSettings,
@@ -66,7 +68,8 @@ export class LocalRpcEnv implements RpcEnv {
   readonly address = null;
   readonly #dispatcher: Dispatcher;
   readonly #events = new EventEmitter();
-  readonly #logger: RpcLogger;
+  readonly #logger: RpcLogger | null;
+  readonly #warnings: ProcessWarnings;
   readonly #settings: EnvSettings;
   readonly #keepAlive: Timer;
   #shutdown: Promise<void> | null = null;
@@ -78,6 +81,7 @@ export class LocalRpcEnv implements RpcEnv {
     const { name, logger, loopCount, throughput, loopRingBytes, engine } = this.#settings;
     this.name = name;
     this.#logger = logger;
+    this.#warnings = new ProcessWarnings(name);
     const originMs = monotonicMs();
     const clock = systemClock(originMs);
     const view = new EnvView(this);
@@ -94,19 +98,19 @@ export class LocalRpcEnv implements RpcEnv {
       events: {
         deadLetter: (endpoint, error, count, message) => this.#deadLetter(endpoint, error, count, message),
         loopCrashed: (crash) => {
-          this.#report("loopCrashed", crash, () =>
-            this.#logger.error(crash, crash.stuck ? "message loop does not end" : "message loop died"),
-          );
+          const what = crash.stuck ? "message loop does not end" : "message loop died";
+          const warning = (): string =>
+            `${what}: loop=${crash.loop}, blamed=${crash.blamed}: ${describeThrown(crash.error)}`;
+          this.#report("loopCrashed", crash, (logger) => logger.error(crash, what), warning);
         },
         endpointFailed: (endpoint, error) => {
-          this.#report("endpointFailed", { endpoint, error }, () =>
-            this.#logger.error({ endpoint, error }, "endpoint failed"),
-          );
+          const log = (logger: RpcLogger): void => logger.error({ endpoint, error }, "endpoint failed");
+          this.#report("endpointFailed", { endpoint, error }, log, () => error.message);
         },
         endpointStuck: (endpoint, loop, ageMs) => {
-          this.#report("endpointStuck", { endpoint, loop, ageMs }, () =>
-            this.#logger.warn({ endpoint, loop, ageMs }, "endpoint stuck"),
-          );
+          const log = (logger: RpcLogger): void => logger.warn({ endpoint, loop, ageMs }, "endpoint stuck");
+          const warning = (): string => `a handler of "${endpoint}" does not end: loop=${loop}, ageMs=${ageMs}`;
+          this.#report("endpointStuck", { endpoint, loop, ageMs }, log, warning);
         },
       },
       bind: (endpoint) => ({ self: this.#ref(endpoint), rpcEnv: view }),
@@ -260,12 +264,28 @@ export class LocalRpcEnv implements RpcEnv {
 
   #deadLetter(endpoint: string, error: RpcError, count: number, message: () => unknown = () => undefined): void {
     const letter = { endpoint, address: this.address, reason: error.code, count, error, message };
-    this.#report("deadLetter", letter, () => this.#logger.warn({ endpoint, error, count }, "dead letter"));
+    const log = (logger: RpcLogger): void => logger.warn({ endpoint, error, count }, "dead letter");
+    this.#report("deadLetter", letter, log, () => this.#warnings.deadLetter(endpoint, error));
   }
 
-  /** Tells logger and listeners. What they throw is theirs: it must not stop loop 0 in the middle of its work. */
-  #report<E extends keyof RpcEnvEvents>(event: E, value: RpcEnvEvents[E][0], log: () => void): void {
-    for (const tell of [log, () => this.#events.emit(event, value)]) {
+  /**
+   * Tells logger and listeners; where there is neither, the process. What they throw is theirs: it must not stop loop 0
+   * in the middle of its work.
+   * @param warning the text for the process, or what tells it.
+   */
+  #report<E extends keyof RpcEnvEvents>(
+    event: E,
+    value: RpcEnvEvents[E][0],
+    log: (logger: RpcLogger) => void,
+    warning: () => string | void,
+  ): void {
+    const logger = this.#logger;
+    if (logger === null && this.#events.listenerCount(event) === 0) {
+      const text = warning();
+      if (typeof text === "string") this.#warnings.warn(event, text);
+      return;
+    }
+    for (const tell of [() => logger && log(logger), () => this.#events.emit(event, value)]) {
       try {
         tell();
       } catch (error) {

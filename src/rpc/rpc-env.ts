@@ -25,6 +25,7 @@ export interface RpcEnvOptions {
   numThreads?: number | undefined;
   /** Milliseconds, positive or Infinity; by default `rpc.askTimeout`, that is 120,000. */
   askTimeoutMs?: number | undefined;
+  /** Without one, events that nobody listens to become warnings of the process. */
   logger?: RpcLogger | undefined;
   /** Settings by key; docs/conf.md lists them. An option of the same meaning wins. */
   conf?: RpcConf | RpcConfValues | undefined;
