@@ -37,7 +37,7 @@ import { LoopZero, type LoopZeroHandler } from "./loop-zero.js";
 import { LoopZeroEndpoints } from "./loop-zero-endpoints.js";
 import { type LoopZeroSetup, LoopZeroStarter, type LoopZeroStarterOptions } from "./loop-zero-starter.js";
 import { MainLoopMemory } from "./main-loop-memory.js";
-import { ReportedFailures } from "./message-counts.js";
+import { NO_MESSAGE, ReportedFailures } from "./message-counts.js";
 import { MessageLoops } from "./message-loops.js";
 import { MessagePosting } from "./message-posting.js";
 import { OutstandingAsks } from "./outstanding-asks.js";
@@ -179,8 +179,9 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       isAccepting: () => this.#accepting,
       onRing: (endpoint) => this.poster.rang(endpoint),
     });
+    const isAccepting = (): boolean => this.#accepting;
     const zeroParts = { clock, memory, directory, writer, spillTotal, settings, endpoints: zeroEndpoints, bind };
-    this.#zeroStarter = new LoopZeroStarter(zeroParts);
+    this.#zeroStarter = new LoopZeroStarter({ ...zeroParts, isAccepting });
     const { poster } = this;
     refs.start(poster);
     this.forwarder = new Forwarder({
@@ -255,6 +256,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     const graceMs = Math.max(endsMs - this.#clock.now(), SWEEP_PERIOD_MS);
     await this.loops.end(new Promise((resolve) => this.#clock.setTimeout(resolve, graceMs).unref())); // 4
     this.#loopZero.close(); // 5
+    this.poster.close();
   }
 
   /** Resolves when a loop does not turn although the time is up: its stops would only wait for it. */
@@ -358,8 +360,8 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     const name = this.directory.nameOf(id);
     const error = failureToError(name, this.#replies.decode(loop, record));
     const endpoint = this.directory.get(id);
-    if (endpoint !== undefined && entry !== -1) {
-      this.reportedFailures.note(loop, entry, position);
+    if (endpoint !== undefined && entry !== NO_MESSAGE) {
+      this.reportedFailures.note(loop, entry, endpoint, position);
       if (NEVER_RAN.includes(error.code)) endpoint.oneWays.deadLettered++;
       else endpoint.oneWays.failed++;
     }

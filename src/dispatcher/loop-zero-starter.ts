@@ -10,6 +10,7 @@ import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import type { RpcService } from "../rpc/rpc-protocol.js";
 import { serviceInternals } from "../rpc/rpc-service.js";
 import { ClassBehaviour, type EndpointBehaviour, ServiceBehaviour, startInstance } from "./attached-endpoint.js";
+import { envStopped } from "./dispatch-errors.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
 import type { EngineSettings } from "./engine-settings.js";
 import { describeThrown } from "./failure.js";
@@ -32,6 +33,7 @@ export interface LoopZeroStarterOptions {
   readonly spillTotal: SpillTotal;
   readonly settings: EngineSettings;
   readonly endpoints: LoopZeroEndpoints;
+  readonly isAccepting: () => boolean;
   /** What an endpoint sees of itself and of its env. */
   readonly bind: (endpoint: HostedEndpoint) => { readonly self: RpcEndpointRef; readonly rpcEnv: RpcEnvView };
 }
@@ -79,7 +81,7 @@ export class LoopZeroStarter {
     this.#byInstance.set(given, endpoint);
     try {
       const behaviour = await this.#startTimed(endpoint, given);
-      // A shutdown may have come meanwhile; it has found the endpoint in its directory.
+      if (!this.#options.isAccepting()) throw envStopped(name);
       endpoints.attach(endpoint, behaviour, setup, isSerial(description.kind), () => replaceInstance(endpoint));
       endpoint.serving.add(0);
       endpoint.state = EndpointState.RUNNING;
@@ -89,6 +91,7 @@ export class LoopZeroStarter {
       directory.remove(endpoint);
       memory.release(ring.region);
       for (const region of endpoint.counters) memory.release(region);
+      if (!this.#options.isAccepting()) throw envStopped(name);
       const text = `endpoint "${name}" did not start: ${describeThrown(error)}`;
       throw new RpcError("ERR_RPC_ENDPOINT_START", text, { endpoint: name, cause: error });
     }
