@@ -232,8 +232,8 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     return loop === 0 || this.loops.get(loop).alive;
   }
 
-  detach(endpoint: HostedEndpoint, loop: number): Promise<void> {
-    return this.#instances.detach(endpoint, this.loops.get(loop));
+  takeBack(endpoint: HostedEndpoint, loop: number): Promise<void> {
+    return this.#instances.takeBack(endpoint, this.loops.get(loop));
   }
 
   tell(loop: number, kind: number, subject: number, generation = 0, detail = 0): void {

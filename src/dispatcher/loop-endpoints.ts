@@ -109,6 +109,11 @@ export class LoopEndpoints implements LoopControl {
     this.#loop.remove(endpoint);
   }
 
+  takeBack(endpoint: number): boolean {
+    this.#starting.delete(endpoint);
+    return this.#loop.find(endpoint) === undefined;
+  }
+
   #binding({ endpoint: id, name, generation, replica }: AttachRequest): EndpointBinding {
     const self = this.#refs.named(name, { id, generation, replicas: replica.count }) as unknown as RpcEndpointRef;
     return { self, rpcEnv: this.#rpcEnv, replica };

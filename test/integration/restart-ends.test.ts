@@ -3,6 +3,7 @@
  * Method: restarts and replacements that hang, or die while loop 0 still asks whether their loop turns; a listener that
  * stops the endpoint whose crash it is told of.
  */
+import { BroadcastChannel, receiveMessageOnPort } from "node:worker_threads";
 import { type RpcEndpointRef, RpcEnv } from "ringpost";
 import { expect, test } from "vitest";
 import type { CrashArgs } from "../fixtures/crash-life.js";
@@ -64,4 +65,35 @@ test("an endpoint that is stopped by who is told of its last crash does not fail
   await stopped;
   expect(reports.failures).toEqual([]);
   expect(env.stats().endpoints).toEqual([]);
+});
+
+/** Holds this thread until somebody else says that he has reached the gate: its env hears of nothing meanwhile. */
+function spinUntilReached(channel: BroadcastChannel): void {
+  while (true) {
+    const received = receiveMessageOnPort(channel as unknown as Parameters<typeof receiveMessageOnPort>[0]);
+    if ((received?.message as { type: string } | undefined)?.type === "reached") return;
+  }
+}
+
+test("a stop finds an instance that serves already, although the answer of its start has not come", async () => {
+  using gate = new Gate();
+  await using env = await RpcEnv.create({ numThreads: 1 });
+  const reports = new Reports(env);
+  const args: CrashArgs = { gate: gate.name, does: "wait", at: 1 };
+  const ref = await env.setupEndpoint<Serial>("serving", serial, { args });
+  expect(await outcome(ref.ask({ op: "exit", code: 1 }))).toBe(CRASHED);
+  const waiting = [outcome(ref.ask({ op: "wait" })), outcome(ref.ask({ op: "wait" }))];
+  await gate.reached();
+  const channel = new BroadcastChannel(gate.name);
+  gate.open();
+  spinUntilReached(channel);
+  channel.close();
+  await env.stop(ref);
+  expect(await Promise.all(waiting)).toEqual(["ok", "ok"]);
+  expect([await gate.note(), await gate.note(), await gate.note()]).toMatchObject([
+    { restarts: 0 },
+    { restarts: 1 },
+    "stopped",
+  ]);
+  expect(reports.letters).toEqual([]);
 });
