@@ -26,24 +26,33 @@ type Remote<Control> = {
     : never;
 };
 
-/** Every call ends: comlink itself never rejects when the other side dies, so each races the port. */
+/** Every call ends: comlink itself never rejects when the other side dies, so the end of the port does. */
 class ControlClient<Control> {
   readonly #remote: Remote<Control>;
   readonly #port: MessagePort;
-  readonly #lost: Promise<never>;
+  readonly #lost: () => RpcError;
+  /** Calls without an answer. Not one promise that all race: it would keep what each of them had, for as long as the port. */
+  readonly #open = new Set<(error: RpcError) => void>();
+  #closed = false;
 
   constructor(port: MessagePort, lost: () => RpcError) {
     this.#port = port;
+    this.#lost = lost;
     this.#remote = Comlink.wrap<Control>(port as unknown as Comlink.Endpoint) as unknown as Remote<Control>;
-    this.#lost = new Promise<never>((_resolve, reject) => {
-      port.once("close", () => reject(lost()));
+    port.once("close", () => {
+      this.#closed = true;
+      for (const reject of this.#open) reject(lost());
+      this.#open.clear();
     });
-    // Each call has its own race; nobody else listens.
-    this.#lost.catch(() => {});
   }
 
   call<T>(ask: (remote: Remote<Control>) => Promise<T>): Promise<T> {
-    return Promise.race([ask(this.#remote), this.#lost]);
+    if (this.#closed) return Promise.reject(this.#lost());
+    return new Promise((resolve, reject) => {
+      this.#open.add(reject);
+      const answered = ask(this.#remote).then(resolve, reject);
+      void answered.then(() => this.#open.delete(reject));
+    });
   }
 
   close(): void {

@@ -32,6 +32,7 @@ import type { HostedEndpoint } from "./hosted-endpoint.js";
 import type { HostedMessageLoop } from "./hosted-message-loop.js";
 import { inboxRoomMember } from "./loop-members.js";
 import type { LoopZero } from "./loop-zero.js";
+import { asideEntry } from "./message-counts.js";
 
 export class CrashRecovery {
   readonly #dispatcher: DispatcherParts;
@@ -80,13 +81,6 @@ export class CrashRecovery {
     this.#dispatcher.forwarder.onLoopDied(loop.index);
     for (const endpoint of this.#served(loop)) this.#leave(endpoint, loop);
     this.#ringAll();
-  }
-
-  /** It has ended as it was told: there is nothing to judge, but its handlers may have asked others. */
-  forget(loop: HostedMessageLoop): void {
-    this.#loopZero.drainLoop(loop.index);
-    this.#dispatcher.reportedFailures.forget(loop.index);
-    this.#dispatcher.forwarder.onLoopDied(loop.index);
   }
 
   #entries(loop: HostedMessageLoop): InFlightEntry[] {
@@ -141,7 +135,9 @@ export class CrashRecovery {
       const handled = counters[COUNTER_HANDLED] as number;
       // The loop died between mark and count.
       if (((handled + 1) | 0) === entry.count) counters[COUNTER_HANDLED] = handled + 1;
-    } else if (!dispatcher.reportedFailures.has(loop.index, entry.index, entry.position)) {
+    } else {
+      const named = isAside(entry, endpoint) ? asideEntry(entry.index) : entry.index;
+      if (dispatcher.reportedFailures.has(loop.index, named, endpoint, entry.position)) return;
       dispatcher.deadLetter(endpoint, crashError(endpoint.name, loop.index, error, true), 1);
     }
   }

@@ -52,6 +52,6 @@ export interface DispatcherParts {
   readonly reportedFailures: ReportedFailures;
   /** Why nothing more can be sent to this endpoint. */
   refusal(endpoint: HostedEndpoint): RpcError;
-  /** Takes back an instance that is just starting. Resolves when its loop can no longer touch the endpoint's memory. */
-  detach(endpoint: HostedEndpoint, loop: number): Promise<void>;
+  /** Takes back an instance that is just starting. Resolves when there is none, or it serves, having started meanwhile. */
+  takeBack(endpoint: HostedEndpoint, loop: number): Promise<void>;
 }

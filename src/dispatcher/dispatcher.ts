@@ -37,7 +37,7 @@ import { LoopZero, type LoopZeroHandler } from "./loop-zero.js";
 import { LoopZeroEndpoints, type LoopZeroSetup } from "./loop-zero-endpoints.js";
 import { LoopZeroStarter, type LoopZeroStarterOptions } from "./loop-zero-starter.js";
 import { MainLoopMemory } from "./main-loop-memory.js";
-import { ReportedFailures } from "./message-counts.js";
+import { NO_MESSAGE, ReportedFailures } from "./message-counts.js";
 import { MessageLoops } from "./message-loops.js";
 import { MessagePosting } from "./message-posting.js";
 import { OutstandingAsks } from "./outstanding-asks.js";
@@ -182,7 +182,8 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       onStartFailed,
       onRing: (endpoint) => this.poster.rang(endpoint),
     });
-    const zeroParts = { clock, memory, directory, writer, spillTotal, settings, onStartFailed };
+    const isAccepting = (): boolean => this.#accepting;
+    const zeroParts = { clock, memory, directory, writer, spillTotal, settings, onStartFailed, isAccepting };
     this.#zeroStarter = new LoopZeroStarter({ ...zeroParts, endpoints: zeroEndpoints, bind });
     const { poster } = this;
     refs.start(poster);
@@ -236,8 +237,8 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     return loop === 0 || this.loops.get(loop).alive;
   }
 
-  detach(endpoint: HostedEndpoint, loop: number): Promise<void> {
-    return this.#instances.detach(endpoint, this.loops.get(loop));
+  takeBack(endpoint: HostedEndpoint, loop: number): Promise<void> {
+    return this.#instances.takeBack(endpoint, this.loops.get(loop));
   }
 
   tell(loop: number, kind: number, subject: number, generation = 0, detail = 0): void {
@@ -260,6 +261,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     const graceMs = Math.max(endsMs - this.#clock.now(), SWEEP_PERIOD_MS);
     await this.loops.end(new Promise((resolve) => this.#clock.setTimeout(resolve, graceMs).unref())); // 4
     this.#loopZero.close(); // 5
+    this.poster.close();
   }
 
   /** Resolves when a loop does not turn although the time is up: its stops would only wait for it. */
@@ -363,8 +365,8 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     const name = this.directory.nameOf(id);
     const error = failureToError(name, this.#replies.decode(loop, record));
     const endpoint = this.directory.get(id);
-    if (endpoint !== undefined && entry !== -1) {
-      this.reportedFailures.note(loop, entry, position);
+    if (endpoint !== undefined && entry !== NO_MESSAGE) {
+      this.reportedFailures.note(loop, entry, endpoint, position);
       if (NEVER_RAN.includes(error.code)) endpoint.oneWays.deadLettered++;
       else endpoint.oneWays.failed++;
     }

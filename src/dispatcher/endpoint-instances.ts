@@ -94,6 +94,22 @@ export class EndpointInstances {
     }
   }
 
+  /**
+   * Takes an instance back that is starting, without onStop. One that has started, whose loop's answer is on its way,
+   * has taken messages perhaps: it serves from now on. Resolves, and never rejects, when it is one or the other.
+   */
+  async takeBack(endpoint: HostedEndpoint, loop: HostedMessageLoop): Promise<void> {
+    if (loop.state === LoopState.DEAD) return;
+    try {
+      const gone = await loop.control.call((remote) => remote.takeBack(endpoint.id));
+      if (!gone && loop.up) endpoint.serving.add(loop.index);
+      if (gone || loop.up) return;
+    } catch {
+      // Its end tells.
+    }
+    await loop.hosted.exited;
+  }
+
   /** The incarnation of a loop id that can be talked to, within the start timeout. */
   async whenUp(name: string, index: number): Promise<HostedMessageLoop> {
     try {

@@ -131,7 +131,10 @@ export class EndpointServer {
         break;
       case RecordKind.BODY:
       case RecordKind.GONE:
+        // Its handler runs from here, and is to blame if the thread dies of it.
+        this.#words[this.#control + LOOP_ENDPOINT] = runner.pulling(detail);
         runner.deliverBody(subject, detail, kind === RecordKind.GONE);
+        this.#words[this.#control + LOOP_ENDPOINT] = 0;
         break;
       case RecordKind.PING:
         this.#answers.report(RecordKind.PONG, subject);

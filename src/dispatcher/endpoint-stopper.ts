@@ -30,8 +30,8 @@ interface Stop {
   phase: number;
   /** It has FAILED: its name outlives the stop. */
   readonly failed: boolean;
-  /** Resolves when no loop is starting an instance of it any more; null when none was. */
-  readonly detached: Promise<unknown> | null;
+  /** A loop may be starting an instance of it, or have started one: which of them serve is not known yet. */
+  unsettled: boolean;
   /** Env clock, ms: when what is in flight is given up. */
   endsMs: number;
   timer: Timer;
@@ -73,15 +73,22 @@ export class EndpointStopper {
     const timer = this.#clock.setTimeout(() => this.#expired(stop), timeoutMs);
     const endsMs = this.#clock.now() + timeoutMs;
     const waiting = new Set<number>();
-    // An instance that is just starting again, after a crash, is not wanted any more.
-    const starting = [...endpoint.starting].map((loop) => this.#dispatcher.detach(endpoint, loop));
-    const detached = starting.length === 0 ? null : Promise.all(starting);
+    // An instance that is just starting again, after a crash, is not wanted any more, unless it has begun to serve.
+    const starting = [...endpoint.starting].map((loop) => this.#dispatcher.takeBack(endpoint, loop));
+    const unsettled = starting.length > 0;
     const phase = Phase.BACKLOG;
-    const stop: Stop = { endpoint, promise, resolve, reject, waiting, phase, failed, detached, endsMs, timer };
+    const stop: Stop = { endpoint, promise, resolve, reject, waiting, phase, failed, unsettled, endsMs, timer };
     this.#stops.set(endpoint.id, stop);
-    if (endpoint.serving.size > 0) this.#dispatcher.poster.postStop(endpoint);
-    else this.#drop(stop);
+    if (unsettled) void Promise.all(starting).then(() => this.#settled(stop));
+    else this.#settled(stop);
     return stop;
+  }
+
+  /** `serving` says which instances there are, and there will be no others. */
+  #settled(stop: Stop): void {
+    stop.unsettled = false;
+    if (stop.endpoint.serving.size > 0) this.#dispatcher.poster.postStop(stop.endpoint);
+    else this.#drop(stop);
   }
 
   onRecord(loop: number, kind: number, endpoint: HostedEndpoint | undefined): void {
@@ -103,6 +110,7 @@ export class EndpointStopper {
   /** A loop is dead, and serves nothing any more: nobody waits for its answer. */
   loopDied(loop: number): void {
     for (const stop of [...this.#stops.values()]) {
+      if (stop.unsettled) continue;
       if (stop.endpoint.serving.size === 0) this.#drop(stop);
       else if (stop.phase !== Phase.BACKLOG && stop.waiting.has(loop)) this.#answered(stop, loop);
     }
@@ -130,7 +138,7 @@ export class EndpointStopper {
     const { endpoint } = stop;
     const dispatcher = this.#dispatcher;
     if (stop.phase === Phase.DONE) return;
-    const untaken = endpoint.failure ?? endpoint.lastCrash ?? dispatcher.refusal(endpoint);
+    const untaken = this.#untaken(endpoint);
     dispatcher.poster.cancelAsks(dispatcher.asks.slots(endpoint.id), () => untaken, "failed");
     const sends = dispatcher.remover.discardBacklog(endpoint);
     if (sends > 0) dispatcher.deadLetter(endpoint, untaken, sends);
@@ -138,16 +146,24 @@ export class EndpointStopper {
   }
 
   #done(stop: Stop): void {
-    const { endpoint, failed, detached } = stop;
+    const { endpoint, failed } = stop;
     stop.phase = Phase.DONE;
-    const finish = (): void => {
-      this.#clock.clearTimeout(stop.timer);
-      this.#stops.delete(endpoint.id);
-      const ended = failed ? this.#dispatcher.remover.retire(endpoint) : this.#dispatcher.remover.remove(endpoint);
-      void ended.then(stop.resolve);
-    };
-    if (detached === null) finish();
-    else void detached.then(finish);
+    this.#clock.clearTimeout(stop.timer);
+    this.#stops.delete(endpoint.id);
+    const ended = failed ? this.#dispatcher.remover.retire(endpoint) : this.#dispatcher.remover.remove(endpoint);
+    void ended.then(stop.resolve);
+  }
+
+  /** Why what no instance has taken fails. */
+  #untaken(endpoint: HostedEndpoint): RpcError {
+    return endpoint.failure ?? endpoint.lastCrash ?? this.#dispatcher.refusal(endpoint);
+  }
+
+  /** Asks that a loop has taken which may have started an instance. */
+  #takenOnStart({ endpoint, unsettled }: Stop): Set<number> | null {
+    if (!unsettled || endpoint.serving.size > 0) return null;
+    const entries = [...endpoint.starting].flatMap((loop) => this.#dispatcher.inFlight(loop));
+    return new Set(entries.map(({ askSlot }) => askSlot));
   }
 
   /** Somebody else stops it too, and has less time. */
@@ -168,7 +184,9 @@ export class EndpointStopper {
     const error = new RpcError("ERR_RPC_NO_REPLY", `"${endpoint.name}" was stopped before it answered`, {
       endpoint: endpoint.name,
     });
-    dispatcher.poster.cancelAsks(dispatcher.asks.slots(endpoint.id), () => error, "failed");
+    const taken = this.#takenOnStart(stop);
+    const reason = (slot: number): RpcError => (taken?.has(slot) === false ? this.#untaken(endpoint) : error);
+    dispatcher.poster.cancelAsks(dispatcher.asks.slots(endpoint.id), reason, "failed");
     this.#giveUp(stop);
     // The stop itself goes on: when its loops turn again, the endpoint ends and its name is free after all.
     stop.timer = this.#clock.setTimeout(() => {

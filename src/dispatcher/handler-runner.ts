@@ -17,6 +17,7 @@ import type { Answers, TakeBody } from "./answers.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
 import { CallContext, type ContextHost, ContextState, DEFERRED } from "./call-context.js";
 import { type Failure, handlerFailure } from "./failure.js";
+import { asideEntry, NO_MESSAGE } from "./message-counts.js";
 import { OverdueHandlers } from "./overdue-handlers.js";
 import { Pulls } from "./pulls.js";
 import type { RunningHandler } from "./running-handler.js";
@@ -89,7 +90,8 @@ export class HandlerRunner implements ContextHost {
         record.entry === -1
           ? ["ERR_RPC_INBOX_FULL", "too many messages are in flight on its loop", null]
           : ["ERR_RPC_NO_REPLY", "the replica had stopped before it came to this message", null];
-      this.#answers.failure(RecordKind.SEND_FAILED, endpoint, record.position, failure, record.entry);
+      const entry = asideEntry(record.entry);
+      this.#answers.failure(RecordKind.SEND_FAILED, endpoint, record.position, failure, entry);
     }
     this.#drop(record);
   }
@@ -102,6 +104,11 @@ export class HandlerRunner implements ContextHost {
       endpoint.countFailed();
     }
     this.#drop(record);
+  }
+
+  /** Id of the endpoint whose message in this entry waits for its body. */
+  pulling(entry: number): number {
+    return this.#pulls.endpoint(entry);
   }
 
   /** A body has arrived, or its ask has ended (`gone`). */
@@ -152,7 +159,7 @@ export class HandlerRunner implements ContextHost {
       endpoint.countFailed();
       if (context.askSlot === -1 && context.kind !== RecordKind.EVENT) {
         const text = `the handler of "${endpoint.name}" did not end in time`;
-        this.#sendFailed(endpoint, entry, context.position, ["ERR_RPC_HANDLER_TIMEOUT", text, null]);
+        this.#sendFailed(endpoint, entryOf(context), context.position, ["ERR_RPC_HANDLER_TIMEOUT", text, null]);
       }
     }
     context.running = false;
@@ -165,6 +172,8 @@ export class HandlerRunner implements ContextHost {
       if (context === undefined || context.endpoint !== endpoint) continue;
       if (!abandon && context.state !== ContextState.DEFERRED) continue;
       context.cancel();
+      // Whoever listened to its signal has answered it.
+      if (context.state === ContextState.ENDED) continue;
       const answered = context.state === ContextState.ANSWERED;
       const text = `the handler of "${endpoint.name}" had not finished when its endpoint was stopped`;
       const error = abandon ? new RpcError("ERR_RPC_NO_REPLY", text) : deferredTooLong(endpoint.name);
@@ -176,7 +185,7 @@ export class HandlerRunner implements ContextHost {
 
   /** onStop, onError or an event method failed: nobody asked, so loop 0 is told. */
   reportHookFailure(endpoint: AttachedEndpoint, error: unknown): void {
-    this.#sendFailed(endpoint, -1, 0, handlerFailure(endpoint.name, error));
+    this.#sendFailed(endpoint, NO_MESSAGE, 0, handlerFailure(endpoint.name, error));
   }
 
   /** `onError` may throw or reject: then there is nobody left to tell but loop 0. */
@@ -242,10 +251,15 @@ export class HandlerRunner implements ContextHost {
       this.#detach(context);
       context.counted = true;
       context.endpoint.enterFlight(context.aside);
-      (result as PromiseLike<unknown>).then(
-        (value) => this.#returned(context, value),
-        (error) => this.#threw(context, error),
-      );
+      try {
+        (result as PromiseLike<unknown>).then(
+          (value) => this.#returned(context, value),
+          (error) => this.#threw(context, error),
+        );
+      } catch (error) {
+        // `then` of a user's own: a promise made of it would be rejected.
+        this.#threw(context, error);
+      }
     } else {
       this.#returned(context, result);
     }
@@ -320,13 +334,13 @@ export class HandlerRunner implements ContextHost {
     if (context.askSlot !== -1) {
       this.#answers.failure(RecordKind.FAILURE, context.askSlot, context.askGeneration, failure);
     } else if (context.kind === RecordKind.EVENT) {
-      this.#sendFailed(endpoint, -1, 0, failure);
+      this.#sendFailed(endpoint, NO_MESSAGE, 0, failure);
     } else {
-      this.#sendFailed(endpoint, context.entry, context.position, failure);
+      this.#sendFailed(endpoint, entryOf(context), context.position, failure);
     }
   }
 
-  /** Entry and position name the message, so that a crash right after does not count it a second time; -1: no message. */
+  /** Entry and position name the message, so that a crash right after does not count it a second time. */
   #sendFailed(endpoint: AttachedEndpoint, entry: number, position: number, failure: Failure): void {
     this.#answers.failure(RecordKind.SEND_FAILED, endpoint.id, position, failure, entry);
   }
@@ -376,6 +390,11 @@ export class HandlerRunner implements ContextHost {
     if (endpoint.serial) this.#answers.report(RecordKind.STUCK, endpoint.id, 0, Math.round(ageMs));
     else this.giveUp(entry);
   }
+}
+
+/** As SEND_FAILED names it. */
+function entryOf({ aside, entry }: CallContext): number {
+  return aside ? asideEntry(entry) : entry;
 }
 
 function deferredTooLong(endpoint: string): RpcError {

@@ -61,7 +61,7 @@ export class HandlerTimeouts {
   #look(loop: number, entry: InFlightEntry, nowMs: number): void {
     const endpoint = this.#dispatcher.directory.get(entry.endpoint);
     if (endpoint === undefined || !this.#endpoints.has(endpoint)) return;
-    if (nowMs - entry.startedAt < endpoint.handlerTimeoutMs) return;
+    if (((nowMs - entry.startedAt) | 0) < endpoint.handlerTimeoutMs) return;
     const place = `${loop}:${entry.index}`;
     const message = `${entry.position}:${entry.startedAt}`;
     if (this.#expired.get(place) === message) return;

@@ -3,6 +3,7 @@
  * One thread only; called by loop 0 through comlink, one call per endpoint and step.
  */
 import { pathToFileURL } from "node:url";
+import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { type InboxConsumer, lockOwner, PinnedInboxConsumer, SharedInboxConsumer } from "../inbox/inbox.js";
 import { counterView } from "../inbox/segment.js";
@@ -38,6 +39,9 @@ export interface LoopEndpointsOptions {
   readonly refs: EndpointRefs;
   readonly rpcEnv: RpcEnvView;
   readonly blame: Blame;
+  readonly clock: Clock;
+  /** Milliseconds that a new instance may take in place of one that was given up; loop 0 times all other starts. */
+  readonly startTimeoutMs: number;
 }
 
 export class LoopEndpoints implements LoopControl {
@@ -47,6 +51,8 @@ export class LoopEndpoints implements LoopControl {
   readonly #refs: EndpointRefs;
   readonly #rpcEnv: RpcEnvView;
   readonly #blame: Blame;
+  readonly #clock: Clock;
+  readonly #startTimeoutMs: number;
   /** Starts that have not ended, by endpoint: one that was taken back, or begun anew, is none any more. */
   readonly #starting = new Map<number, object>();
 
@@ -57,6 +63,8 @@ export class LoopEndpoints implements LoopControl {
     this.#refs = options.refs;
     this.#rpcEnv = options.rpcEnv;
     this.#blame = options.blame;
+    this.#clock = options.clock;
+    this.#startTimeoutMs = options.startTimeoutMs;
   }
 
   hello(): void {}
@@ -82,7 +90,8 @@ export class LoopEndpoints implements LoopControl {
       };
       let { restarts } = request;
       const { behaviour, serial } = await make({ restarts, reason: this.#reason(request) });
-      const replace: ReplaceInstance = async (reason) => (await make({ restarts: ++restarts, reason })).behaviour;
+      const replace: ReplaceInstance = async (reason) =>
+        (await this.#inTime(make({ restarts: ++restarts, reason }))).behaviour;
       if (this.#starting.get(id) !== start) throw new Error("it was taken back while it started");
       this.#join(request, { behaviour, serial, replace });
       return { ok: true, value: null };
@@ -98,6 +107,11 @@ export class LoopEndpoints implements LoopControl {
   async detach(endpoint: number): Promise<void> {
     this.#starting.delete(endpoint);
     this.#loop.remove(endpoint);
+  }
+
+  takeBack(endpoint: number): boolean {
+    this.#starting.delete(endpoint);
+    return this.#loop.find(endpoint) === undefined;
   }
 
   #binding({ endpoint: id, name, generation, replica }: AttachRequest): EndpointBinding {
@@ -132,6 +146,14 @@ export class LoopEndpoints implements LoopControl {
         // What came before this instance did, after a crash: its bit is set no more.
         queues.own.keep(request.endpoint);
       }
+    });
+  }
+
+  #inTime<T>(start: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const text = `its onStart did not finish within ${this.#startTimeoutMs} ms; rpc.startTimeout says how long it may take`;
+      const timer = this.#clock.setTimeout(() => reject(new Error(text)), this.#startTimeoutMs);
+      start.then(resolve, reject).finally(() => this.#clock.clearTimeout(timer));
     });
   }
 

@@ -111,6 +111,8 @@ export interface LoopControl {
   attach(request: AttachRequest): Promise<ControlResult<null>>;
   /** Forgets an instance without onStop, also one that is still starting. */
   detach(endpoint: number): Promise<void>;
+  /** Takes back an instance that is starting. False: it has started, and is served like any other. */
+  takeBack(endpoint: number): boolean;
 }
 
 /** What loop 0 offers the handlers of a message loop over its env port. */

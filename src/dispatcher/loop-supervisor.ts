@@ -67,6 +67,7 @@ export class LoopSupervisor implements LoopWatcher {
     this.#report(loop, blamed, moving, true, error);
     if (failed !== null) this.#fail(failed);
     for (const endpoint of moving) {
+      if (endpoint.state !== EndpointState.RUNNING) continue;
       const to = this.#mover.move(endpoint, loop);
       if (to !== null) this.#restartWhenUp(endpoint, to);
     }
@@ -87,8 +88,10 @@ export class LoopSupervisor implements LoopWatcher {
     this.#stopper.loopDied(loop.index);
   }
 
+  /** Most have nothing left that could be judged. One that had to be forced may have had messages, and a stop may wait. */
   ended(loop: HostedMessageLoop): void {
-    this.#recovery.forget(loop);
+    this.#recovery.recover(loop, loop.reason?.error ?? new Error("it was told to end"));
+    this.#stopper.loopDied(loop.index);
   }
 
   /** Endpoints that have, or should have, an instance on that loop. */
@@ -162,6 +165,12 @@ export class LoopSupervisor implements LoopWatcher {
 
   /** The loop lives, and the endpoint did not start on it: tried again, within its budget. */
   #restartFailed(endpoint: HostedEndpoint, loop: HostedMessageLoop, error: RpcError): void {
+    const successor = this.#dispatcher.loops.get(loop.index);
+    if (successor !== loop) {
+      // It was up again before this start had ended, and found the endpoint starting.
+      this.#restartIfRunning(endpoint, successor);
+      return;
+    }
     if (endpoint.state !== EndpointState.RUNNING || !loop.up || error instanceof LoopLost) return;
     endpoint.lastCrash = error;
     // A start that had its time may still come to an end one day.
@@ -187,11 +196,12 @@ export class LoopSupervisor implements LoopWatcher {
 
   /** A handler of its was given up, and no new instance could take the place of the old one. */
   irreplaceable(endpoint: HostedEndpoint): void {
-    if (endpoint.state !== EndpointState.RUNNING) return;
     this.#failFor(endpoint, "because a handler did not end in time and no new instance could be started", null);
   }
 
   #failFor(endpoint: HostedEndpoint, why: string, lastCrash: RpcError | null): void {
+    // Who was told of the crash may have stopped it.
+    if (endpoint.state !== EndpointState.RUNNING) return;
     const { name } = endpoint;
     const dispatcher = this.#dispatcher;
     const text = `endpoint "${name}" is out of service ${why}; stop it and set it up again`;

@@ -10,6 +10,7 @@ import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import type { RpcService } from "../rpc/rpc-protocol.js";
 import { serviceInternals } from "../rpc/rpc-service.js";
 import { ClassBehaviour, type EndpointBehaviour, ServiceBehaviour, startInstance } from "./attached-endpoint.js";
+import { envStopped } from "./dispatch-errors.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
 import type { EngineSettings } from "./engine-settings.js";
 import { describeThrown } from "./failure.js";
@@ -27,6 +28,7 @@ export interface LoopZeroStarterOptions {
   readonly endpoints: LoopZeroEndpoints;
   /** Ends what was posted to an endpoint that did not start. */
   readonly onStartFailed: (endpoint: HostedEndpoint, failure: unknown) => void;
+  readonly isAccepting: () => boolean;
   /** What an endpoint sees of itself and of its env. */
   readonly bind: (endpoint: HostedEndpoint) => { readonly self: RpcEndpointRef; readonly rpcEnv: RpcEnvView };
 }
@@ -74,14 +76,16 @@ export class LoopZeroStarter {
     this.#byInstance.set(given, endpoint);
     try {
       const behaviour = await this.#startTimed(endpoint, given);
-      // A shutdown may have come meanwhile; it has found the endpoint in its directory.
+      if (!this.#options.isAccepting()) throw envStopped(name);
       endpoints.attach(endpoint, behaviour, setup, isSerial(description.kind), () => replaceInstance(endpoint));
       endpoint.serving.add(0);
       endpoint.open();
       return endpoint;
     } catch (error) {
       const text = `endpoint "${name}" did not start: ${describeThrown(error)}`;
-      const failure = new RpcError("ERR_RPC_ENDPOINT_START", text, { endpoint: name, cause: error });
+      const failure = this.#options.isAccepting()
+        ? new RpcError("ERR_RPC_ENDPOINT_START", text, { endpoint: name, cause: error })
+        : envStopped(name);
       this.#options.onStartFailed(endpoint, failure);
       endpoint.state = EndpointState.STOPPED;
       directory.remove(endpoint);

@@ -31,29 +31,44 @@ export function newOneWayCounts(): OneWayCounts {
   return { accepted: 0, failed: 0, deadLettered: 0 };
 }
 
+/** What SEND_FAILED says in place of an entry: the failure is none of a message. */
+export const NO_MESSAGE = -1;
+
+/** How SEND_FAILED names the entry of a message that came by mailbox, or -1 when none was free for it. Below NO_MESSAGE. */
+export function asideEntry(entry: number): number {
+  return -3 - entry;
+}
+
+interface ReportedFailure {
+  readonly endpoint: object;
+  readonly position: number;
+}
+
 /**
  * One-way messages whose failure their loop has reported. Between the report and the end of the in-flight entry the loop
- * may die; its recovery must not count the message a second time. Entry and position name it.
+ * may die; its recovery must not count the message a second time. Entry, endpoint and position name it: each ring counts
+ * its positions from 0, and ids are used again, so the endpoint is the object itself.
  */
 export class ReportedFailures {
-  readonly #positions: (Map<number, number> | undefined)[] = [];
+  readonly #failures: (Map<number, ReportedFailure> | undefined)[] = [];
 
-  note(loop: number, entry: number, position: number): void {
-    if (entry === -1) return;
-    let positions = this.#positions[loop];
-    if (positions === undefined) {
-      positions = new Map();
-      this.#positions[loop] = positions;
+  /** `entry`: as SEND_FAILED names it. */
+  note(loop: number, entry: number, endpoint: object, position: number): void {
+    let failures = this.#failures[loop];
+    if (failures === undefined) {
+      failures = new Map();
+      this.#failures[loop] = failures;
     }
-    positions.set(entry, position);
+    failures.set(entry, { endpoint, position });
   }
 
-  has(loop: number, entry: number, position: number): boolean {
-    return this.#positions[loop]?.get(entry) === position;
+  has(loop: number, entry: number, endpoint: object, position: number): boolean {
+    const failure = this.#failures[loop]?.get(entry);
+    return failure?.endpoint === endpoint && failure.position === position;
   }
 
   /** A new incarnation of the loop begins with other entries. */
   forget(loop: number): void {
-    this.#positions[loop] = undefined;
+    this.#failures[loop] = undefined;
   }
 }

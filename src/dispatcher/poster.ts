@@ -303,6 +303,11 @@ export class Poster implements RefPoster {
       .unref();
   }
 
+  /** All loops have ended: nobody hears a bell any more. */
+  close(): void {
+    this.#rungInboxes.clear();
+  }
+
   // ── One message ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #fillOneWay(kind: number): void {
@@ -369,7 +374,8 @@ export class Poster implements RefPoster {
   #reRing(): void {
     for (const id of this.#rungInboxes) {
       const endpoint = this.#directory.get(id);
-      if (endpoint === undefined || !this.#memory.reRing(id, endpoint.ring)) this.#rungInboxes.delete(id);
+      const served = endpoint !== undefined && endpoint.retired === null;
+      if (!served || !this.#memory.reRing(id, endpoint.ring)) this.#rungInboxes.delete(id);
     }
   }
 }

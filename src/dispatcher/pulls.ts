@@ -32,6 +32,11 @@ export class Pulls {
     this.#pulls.set(entry, { endpoint, entry, kind, codec, askSlot, askGeneration, deadline, position, aside });
   }
 
+  /** Id of the endpoint whose message waits in this entry; 0 if there is none. */
+  endpoint(entry: number): number {
+    return this.#pulls.get(entry)?.endpoint.id ?? 0;
+  }
+
   /** The body has come, or there is none because its ask has ended (`gone`): then it is null. */
   end(ticket: number, entry: number, gone: boolean): { readonly pull: Pull; readonly body: Body | null } {
     const pull = this.#pulls.get(entry);

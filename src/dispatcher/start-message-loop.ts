@@ -62,7 +62,7 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
     explain: (target) => explainSilence(target.name, loop.find(target.id)),
   });
   refs.start(poster);
-  const { lookupTimeout } = settings;
+  const { lookupTimeout, startTimeoutMs } = settings;
   const port = start.envPort;
   const rpcEnv = new LoopEnvView({ name, address, clock, poster, refs, codec: controlCodec, lookupTimeout, port });
   const parker = new Parker(memory.envWords, memory.envRegion, start.loop, () => loop.schedule());
@@ -99,7 +99,8 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
   });
   // Exposed ports keep this thread's event loop alive: a pending waitAsync alone would let it exit.
   const blame = new Blame(clock, controlWords, control.word);
-  expose(new LoopEndpoints({ loop, memory, refs, codec: controlCodec, rpcEnv, blame }), start.controlPort);
+  const controlParts = { loop, memory, refs, codec: controlCodec, rpcEnv, blame, clock, startTimeoutMs };
+  expose(new LoopEndpoints(controlParts), start.controlPort);
   await loop.run(runner);
   start.controlPort.close();
   start.envPort.close();

@@ -46,7 +46,8 @@ export const RecordKind = {
   EXPIRED: 18,
   /**
    * Loop to loop 0: a one-way message failed. ASK_SLOT: endpoint id; ASK_GENERATION: position of its record;
-   * ENDPOINT_GENERATION: its entry index, or -1 for what is no message. Payload: [code, text, cause].
+   * ENDPOINT_GENERATION: its entry index, or -1 for what is no message, or for a message that came by mailbox -3 less
+   * its entry index (-2: none was free). Payload: [code, text, cause].
    */
   SEND_FAILED: 19,
   /** Loop to loop 0: STOP was taken. ASK_SLOT: endpoint id. */
