@@ -106,7 +106,7 @@ function copyOf({ buffer, byteOffset, byteLength }: ArrayBufferView): ArrayBuffe
 }
 
 /** Node 20 has no `detached`. */
-function isDetached(buffer: ArrayBuffer): boolean {
+export function isDetached(buffer: ArrayBufferLike): boolean {
   if (buffer.byteLength > 0) return false;
   try {
     return new Uint8Array(buffer).length !== 0;

@@ -14,7 +14,7 @@ import { types } from "node:util";
 import { assert } from "../common/assert.js";
 import { isRpcError, RpcError } from "../common/errors.js";
 import { ATTACHMENT_BYTES_MIN, DECODE_DEPTH_MAX, MESSAGE_BYTES_MAX } from "../common/limits.js";
-import { Attachments } from "./attachments.js";
+import { Attachments, isDetached } from "./attachments.js";
 import { findProblem, type Problem } from "./find-problem.js";
 import { checkPayload, describeFault, PayloadFault } from "./payload-check.js";
 import type { RecordShapes } from "./record-shapes.js";
@@ -168,6 +168,9 @@ export class MessageCodec {
   #encodeBytes(value: Uint8Array, inner: boolean): void {
     const length = value.length;
     if (length > this.#messageBytesMax) throw tooLarge(length, this.#messageBytesMax);
+    if (length === 0 && isDetached(value.buffer)) {
+      throw new RpcError("ERR_RPC_SERIALIZATION", "a message cannot be encoded: its buffer is detached");
+    }
     if (length <= COPIED_BYTES_MAX && !inner) {
       this.scratch.set(value);
       this.bytes = this.scratch;
