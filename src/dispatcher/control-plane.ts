@@ -30,20 +30,27 @@ type Remote<Control> = {
 class ControlClient<Control> {
   readonly #remote: Remote<Control>;
   readonly #port: MessagePort;
-  readonly #lost: Promise<never>;
+  /** Calls that wait. Not a race against one promise of the port: that would keep every call until the port closes. */
+  readonly #waiting = new Set<(error: RpcError) => void>();
+  #lost: RpcError | null = null;
 
   constructor(port: MessagePort, lost: () => RpcError) {
     this.#port = port;
     this.#remote = Comlink.wrap<Control>(port as unknown as Comlink.Endpoint) as unknown as Remote<Control>;
-    this.#lost = new Promise<never>((_resolve, reject) => {
-      port.once("close", () => reject(lost()));
+    port.once("close", () => {
+      this.#lost = lost();
+      for (const reject of this.#waiting) reject(this.#lost);
+      this.#waiting.clear();
     });
-    // Each call has its own race; nobody else listens.
-    this.#lost.catch(() => {});
   }
 
   call<T>(ask: (remote: Remote<Control>) => Promise<T>): Promise<T> {
-    return Promise.race([ask(this.#remote), this.#lost]);
+    return new Promise((resolve, reject) => {
+      const answer = ask(this.#remote);
+      if (this.#lost === null) this.#waiting.add(reject);
+      else reject(this.#lost);
+      answer.then(resolve, reject).finally(() => this.#waiting.delete(reject));
+    });
   }
 
   close(): void {
