@@ -191,6 +191,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       directory,
       poster,
       posting,
+      zeroEndpoints,
       requests,
       refusal,
       onDeadLetter,
