@@ -195,6 +195,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       directory,
       poster,
       posting,
+      zeroEndpoints,
       requests,
       refusal,
       onDeadLetter,

@@ -23,6 +23,7 @@ import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
 import type { HostedMessageLoop } from "./hosted-message-loop.js";
 import { type Body, postBody } from "./loop-protocol.js";
 import type { LoopZero } from "./loop-zero.js";
+import type { LoopZeroEndpoints } from "./loop-zero-endpoints.js";
 import type { MessageLoops } from "./message-loops.js";
 import { type MessagePosting, type Payload, receivedPayload } from "./message-posting.js";
 import type { OutstandingAsks } from "./outstanding-asks.js";
@@ -51,6 +52,7 @@ export interface ForwarderOptions {
   readonly directory: EndpointDirectory;
   readonly poster: Poster;
   readonly posting: MessagePosting;
+  readonly zeroEndpoints: LoopZeroEndpoints;
   readonly requests: LoopRequests;
   /** Why what a ref means takes nothing. */
   readonly refusal: (target: RefTarget) => RpcError;
@@ -80,7 +82,7 @@ export class Forwarder {
   readonly #asks: OutstandingAsks;
   readonly #loops: MessageLoops;
   readonly #record = new OutgoingRecord();
-  readonly #utf8 = new TextDecoder();
+  readonly #utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
   /** By loop, then by that loop's own ask slot: the slot here. */
   readonly #slots: number[][] = [];
   #ended: EndedAsk[] = [];
@@ -246,8 +248,12 @@ export class Forwarder {
     this.#options.onDeadLetter(endpoint, error, () => codec.decode(payloadCodec, bytes, length, attachments));
   }
 
+  /** The body of the record that is read now; those of loop 0's own answers do not travel. */
   #takeBody(loop: number): Body {
-    const body = (receiveMessageOnPort(this.#loops.get(loop).bodyPort) as { message: Body } | undefined)?.message;
+    const body =
+      loop === 0
+        ? this.#options.zeroEndpoints.takeAnswer()
+        : (receiveMessageOnPort(this.#loops.get(loop).bodyPort) as { message: Body } | undefined)?.message;
     assert(body !== undefined, "a body is on its port before its record is published");
     return body;
   }

@@ -70,9 +70,14 @@ export class HostedMessageLoop {
     return this.state === LoopState.UP;
   }
 
-  closePorts(): void {
+  closeControl(): void {
     this.control.close();
     this.#envPort.close();
+  }
+
+  /** Only when its thread has exited: until then it may post bodies, and publish the records that need them. */
+  closePorts(): void {
+    this.closeControl();
     this.bodyPort.close();
   }
 }

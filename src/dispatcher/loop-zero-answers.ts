@@ -2,6 +2,7 @@
  * How an endpoint on loop 0 answers: as a message loop does, but to itself. What it answers is encoded and decoded all
  * the same, so that a value means the same wherever its endpoint runs. Main thread only.
  */
+import { types } from "node:util";
 import type { InFlightTable } from "../inbox/in-flight-table.js";
 import { RecordFlag, RecordKind, TakenRecord } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
@@ -64,7 +65,8 @@ export class LoopZeroAnswers implements Answers {
       record.sender = 0;
       this.#body = { ticket: 0, ...codec.takeBody() };
     }
-    record.scratch = codec.bytes;
+    // The caller's own bytes may be shared memory, which nobody decodes.
+    record.scratch = types.isSharedArrayBuffer(codec.bytes.buffer) ? codec.bytes.slice() : codec.bytes;
     record.payloadBytes = payload ? codec.length : 0;
     this.#onRecord(record);
   }

@@ -275,7 +275,7 @@ export class MessageLoops {
     }
     const turning = running.filter(({ state }) => state === LoopState.UP);
     await Promise.race([Promise.all(turning.map(({ hosted }) => hosted.ended)), timeout]);
-    for (const loop of running) loop.closePorts();
+    for (const loop of running) loop.closeControl();
     void group.host.destroy();
     // Who is stuck already has had its time.
     const ending = running.filter(({ state }) => state !== LoopState.STUCK);

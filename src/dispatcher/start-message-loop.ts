@@ -104,5 +104,5 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
   await loop.run(runner);
   start.controlPort.close();
   start.envPort.close();
-  start.bodyPort.close();
+  // The body port stays open: timers of handlers may post until the thread is gone, and a record must have its body.
 }

@@ -4,14 +4,17 @@
  * throw) are left out, and so are causes beyond the depth limit.
  */
 import { isRpcErrorCode, RpcError, type RpcErrorOptions } from "../common/errors.js";
-import { DECODE_DEPTH_MAX, ERROR_CAUSE_DEPTH_MAX } from "../common/limits.js";
+import { ERROR_CAUSE_DEPTH_MAX } from "../common/limits.js";
 import { findProblem } from "./find-problem.js";
 
 /** Errors being encoded, outermost first: each is the cause or in a field of the one before. */
 const open: Error[] = [];
 
-/** The parts of an error in their order on the wire; between `beginError` and `endError` its inner errors are encoded. */
-export function beginError(error: Error, refsTravel: boolean): unknown[] {
+/**
+ * The parts of an error in their order on the wire; between `beginError` and `endError` its inner errors are encoded.
+ * @param depthMax Containers inside containers that travel in a part.
+ */
+export function beginError(error: Error, refsTravel: boolean, depthMax: number): unknown[] {
   const parts: unknown[] = [
     text(error, "name") ?? "Error",
     text(error, "message") ?? "",
@@ -25,7 +28,7 @@ export function beginError(error: Error, refsTravel: boolean): unknown[] {
   // An error inside itself, or too deep, keeps its name, message and stack.
   if (again || depth > ERROR_CAUSE_DEPTH_MAX) return parts;
   if (depth < ERROR_CAUSE_DEPTH_MAX && Object.hasOwn(error, "cause")) {
-    const cause = travelling(error, "cause", refsTravel);
+    const cause = travelling(error, "cause", refsTravel, depthMax);
     if (cause !== NOTHING) {
       parts[3] = true;
       parts[4] = cause;
@@ -35,7 +38,7 @@ export function beginError(error: Error, refsTravel: boolean): unknown[] {
   // Not enumerable where it matters: `code` of a DOMException, `errors` of an AggregateError.
   for (const key of ["code", "errors"]) if (key in error && !fields.includes(key)) fields.push(key);
   for (const field of fields) {
-    const value = travelling(error, field, refsTravel);
+    const value = travelling(error, field, refsTravel, depthMax);
     if (value !== NOTHING) parts.push(field, value);
   }
   return parts;
@@ -48,10 +51,10 @@ export function endError(): void {
 const OWN_PARTS: ReadonlySet<string> = new Set(["name", "message", "stack", "cause"]);
 const NOTHING = Symbol("nothing");
 
-function travelling(error: Error, field: string, refsTravel: boolean): unknown {
+function travelling(error: Error, field: string, refsTravel: boolean, depthMax: number): unknown {
   try {
     const value = (error as unknown as Record<string, unknown>)[field];
-    return findProblem(value, DECODE_DEPTH_MAX, refsTravel) === null ? value : NOTHING;
+    return findProblem(value, depthMax, refsTravel) === null ? value : NOTHING;
   } catch {
     return NOTHING;
   }

@@ -25,7 +25,7 @@ export class TokenWriter {
   readonly #scratch: Buffer;
   readonly #scratchView: DataView;
 
-  /** @param bytesMax Growing beyond it is ERR_RPC_MESSAGE_TOO_LARGE. */
+  /** @param bytesMax Growing well beyond it is ERR_RPC_MESSAGE_TOO_LARGE; whoever writes a whole value looks exactly. */
   constructor(scratch: ArrayBuffer, bytesMax: number, singleByteEnd: number) {
     this.singleByteEnd = singleByteEnd;
     this.#scratch = Buffer.from(scratch);
@@ -263,10 +263,10 @@ export class TokenWriter {
     this.position += length;
   }
 
-  /** Moves to a buffer with room for `length` bytes more. */
+  /** Moves to a buffer with room for `length` bytes more, of which a string that is not measured may use a third only. */
   protected grow(length: number): void {
     const needed = this.position + length;
-    if (needed > this.bytesMax) throw tooLarge(needed, this.bytesMax);
+    if (needed > this.bytesMax + COUNTED_STRING_LENGTH * 2) throw tooLarge(needed, this.bytesMax);
     const larger = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, needed + (needed >> 2)) + SLACK_BYTES);
     larger.set(this.bytes.subarray(0, this.position));
     this.bytes = larger;

@@ -231,7 +231,7 @@ export class ValueWriter extends TokenWriter {
   }
 
   #error(error: Error, depth: number): void {
-    const parts = beginError(error, this.#refs !== null);
+    const parts = beginError(error, this.#refs !== null, DECODE_DEPTH_MAX - depth - 1);
     try {
       this.#parts(ValueKind.ERROR, parts, depth);
     } finally {

@@ -129,3 +129,21 @@ describe.each<[Place]>([["on a message loop"], ["on the main thread"]])("an endp
     expect(await codeOf(peer.call.echo?.(1))).toBe("ERR_RPC_ENV_STOPPED");
   });
 });
+
+test("look-ups leave nothing behind on the loop that made them", async () => {
+  await using env = await RpcEnv.create({ numThreads: 1 });
+  const peer: Ref = await env.setupEndpoint("peer", peerModule);
+  const before = (await peer.call.heapAfterLookUps?.("peer", 1_000)) as number;
+  const after = (await peer.call.heapAfterLookUps?.("peer", 10_000)) as number;
+  // Each that was kept would be half a kilobyte.
+  expect(after - before).toBeLessThan(2_000_000);
+});
+
+test("an endpoint whose name begins with a byte order mark is found by that name", async () => {
+  await using env = await RpcEnv.create({ numThreads: 1 });
+  const peer: Ref = await env.setupEndpoint("peer", peerModule);
+  const marked: Ref = await env.setupEndpoint("\uFEFFpeer", peerModule);
+  const found = (await peer.call.lookUp?.("\uFEFFpeer", { verify: false })) as Ref;
+  expect(found.equals(marked)).toBe(true);
+  expect(await peer.call.call?.(found, "isSelf", marked)).toBe(true);
+});

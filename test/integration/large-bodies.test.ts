@@ -2,7 +2,7 @@
  * Goal: bodies too large for a ring, which travel beside it, are handled once or not at all, like any message.
  * Method: asks are given up at the moments when their body is in the queue, on its way, or delivered.
  */
-import { RpcEnv } from "ringpost";
+import { defineService, isRpcError, RpcEnv, type RpcUntyped } from "ringpost";
 import { describe, expect, test } from "vitest";
 import { fixtureUrl } from "../fixtures/fixture-url.js";
 import { Gate } from "../fixtures/gate.js";
@@ -76,6 +76,58 @@ describe("a large body", () => {
       expect(env.stats().endpoints).toMatchObject([{ depth: 0, failed: 0 }]);
     },
   );
+});
+
+describe("a handler on a message loop", () => {
+  test("gets the large bodies that an endpoint on loop 0 answers, and those of its errors", async () => {
+    await using env = await RpcEnv.create({ numThreads: 1 });
+    const zero = await env.setupEndpoint(
+      "zero",
+      defineService({
+        make: (length: number) => ({ bytes: new Uint8Array(length).fill(7) }),
+        fail: (length: number) => {
+          throw Object.assign(new Error("with bytes"), { bytes: new Uint8Array(length).fill(9) });
+        },
+      }),
+    );
+    const peer = await env.setupEndpoint<RpcUntyped>("peer", fixtureUrl("peer-service"));
+    for (const length of [10, 20_000, 200_000, 2_000_000]) {
+      expect(await peer.call.call?.(zero, "make", length)).toEqual({ bytes: new Uint8Array(length).fill(7) });
+      const error = await peer.call.call?.(zero, "fail", length).then(undefined, (reason: unknown) => reason);
+      if (!isRpcError(error, "ERR_RPC_HANDLER")) throw error;
+      expect((error.cause as Error).cause).toMatchObject({
+        message: "with bytes",
+        bytes: new Uint8Array(length).fill(9),
+      });
+    }
+  });
+
+  test("may send them until its thread has ended", async () => {
+    for (let round = 0; round < 3; round++) {
+      const failures: unknown[] = [];
+      const note = (error: unknown): void => void failures.push(error);
+      process.on("uncaughtExceptionMonitor", note);
+      const env = await RpcEnv.create({ numThreads: 2 });
+      const zero = await env.setupEndpoint("zero", defineService({ echo: (value: unknown) => value }));
+      const peer = await env.setupEndpoint<RpcUntyped>("peer", fixtureUrl("peer-service"));
+      for (let n = 0; n < 2; n++) await peer.call.keepSending?.(zero, 200_000);
+      await fetchNothing();
+      await env.shutdown();
+      process.off("uncaughtExceptionMonitor", note);
+      expect(failures).toEqual([]);
+    }
+  });
+});
+
+test("bytes of shared memory that an endpoint on loop 0 answers arrive as a copy", async () => {
+  await using env = await RpcEnv.create({ numThreads: 1 });
+  const shared = (length: number) => new Uint8Array(new SharedArrayBuffer(length)).fill(3);
+  const zero = await env.setupEndpoint("zero", defineService({ shared }));
+  for (const length of [10, 5_000, 100_000]) {
+    const bytes = await zero.call.shared(length);
+    expect(bytes).toEqual(new Uint8Array(length).fill(3));
+    expect(bytes.buffer).toBeInstanceOf(ArrayBuffer);
+  }
 });
 
 /** A round trip through the event loop and another thread of libuv. */

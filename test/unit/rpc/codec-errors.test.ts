@@ -117,3 +117,19 @@ describe("errors", () => {
     expect(arrived.cause).toBeInstanceOf(TypeError);
   });
 });
+
+test("a field that is too deep where its error stands is left out, and the error is not lost", () => {
+  const nested = (levels: number): unknown => {
+    let value: unknown = 0;
+    for (let level = 0; level < levels; level++) value = [value];
+    return value;
+  };
+  for (const depth of [0, 1, 10]) {
+    let message: unknown = Object.assign(new Error("deep"), { fits: nested(63 - depth), deeper: nested(64 - depth) });
+    for (let level = 0; level < depth; level++) message = [message];
+    let arrived = roundTrip(message);
+    for (let level = 0; level < depth; level++) arrived = (arrived as unknown[])[0];
+    expect(arrived).toMatchObject({ message: "deep", fits: nested(63 - depth) });
+    expect(arrived).not.toHaveProperty("deeper");
+  }
+});

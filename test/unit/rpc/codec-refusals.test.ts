@@ -153,3 +153,24 @@ describe("size", () => {
     }
   });
 });
+
+test("a message is measured by what it is, not by what its strings could have been", () => {
+  const codec = new MessageCodec({ messageBytesMax: 66_000 });
+  for (const length of [60, 64, 4_000, 4_096]) {
+    const message = Array.from({ length: Math.floor(64_000 / (length + 3)) }, () => "x".repeat(length));
+    codec.encode(message);
+    expect(codec.length).toBeLessThanOrEqual(66_000);
+    expect(errorOf(() => codec.encode([...message, "ü".repeat(3_500)])).code).toBe("ERR_RPC_MESSAGE_TOO_LARGE");
+  }
+});
+
+test("bytes whose buffer is detached are refused, bare or inside", () => {
+  const bytes = new Uint8Array(10);
+  structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+  for (const message of [bytes, [bytes], { bytes }]) {
+    const error = errorOf(() => sender.encode(message));
+    expect(error.code).toBe("ERR_RPC_SERIALIZATION");
+    expect(error.message).toMatch("detached");
+  }
+  expect(roundTrip(new Uint8Array(0))).toEqual(new Uint8Array(0));
+});
