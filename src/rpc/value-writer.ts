@@ -241,9 +241,12 @@ export class ValueWriter extends TokenWriter {
 
   /** Small bytes are written; large ones, and those whose buffer is moved, are attached and referred to. */
   #binary(kind: number, view: ArrayBufferView, depth: number): void {
-    const index = this.#attachments?.attach(view) ?? -1;
+    const attachments = this.#attachments;
+    // What says where an attachment belongs is a level of its own: on the last one, bytes that are copied stay inside.
+    const inside = depth === DECODE_DEPTH_MAX && attachments?.moves(view) !== true;
+    const index = inside ? -1 : (attachments?.attach(view) ?? -1);
     if (index !== -1) {
-      const offset = this.#attachments?.offsetOf(index, view) ?? 0;
+      const offset = attachments?.offsetOf(index, view) ?? 0;
       this.#parts(ValueKind.ATTACHED, [kind, index, offset, view.byteLength], depth);
       return;
     }

@@ -5,7 +5,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { isRpcError } from "../../../dist/src/common/errors.js";
-import { ATTACHMENT_BYTES_MIN } from "../../../dist/src/common/limits.js";
+import { ATTACHMENT_BYTES_MIN, DECODE_DEPTH_MAX } from "../../../dist/src/common/limits.js";
 import { MessageCodec, PayloadCodec } from "../../../dist/src/rpc/codec.js";
 
 const sender = new MessageCodec();
@@ -153,4 +153,15 @@ describe("transfer", () => {
     }
     expect(used).toStrictEqual(numbered(8));
   });
+});
+
+test("large bytes travel on the deepest level, too", () => {
+  const codec = new MessageCodec();
+  for (const length of [10, 100_000]) {
+    let message: unknown = new Uint8Array(length).fill(7);
+    for (let level = 0; level < DECODE_DEPTH_MAX; level++) message = [message];
+    codec.encode(message);
+    const { bytes, attachments } = codec.takeBody();
+    expect(codec.decode(codec.payloadCodec, bytes, bytes.length, attachments)).toEqual(message);
+  }
 });
