@@ -10,6 +10,7 @@ import type { RpcCallContext } from "../rpc/rpc-context.js";
 import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import type { RpcDeferred } from "../rpc/rpc-protocol.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
+import { asideEntry } from "./message-counts.js";
 import { remainingMs } from "./running-handler.js";
 
 /** What a context needs of its loop. */
@@ -75,6 +76,11 @@ export class CallContext implements RpcCallContext<unknown> {
   // One class serves both directions; RpcSendContext differs from RpcCallContext in its type only.
   get oneWay(): false {
     return (this.askSlot === -1) as false;
+  }
+
+  /** As SEND_FAILED names it. */
+  get namedEntry(): number {
+    return this.aside ? asideEntry(this.entry) : this.entry;
   }
 
   get rpcEnv(): RpcEnvView {

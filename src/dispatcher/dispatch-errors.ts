@@ -46,6 +46,10 @@ function controlledBy({ setBy }: RpcTimeout): string {
   return `This timeout is controlled by ${setBy}`;
 }
 
+export function deferredTooLong(endpoint: string): RpcError {
+  return new RpcError("ERR_RPC_NO_REPLY", `"${endpoint}" was stopped before it answered an ask that it had deferred`);
+}
+
 export function envStopped(endpoint: string): RpcError {
   return new RpcError("ERR_RPC_ENV_STOPPED", `"${endpoint}" is not available: the env is shut down`, { endpoint });
 }

@@ -16,6 +16,7 @@ import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import type { Answers, TakeBody } from "./answers.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
 import { CallContext, type ContextHost, ContextState, DEFERRED } from "./call-context.js";
+import { deferredTooLong } from "./dispatch-errors.js";
 import { type Failure, handlerFailure } from "./failure.js";
 import { asideEntry, NO_MESSAGE } from "./message-counts.js";
 import { OverdueHandlers } from "./overdue-handlers.js";
@@ -159,7 +160,7 @@ export class HandlerRunner implements ContextHost {
       endpoint.countFailed();
       if (context.askSlot === -1 && context.kind !== RecordKind.EVENT) {
         const text = `the handler of "${endpoint.name}" did not end in time`;
-        this.#sendFailed(endpoint, entryOf(context), context.position, ["ERR_RPC_HANDLER_TIMEOUT", text, null]);
+        this.#sendFailed(endpoint, context.namedEntry, context.position, ["ERR_RPC_HANDLER_TIMEOUT", text, null]);
       }
     }
     context.running = false;
@@ -336,7 +337,7 @@ export class HandlerRunner implements ContextHost {
     } else if (context.kind === RecordKind.EVENT) {
       this.#sendFailed(endpoint, NO_MESSAGE, 0, failure);
     } else {
-      this.#sendFailed(endpoint, entryOf(context), context.position, failure);
+      this.#sendFailed(endpoint, context.namedEntry, context.position, failure);
     }
   }
 
@@ -390,15 +391,6 @@ export class HandlerRunner implements ContextHost {
     if (endpoint.serial) this.#answers.report(RecordKind.STUCK, endpoint.id, 0, Math.round(ageMs));
     else this.giveUp(entry);
   }
-}
-
-/** As SEND_FAILED names it. */
-function entryOf({ aside, entry }: CallContext): number {
-  return aside ? asideEntry(entry) : entry;
-}
-
-function deferredTooLong(endpoint: string): RpcError {
-  return new RpcError("ERR_RPC_NO_REPLY", `"${endpoint}" was stopped before it answered an ask that it had deferred`);
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
