@@ -10,8 +10,9 @@ export interface RpcEndpointOptions {
   /** Async handlers in flight per replica of a concurrent endpoint: 1 to 16,384, 64 by default. Serial ones: always 1. */
   concurrency?: number | undefined;
   /**
-   * Milliseconds that a handler may take, positive, or Infinity; by default `rpc.handler.timeout`, which is off. Past it
-   * the asker gets ERR_RPC_HANDLER_TIMEOUT; a handler that keeps its thread from turning ends with that thread.
+   * Milliseconds that a handler may take, positive, or Infinity; by default `rpc.handler.timeout`, which is off. An answer
+   * that was deferred counts as part of it. Past it the asker gets ERR_RPC_HANDLER_TIMEOUT; a handler that keeps its
+   * thread from turning ends with that thread.
    */
   handlerTimeoutMs?: number | undefined;
   /**
