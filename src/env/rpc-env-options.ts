@@ -62,15 +62,15 @@ export interface EndpointSettings {
 export function readEnvOptions(options: RpcEnvOptions): EnvSettings {
   refuseUnknownKeys("RpcEnv.create", options, OPTION_KEYS);
   const conf = RpcConf.from(options.conf ?? {});
-  const { name = "ringpost", logger = null, numThreads, askTimeoutMs } = options;
+  const { name = "ringpost", logger, numThreads, askTimeoutMs } = options;
   if (typeof name !== "string") throw invalid(`name must be a string: name=${String(name)}`);
-  if (logger !== null) {
+  if (logger !== undefined) {
     checkLogger(logger);
     tellWithoutEffect(conf, logger);
   }
   return {
     name,
-    logger,
+    logger: logger ?? null,
     loopCount: integer("numThreads", numThreads ?? conf.getCount("rpc.dispatcher.numThreads", availableCores()), LOOPS),
     throughput: conf.getCount("rpc.dispatcher.throughput"),
     loopRingBytes: conf.getSizeBytes("rpc.loop.bytes"),

@@ -230,8 +230,8 @@ export const RING_MUTANTS: readonly CaughtMutant[] = [
     name: "refill-overtaken",
     rule: "R6",
     file: "inbox.js",
-    find: `        if (this.#spill.count === 0) {`,
-    replace: `        if (true) {`,
+    find: `        if (this.#spill.count === 0 && !this.held) {`,
+    replace: `        if (!this.held) {`,
     scenario: (inbox) => full.spillOrder(inbox, 4),
   },
   {
