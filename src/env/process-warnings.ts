@@ -6,20 +6,26 @@ import type { RpcError } from "../common/errors.js";
 
 /** Kinds of dead letters that are remembered as told; past this bound they are told again. */
 const TOLD_MAX = 1_000;
-const DETAIL =
-  "Pass a logger to RpcEnv.create, or listen to the event with env.on, to see all of them and this no more.";
+const DETAIL = "Pass a logger to RpcEnv.create, or listen with env.on: then all of it is told there, and nothing here.";
 
 export class ProcessWarnings {
   readonly #env: string;
   readonly #told = new Set<string>();
+  #explained = false;
 
   constructor(env: string) {
     this.#env = env;
   }
 
   warn(event: string, text: string, code?: string): void {
-    const options = { type: "RingpostWarning", detail: DETAIL, ...(code === undefined ? {} : { code }) };
+    const options = { type: "RingpostWarning", ...this.#firstTime(), ...(code === undefined ? {} : { code }) };
     process.emitWarning(`env "${this.#env}", ${event}: ${text}`, options);
+  }
+
+  #firstTime(): { detail?: string } {
+    if (this.#explained) return {};
+    this.#explained = true;
+    return { detail: DETAIL };
   }
 
   deadLetter(endpoint: string, error: RpcError): void {
