@@ -145,7 +145,16 @@ export const CONF_KEYS = [
     max: MESSAGE_BYTES_MAX,
     aliases: ["spark.rpc.message.maxSize"],
     effect: "now",
-    meaning: "One encoded message; a larger one fails with ERR_RPC_MESSAGE_TOO_LARGE.",
+    meaning:
+      "One encoded message; a larger one fails with ERR_RPC_MESSAGE_TOO_LARGE. Between environments 16 MiB, unless set.",
+  },
+  {
+    key: "rpc.exposeStacks",
+    kind: "flag",
+    default: false,
+    aliases: [],
+    effect: "now",
+    meaning: "Errors of handlers travel to other environments with their stacks.",
   },
   {
     key: "rpc.askTimeout",

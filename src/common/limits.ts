@@ -91,6 +91,8 @@ export const RERING_MS = 1;
 
 /** One encoded message: Spark's spark.rpc.message.maxSize. */
 export const MESSAGE_BYTES_MAX = 128 * MIB;
+/** One message from or to another environment, where nobody has set `rpc.message.maxSize`. */
+export const NETWORK_MESSAGE_BYTES_MAX = 16 * MIB;
 /** Bytes inside a message from here on travel beside it: packing them would copy them once more at each end. */
 export const ATTACHMENT_BYTES_MIN = 16 * KIB;
 /** Shapes of objects that the threads of an env share; numbers of one byte and two. */

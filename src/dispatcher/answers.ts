@@ -3,10 +3,15 @@ import type { Failure } from "./failure.js";
 import type { Body } from "./loop-protocol.js";
 
 export interface Answers {
-  /** Throws an RpcError when `value` cannot be encoded; nothing was sent then. */
-  reply(askSlot: number, askGeneration: number, value: unknown): void;
-  /** `subject` is the ask slot, or the endpoint's id when nobody waits. */
-  failure(kind: number, subject: number, generation: number, failure: Failure, entry?: number): void;
+  /**
+   * Throws an RpcError when `value` cannot be encoded; nothing was sent then.
+   * @param remote The asker is on another node.
+   */
+  reply(askSlot: number, askGeneration: number, value: unknown, remote: boolean): void;
+  /** The ask has failed. */
+  fail(askSlot: number, askGeneration: number, failure: Failure, remote: boolean): void;
+  /** A message that nobody waits for has failed; `entry` and `position` name it. */
+  sendFailed(endpoint: number, position: number, failure: Failure, entry: number): void;
   /** A record without payload. */
   report(kind: number, subject: number, generation?: number, entry?: number): void;
   /** Gives an in-flight entry back, once the answer that was given before cannot be lost any more. */

@@ -5,7 +5,7 @@
  * ANSWERED while its handler still runs after `reply`, and ENDED when its in-flight entry was given back.
  */
 import { RpcError } from "../common/errors.js";
-import type { RpcAddress } from "../rpc/rpc-address.js";
+import { RpcAddress } from "../rpc/rpc-address.js";
 import type { RpcCallContext } from "../rpc/rpc-context.js";
 import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import type { RpcDeferred } from "../rpc/rpc-protocol.js";
@@ -60,6 +60,8 @@ export class CallContext implements RpcCallContext<unknown> {
   detached = false;
   /** It is one of the messages that its endpoint has in flight. */
   counted = false;
+  /** `host:port` of the sender; null for one of this env. */
+  sender: string | null = null;
 
   constructor(host: ContextHost, endpoint: AttachedEndpoint, message: ContextMessage, aside: boolean) {
     this.#host = host;
@@ -87,8 +89,13 @@ export class CallContext implements RpcCallContext<unknown> {
     return this.#host.rpcEnv;
   }
 
+  /** The message came from another node. */
+  get remote(): boolean {
+    return this.sender !== null;
+  }
+
   get senderAddress(): RpcAddress | null {
-    return null;
+    return this.sender === null ? this.#host.rpcEnv.address : RpcAddress.parse(`ringpost://${this.sender}`);
   }
 
   get cancelled(): boolean {

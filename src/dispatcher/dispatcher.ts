@@ -11,11 +11,11 @@ import { PING_TIMEOUT_MS, SWEEP_PERIOD_MS } from "../common/limits.js";
 import { type InFlightEntry, readInFlightEntries } from "../inbox/in-flight-table.js";
 import { PayloadWriter, RecordKind, type TakenRecord } from "../inbox/record.js";
 import { SpillTotal } from "../inbox/spill-queue.js";
-import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import type { NetworkEvent } from "./attached-endpoint.js";
 import { exposeEnv } from "./control-plane.js";
 import { CrashRecovery } from "./crash-recovery.js";
 import { envStopped, NEVER_RAN } from "./dispatch-errors.js";
+import type { DispatcherOptions } from "./dispatcher-options.js";
 import type { DispatcherEvents, DispatcherParts } from "./dispatcher-parts.js";
 import { EndpointDirectory } from "./endpoint-directory.js";
 import { EndpointInstances } from "./endpoint-instances.js";
@@ -25,17 +25,15 @@ import { EndpointRemover } from "./endpoint-remover.js";
 import { type EndpointSetup, EndpointStarter } from "./endpoint-starter.js";
 import { type EndpointCounts, endpointStats } from "./endpoint-stats.js";
 import { EndpointStopper } from "./endpoint-stopper.js";
-import type { EngineSettings } from "./engine-settings.js";
-import { type EnvRequestHost, EnvRequests } from "./env-requests.js";
+import { EnvRequests } from "./env-requests.js";
 import { failureToError } from "./failure.js";
-import { Forwarder, type LoopRequests } from "./forwarder.js";
+import { Forwarder } from "./forwarder.js";
 import { HandlerTimeouts } from "./handler-timeouts.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
-import type { LoopHostFactory } from "./loop-host.js";
 import { LoopSupervisor } from "./loop-supervisor.js";
 import { LoopZero, type LoopZeroHandler } from "./loop-zero.js";
 import { LoopZeroEndpoints, type LoopZeroSetup } from "./loop-zero-endpoints.js";
-import { LoopZeroStarter, type LoopZeroStarterOptions } from "./loop-zero-starter.js";
+import { LoopZeroStarter } from "./loop-zero-starter.js";
 import { MainLoopMemory } from "./main-loop-memory.js";
 import { NO_MESSAGE, ReportedFailures } from "./message-counts.js";
 import { MessageLoops } from "./message-loops.js";
@@ -43,28 +41,11 @@ import { MessagePosting } from "./message-posting.js";
 import { OutstandingAsks } from "./outstanding-asks.js";
 import { Poster } from "./poster.js";
 import type { RefTarget } from "./ref-poster.js";
+import { RemoteDelivery } from "./remote-delivery.js";
 import { Replies } from "./replies.js";
 import { RunningHandler } from "./running-handler.js";
-import { loopZeroCodecs } from "./shared-shapes.js";
+import { type LoopCodecs, loopZeroCodecs } from "./shared-shapes.js";
 import { Tickets } from "./tickets.js";
-
-export interface DispatcherOptions {
-  readonly envName: string;
-  readonly envId: string;
-  readonly clock: Clock;
-  readonly originMs: number;
-  readonly loopCount: number;
-  readonly throughput: number;
-  readonly loopRingBytes: number;
-  readonly settings: EngineSettings;
-  readonly hostFactory: LoopHostFactory;
-  readonly events: DispatcherEvents;
-  readonly bind: LoopZeroStarterOptions["bind"];
-  /** The env as endpoints on loop 0 see it. */
-  readonly view: RpcEnvView;
-  /** What handlers on message loops want of the env. */
-  readonly requests: LoopRequests & EnvRequestHost;
-}
 
 export class Dispatcher implements DispatcherParts, LoopZeroHandler {
   readonly memory = new MainLoopMemory();
@@ -78,6 +59,8 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
   readonly reportedFailures = new ReportedFailures();
   readonly forwarder: Forwarder;
   readonly remover: EndpointRemover;
+  readonly remote: RemoteDelivery;
+  readonly codecs: LoopCodecs;
   readonly events: DispatcherEvents;
   readonly #clock: Clock;
   readonly #loopZero: LoopZero;
@@ -95,8 +78,9 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     const { clock, events, settings, envId, requests, view, bind } = options;
     const { memory, directory, asks, tickets } = this;
     const refs = new EndpointRefs({ env: envId, address: view.address, askTimeoutMs: settings.askTimeout.ms });
-    const codecOptions = { refs, messageBytesMax: settings.messageBytesMax };
-    const { codec, controlCodec, adopt } = loopZeroCodecs(codecOptions, memory.structures);
+    const { adopt, ...codecs } = loopZeroCodecs({ refs, ...settings }, memory.structures);
+    const { codec, controlCodec, networkCodec } = codecs;
+    this.codecs = codecs;
     const writer = new PayloadWriter(codec.scratch);
     this.refs = refs;
     const spillTotal = new SpillTotal(settings.spill.totalBytesMax);
@@ -133,7 +117,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     const { loops } = this;
     this.#zeroEndpoints = new LoopZeroEndpoints({
       clock,
-      codec,
+      codecs,
       memory,
       throughput: options.throughput,
       running: this.running,
@@ -186,9 +170,12 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     const zeroParts = { clock, memory, directory, writer, spillTotal, settings, onStartFailed, isAccepting };
     this.#zeroStarter = new LoopZeroStarter({ ...zeroParts, endpoints: zeroEndpoints, bind });
     const { poster } = this;
-    refs.start(poster);
+    this.remote = new RemoteDelivery({ networkCodec, asks, directory, poster, posting, refusal, onDeadLetter });
+    const network = options.network(this);
+    refs.start(poster, network.poster);
     this.forwarder = new Forwarder({
-      codec,
+      codecs,
+      gateway: network.gateway,
       loops,
       loopZero,
       asks,

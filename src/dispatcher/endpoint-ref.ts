@@ -10,7 +10,7 @@ import { RecordKind } from "../inbox/record.js";
 import { formatEndpointUri } from "../rpc/endpoint-uri.js";
 import { REF_BRAND } from "../rpc/ref-brand.js";
 import { CALLS_BRAND, REF_HANDLE, type RefHandle } from "../rpc/ref-handle.js";
-import type { RpcAddress } from "../rpc/rpc-address.js";
+import { RpcAddress } from "../rpc/rpc-address.js";
 import type {
   RpcAbortable,
   RpcAskOptions,
@@ -166,7 +166,9 @@ export class EndpointRef extends EndpointCalls implements RpcEndpointRef<RpcUnty
 
   equals(other: RpcEndpointRef): boolean {
     const handle = handleOf(other);
-    return handle !== null && handle.env === this.#env && handle.name === this.name;
+    if (handle === null || handle.name !== this.name) return false;
+    if (handle.address !== null && this.address !== null) return RpcAddress.equals(handle.address, this.address);
+    return handle.env === this.#env;
   }
 
   override toString(): string {

@@ -1,5 +1,6 @@
 /**
- * Makes the references of one thread: of its env's endpoints by name, and of what arrives inside messages. Steps 1 and 6.
+ * Makes the references of one thread: of its env's endpoints by name, of endpoints elsewhere, and of what arrives inside
+ * messages. Steps 1 and 6.
  */
 import { RpcError } from "../common/errors.js";
 import { ENDPOINT_NAME_BYTES_MAX } from "../common/limits.js";
@@ -25,62 +26,73 @@ export function checkEndpointName(name: unknown): void {
   throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
 }
 
-export function notReachable(env: string, endpoint: string, address: RpcAddress): RpcError {
-  const text = `"${endpoint}" at ${RpcAddress.format(address)} cannot be reached: env "${env}" has no network yet`;
-  return new RpcError("ERR_RPC_CONNECT", text, { endpoint, address, retryable: false });
-}
-
 /** Hints of a ref that was made by name alone: the first message finds the endpoint. */
 const NO_HINTS = { id: 0, generation: 0, replicas: 1 };
+/** Of a ref that was made by address: which env listens there shows when it is asked. */
+const UNKNOWN_ENV = "";
 
 export class EndpointRefs implements RefPacking {
   readonly #options: EndpointRefsOptions;
   #poster: RefPoster | null = null;
+  #remotePoster: RefPoster | null = null;
 
   constructor(options: EndpointRefsOptions) {
     this.#options = options;
   }
 
-  /** The poster needs a codec, and the codec needs these: it is told last, before the first message. */
-  start(poster: RefPoster): void {
+  /**
+   * The posters need a codec, and the codec needs these: they are told last, before the first message.
+   * @param remote for endpoints on other nodes.
+   */
+  start(poster: RefPoster, remote: RefPoster): void {
     this.#poster = poster;
+    this.#remotePoster = remote;
   }
 
-  /** A ref by name alone: nobody looks whether the endpoint is there. */
-  named(name: string, hints: Pick<RefHandle, "id" | "generation" | "replicas"> = NO_HINTS): EndpointRef {
-    return this.#make(new RefTarget({ name, ...hints }));
+  /** A ref by name alone: nobody looks whether the endpoint is there. `address` null: in this env. */
+  named(name: string, address: RpcAddress | null = null): EndpointRef {
+    return this.unpack({ env: address === null ? this.#options.env : UNKNOWN_ENV, name, address, ...NO_HINTS });
+  }
+
+  /** A ref of an endpoint of this env, as it was when somebody looked. */
+  hinted(name: string, hints: Pick<RefHandle, "id" | "generation" | "replicas">): EndpointRef {
+    return this.#own(new RefTarget({ name, ...hints }));
   }
 
   /** The ref of an endpoint that this thread hosts the directory of. */
   of({ name, id, generation, loops, description }: HostedEndpoint): EndpointRef {
     const target = new RefTarget({ name, id, generation, replicas: loops.length });
     target.methods = description.methods ?? [];
-    return this.#make(target);
+    return this.#own(target);
   }
 
   /** The handle of a ref of this env; null for any other value. */
   own(value: unknown): RefHandle | null {
     const handle = handleOf(value);
-    return handle?.env === this.#options.env ? handle : null;
+    return handle !== null && this.#isOwn(handle) ? handle : null;
   }
 
   pack(ref: object): RefHandle {
     const handle = handleOf(ref);
     if (handle === null) throw new RpcError("ERR_RPC_SERIALIZATION", "an object claims to be a reference and is none");
-    if (handle.env !== this.#options.env && handle.address === null) {
-      const text = `the reference to "${handle.name}" cannot travel: it belongs to another env, which has no address`;
-      throw new RpcError("ERR_RPC_SERIALIZATION", text, { endpoint: handle.name });
-    }
     return handle;
   }
 
-  unpack(handle: RefHandle): object {
-    if (handle.env === this.#options.env) return this.#make(new RefTarget(handle));
-    const text = `the reference to "${handle.name}" cannot be used: it belongs to an env that cannot be reached from here`;
-    throw new RpcError("ERR_RPC_SERIALIZATION", text, { endpoint: handle.name });
+  /** Whether its env can be reached shows when it is used: that may change, and it may only be passed on. */
+  unpack(handle: RefHandle): EndpointRef {
+    if (this.#isOwn(handle)) return this.#own(new RefTarget(handle));
+    const { env, address } = handle;
+    const target = new RefTarget(handle, address === null ? env : RpcAddress.hostPort(address));
+    const poster = this.#remotePoster as RefPoster;
+    return new EndpointRef({ env, address, poster, target, askTimeoutMs: this.#options.askTimeoutMs });
   }
 
-  #make(target: RefTarget): EndpointRef {
+  #isOwn({ env, address }: RefHandle): boolean {
+    const own = this.#options;
+    return env === own.env || (address !== null && RpcAddress.equals(address, own.address));
+  }
+
+  #own(target: RefTarget): EndpointRef {
     const { env, address, askTimeoutMs } = this.#options;
     // Refs are made when messages arrive, or somebody asks for one: after `start`.
     const poster = this.#poster as RefPoster;

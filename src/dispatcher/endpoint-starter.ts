@@ -13,7 +13,7 @@ import { SpillBudget, type SpillTotal } from "../inbox/spill-queue.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import type { EndpointDescription } from "../rpc/rpc-definition.js";
 import { isIsolated } from "../rpc/rpc-endpoint.js";
-import type { RpcEndpointKind } from "../rpc/rpc-endpoint-options.js";
+import type { RpcEndpointKind, RpcPeer } from "../rpc/rpc-endpoint-options.js";
 import { envStopped } from "./dispatch-errors.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
 import { type EndpointInstances, LoopLost } from "./endpoint-instances.js";
@@ -33,6 +33,7 @@ export interface EndpointSetup {
   readonly throughput: number | undefined;
   /** Milliseconds, or Infinity. */
   readonly handlerTimeoutMs: number;
+  readonly allow: ((peer: RpcPeer) => boolean) | null;
   /** What the module is said to define. */
   readonly kind: RpcEndpointKind | undefined;
   /** Loop of a serial endpoint, by hand. */
@@ -175,8 +176,8 @@ export class EndpointStarter {
     loopZero.include(inboxRoomMember(id));
     const counters = loops.map(() => memory.allocateCounters());
     const generation = directory.nextGeneration();
-    const { handlerTimeoutMs } = setup;
-    const what = { id, generation, name, description, launch, handlerTimeoutMs };
+    const { handlerTimeoutMs, allow } = setup;
+    const what = { id, generation, name, description, launch, handlerTimeoutMs, allow };
     const endpoint = new HostedEndpoint({ ...what, loops, group, ring, counters, producer, budget });
     directory.add(endpoint);
     if (!endpoint.shared) this.#options.loops.pin(loops[0] as number);

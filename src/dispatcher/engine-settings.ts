@@ -14,8 +14,11 @@ export interface EngineSettings {
   readonly askTimeout: RpcTimeout;
   /** Of a look-up that names no timeout of its own. */
   readonly lookupTimeout: RpcTimeout;
-  /** Of one encoded message. */
+  /** Of one encoded message inside the env, and of one from or to another node. */
   readonly messageBytesMax: number;
+  readonly networkMessageBytesMax: number;
+  /** Errors of handlers travel to other nodes with their stacks. */
+  readonly exposeStacks: boolean;
   /** Of each step of an endpoint's start. */
   readonly startTimeoutMs: number;
   readonly spill: SpillSettings;

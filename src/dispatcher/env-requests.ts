@@ -6,6 +6,7 @@
  */
 import type { MessageCodec } from "../rpc/codec.js";
 import type { RefHandle } from "../rpc/ref-handle.js";
+import type { RpcAddress } from "../rpc/rpc-address.js";
 import type { ControlResult, EncodedValue, EnvControl } from "./loop-protocol.js";
 
 /** The inputs of `setupEndpoint`, as they travel. */
@@ -14,8 +15,11 @@ export type SetupRequest = readonly [name: string, module: string, options: obje
 /** What the env does for its loops. */
 export interface EnvRequestHost {
   setupEndpoint(name: string, module: string, options: object | undefined): Promise<RefHandle>;
-  /** The endpoint that runs under this name. Throws ERR_RPC_ENDPOINT_NOT_FOUND. */
-  find(name: string): RefHandle;
+  /**
+   * The endpoint that runs under this name, here or at `address`. Rejects with ERR_RPC_ENDPOINT_NOT_FOUND, and with
+   * whatever kept it from finding out.
+   */
+  find(address: RpcAddress | null, name: string, timeoutMs: number): Promise<RefHandle>;
 }
 
 export class EnvRequests implements EnvControl {
@@ -35,8 +39,8 @@ export class EnvRequests implements EnvControl {
     });
   }
 
-  find(name: string): Promise<ControlResult<RefHandle>> {
-    return this.#answer(() => this.#host.find(name));
+  find(address: RpcAddress | null, name: string, timeoutMs: number): Promise<ControlResult<RefHandle>> {
+    return this.#answer(() => this.#host.find(address, name, timeoutMs));
   }
 
   async #answer(make: () => RefHandle | Promise<RefHandle>): Promise<ControlResult<RefHandle>> {

@@ -10,25 +10,25 @@
  */
 import { receiveMessageOnPort } from "node:worker_threads";
 import { assert } from "../common/assert.js";
-import { isRpcError, RpcError } from "../common/errors.js";
+import { RpcError } from "../common/errors.js";
 import { Overflow, PostResult } from "../inbox/inbox.js";
 import { OutgoingRecord, RecordFlag, RecordKind, type TakenRecord } from "../inbox/record.js";
-import type { MessageCodec } from "../rpc/codec.js";
-import { BodiesUnderWay } from "./bodies-under-way.js";
 import { inboxFull, tooManyAsks } from "./dispatch-errors.js";
 import type { EndpointDirectory } from "./endpoint-directory.js";
-import { describeThrown, encodeFailure, type Failure } from "./failure.js";
+import { encodeFailure } from "./failure.js";
 import { AskEnd, targetHint, targetNameBytes } from "./forwarded-record.js";
 import { EndpointState, type HostedEndpoint } from "./hosted-endpoint.js";
-import type { HostedMessageLoop } from "./hosted-message-loop.js";
-import { type Body, postBody } from "./loop-protocol.js";
+import type { Body } from "./loop-protocol.js";
 import type { LoopZero } from "./loop-zero.js";
 import type { LoopZeroEndpoints } from "./loop-zero-endpoints.js";
+import { failureOf, MailboxAnswers } from "./mailbox-answers.js";
 import type { MessageLoops } from "./message-loops.js";
 import { type MessagePosting, type Payload, receivedPayload } from "./message-posting.js";
 import type { OutstandingAsks } from "./outstanding-asks.js";
 import type { Poster } from "./poster.js";
 import { RefTarget } from "./ref-poster.js";
+import type { RemoteGateway } from "./remote-gateway.js";
+import type { LoopCodecs } from "./shared-shapes.js";
 
 /** What handlers ask of the env itself. */
 export interface LoopRequests {
@@ -45,7 +45,7 @@ const OUTCOMES: Readonly<Record<number, "replied" | "timedOut">> = {
 };
 
 export interface ForwarderOptions {
-  readonly codec: MessageCodec;
+  readonly codecs: LoopCodecs;
   readonly loops: MessageLoops;
   readonly loopZero: LoopZero;
   readonly asks: OutstandingAsks;
@@ -54,14 +54,12 @@ export interface ForwarderOptions {
   readonly posting: MessagePosting;
   readonly zeroEndpoints: LoopZeroEndpoints;
   readonly requests: LoopRequests;
+  readonly gateway: RemoteGateway;
   /** Why what a ref means takes nothing. */
   readonly refusal: (target: RefTarget) => RpcError;
   /** A one-way message was refused for good. `message` decodes it. */
   readonly onDeadLetter: (endpoint: string, error: RpcError, message: () => unknown) => void;
 }
-
-/** The payload of an answer that says all in its header. */
-const NOTHING: Payload = receivedPayload(0, new Uint8Array(0), 0, null);
 
 /** An ask that its asker has given up, to be cancelled with others of its batch. */
 interface EndedAsk {
@@ -86,7 +84,7 @@ export class Forwarder {
   /** By loop, then by that loop's own ask slot: the slot here. */
   readonly #slots: number[][] = [];
   #ended: EndedAsk[] = [];
-  readonly #bodies = new WeakMap<HostedMessageLoop, BodiesUnderWay>();
+  readonly #answers: MailboxAnswers;
   /** By loop and slot, see `readyKey`. */
   readonly #waiters = new Map<number, ReadyWaiter>();
 
@@ -94,8 +92,14 @@ export class Forwarder {
     this.#options = options;
     this.#asks = options.asks;
     this.#loops = options.loops;
+    this.#answers = new MailboxAnswers(options.codecs.codec, options.loops, options.loopZero);
     this.#asks.failAsker = (loop, slot, generation, endpoint, error) => {
-      this.#fail(loop, slot, generation, options.directory.nameOf(endpoint), error);
+      this.#answers.fail(loop, slot, generation, options.directory.nameOf(endpoint), error);
+    };
+    this.#asks.failRemote = (asker, endpoint, error) => {
+      const codec = options.codecs.networkCodec;
+      encodeFailure(codec, failureOf(error, options.directory.nameOf(endpoint)));
+      asker.answer(true, codec.payloadCodec, codec.bytes, codec.length);
     };
   }
 
@@ -126,12 +130,23 @@ export class Forwarder {
     const to = asks.askerLoop(slot);
     const askerSlot = asks.askerSlot(slot);
     const askerGeneration = asks.askerGeneration(slot);
+    const remote = asks.remoteAsker(slot);
+    if (remote !== undefined && record.kind === RecordKind.EXPIRED) {
+      asks.reject(slot, this.#options.poster.timedOut(slot, false), "timedOut");
+      return;
+    }
     asks.endForwarded(slot, OUTCOMES[record.kind] ?? "failed");
     // Its body must leave the port also when nobody wants it any more.
     const body = (record.flags & RecordFlag.LARGE) === 0 ? null : this.#takeBody(from);
+    if (remote !== undefined) {
+      const bytes = body?.bytes ?? record.scratch;
+      const length = body?.bytes.length ?? record.payloadBytes;
+      remote.answer(record.kind === RecordKind.FAILURE, record.codec, bytes, length);
+      return;
+    }
     if (to === 0) return;
-    this.#record.setHeaderOnly(record.kind, askerSlot, askerGeneration);
-    this.#postAnswer(to, payloadOf(record, record.payloadBytes, body));
+    const payload = payloadOf(record, record.payloadBytes, body);
+    this.#answers.answer(to, record.kind, askerSlot, askerGeneration, payload);
   }
 
   /** A message loop has died: nobody waits for what its handlers had asked. */
@@ -141,6 +156,7 @@ export class Forwarder {
     const gone = new RpcError("ERR_RPC_WORKER_CRASHED", `message loop ${loop}, whose handler had asked, died`);
     this.#options.poster.cancelAsks(slots, () => gone, "failed");
     for (const waiter of this.#waiters.values()) if (waiter.loop === loop) waiter.controller.abort(gone);
+    this.#options.gateway.onLoopDied(loop);
     delete this.#slots[loop];
   }
 
@@ -148,6 +164,10 @@ export class Forwarder {
 
   #forward(loop: number, record: TakenRecord): void {
     const body = (record.flags & RecordFlag.LARGE) === 0 ? null : this.#takeBody(loop);
+    if ((record.flags & RecordFlag.REMOTE) !== 0) {
+      this.#depart(loop, record, payloadOf(record, messageBytes(record), body));
+      return;
+    }
     const endpoint = this.#runningHinted(record) ?? this.#options.directory.accepting(this.#target(record));
     const out = this.#record.setHeaderOnly(record.kind, -1);
     out.deadline = record.deadline;
@@ -168,7 +188,7 @@ export class Forwarder {
     const slot = asks.openForwarded(id, counts, deadline, loop, askSlot, askGeneration);
     if (slot === -1) {
       counts.rejected++;
-      this.#fail(loop, askSlot, askGeneration, name, tooManyAsks(name, asks.count));
+      this.#answers.fail(loop, askSlot, askGeneration, name, tooManyAsks(name, asks.count));
       return;
     }
     out.askSlot = slot;
@@ -199,11 +219,14 @@ export class Forwarder {
     this.#deadLetter(endpoint.name, inboxFull(endpoint), payload);
   }
 
-  /** Each incarnation of a loop has a body port of its own. */
-  #bodiesTo(loop: HostedMessageLoop): BodiesUnderWay {
-    const bodies = this.#bodies.get(loop) ?? new BodiesUnderWay(loop.mailbox);
-    this.#bodies.set(loop, bodies);
-    return bodies;
+  /** To an endpoint on another node. */
+  #depart(loop: number, record: TakenRecord, payload: Payload): void {
+    const { gateway } = this.#options;
+    const { kind, deadline, askSlot, askGeneration } = record;
+    const target = this.#target(record);
+    const message = { kind, deadline, payload };
+    if (askSlot === -1) gateway.send(target, message);
+    else gateway.ask(target, message, this.#answers.asker(loop, askSlot, askGeneration, target.name));
   }
 
   #slotsOf(loop: number): number[] {
@@ -220,13 +243,13 @@ export class Forwarder {
   }
 
   #target(record: TakenRecord): RefTarget {
-    const name = this.#utf8.decode(record.scratch.subarray(messageBytes(record), record.payloadBytes));
-    return new RefTarget({
-      name,
-      id: targetHint(record.sender),
-      generation: record.endpointGeneration,
-      replicas: 1,
-    });
+    const { sender, payloadBytes, endpointGeneration: generation } = record;
+    const remote = (record.flags & RecordFlag.REMOTE) !== 0;
+    const nameStart = messageBytes(record);
+    const nameEnd = nameStart + targetNameBytes(sender);
+    const name = this.#utf8.decode(record.scratch.subarray(nameStart, nameEnd));
+    const place = remote ? this.#utf8.decode(record.scratch.subarray(nameEnd, payloadBytes)) : null;
+    return new RefTarget({ name, id: remote ? 0 : targetHint(sender), generation, replicas: 1 }, place);
   }
 
   /** There is no running endpoint that it could go to. */
@@ -235,7 +258,7 @@ export class Forwarder {
     const error = this.#options.refusal(target);
     if (record.askSlot !== -1) {
       this.#options.poster.countRefused(target);
-      this.#fail(loop, record.askSlot, record.askGeneration, target.name, error);
+      this.#answers.fail(loop, record.askSlot, record.askGeneration, target.name, error);
       return;
     }
     this.#deadLetter(target.name, error, payload);
@@ -244,7 +267,7 @@ export class Forwarder {
   #deadLetter(endpoint: string, error: RpcError, payload: Payload): void {
     const { payloadCodec, length } = payload;
     const { bytes, attachments } = payload.takeBody();
-    const { codec } = this.#options;
+    const { codec } = this.#options.codecs;
     this.#options.onDeadLetter(endpoint, error, () => codec.decode(payloadCodec, bytes, length, attachments));
   }
 
@@ -263,6 +286,8 @@ export class Forwarder {
   /** The asker has settled his promise himself. One scan of what the loops run for all that end in this turn. */
   #askEnded(loop: number, record: TakenRecord): void {
     const { askSlot, askGeneration, sender } = record;
+    const timedOut = sender === AskEnd.TIMED_OUT;
+    if (this.#options.gateway.giveUp(loop, askSlot, askGeneration, timedOut)) return;
     const slot = this.#slots[loop]?.[askSlot];
     if (slot === undefined || !this.#asks.isAskedBy(slot, loop, askSlot, askGeneration)) {
       const waiter = this.#waiters.get(readyKey(loop, askSlot));
@@ -271,7 +296,7 @@ export class Forwarder {
     }
     this.#asks.forgetAsker(slot);
     const generation = this.#asks.generation(slot);
-    this.#ended.push({ slot, generation, outcome: sender === AskEnd.TIMED_OUT ? "timedOut" : "aborted" });
+    this.#ended.push({ slot, generation, outcome: timedOut ? "timedOut" : "aborted" });
     if (this.#ended.length === 1) queueMicrotask(() => this.#cancelEnded());
   }
 
@@ -288,6 +313,10 @@ export class Forwarder {
   #ready(loop: number, record: TakenRecord): void {
     const { askSlot, askGeneration } = record;
     const target = this.#target(record);
+    if (target.place !== null) {
+      this.#options.gateway.ready(target, this.#answers.asker(loop, askSlot, askGeneration, target.name));
+      return;
+    }
     const controller = new AbortController();
     const key = readyKey(loop, askSlot);
     this.#waiters.set(key, { loop, generation: askGeneration, controller });
@@ -296,66 +325,14 @@ export class Forwarder {
       if (!controller.signal.aborted) answer();
     };
     this.#options.poster.ready(target, Number.POSITIVE_INFINITY, controller.signal).then(
-      () =>
-        done(() => {
-          this.#record.setHeaderOnly(RecordKind.REPLY, askSlot, askGeneration);
-          this.#postAnswer(loop, NOTHING);
-        }),
-      (error) => done(() => this.#fail(loop, askSlot, askGeneration, target.name, error)),
+      () => done(() => this.#answers.done(loop, askSlot, askGeneration)),
+      (error) => done(() => this.#answers.fail(loop, askSlot, askGeneration, target.name, error)),
     );
   }
 
   #stop(record: TakenRecord): void {
     const endpoint = this.#options.directory.findMade(this.#target(record).name);
     if (endpoint !== undefined) this.#options.requests.stop(endpoint);
-  }
-
-  // ── Answers ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Loop 0 answers by itself: the ask has failed. */
-  #fail(loop: number, slot: number, generation: number, endpoint: string, error: unknown): void {
-    const out = this.#record;
-    if (isRpcError(error, "ERR_RPC_TIMEOUT")) {
-      // The asker knows his timeout, and makes the text himself.
-      out.setHeaderOnly(RecordKind.EXPIRED, slot, generation, error.maybeExecuted ? 1 : 0);
-      this.#postAnswer(loop, NOTHING);
-      return;
-    }
-    const failure: Failure = isRpcError(error)
-      ? [error.code, error.message, error.cause, error.maybeExecuted]
-      : ["ERR_RPC_NO_REPLY", `the ask of "${endpoint}" ended: ${describeThrown(error)}`, error];
-    const { codec } = this.#options;
-    encodeFailure(codec, failure);
-    out.setHeaderOnly(RecordKind.FAILURE, slot, generation);
-    this.#postAnswer(loop, codec);
-  }
-
-  /**
-   * Posts `#record` into a loop's mailbox. Where its spill is full, the asker gets a failure without payload instead, for
-   * which there is always room: he has only so many asks.
-   */
-  #postAnswer(to: number, payload: Payload): void {
-    const loop = this.#loops.get(to);
-    if (!loop.alive) return;
-    const out = this.#record;
-    const { mailbox } = loop;
-    const { payloadCodec, bytes, length, attachmentBytes } = payload;
-    const large = length > mailbox.inlinePayloadBytesMax || attachmentBytes > 0;
-    if (!large && payload !== NOTHING) out.setPayload(payloadCodec, bytes, length);
-    const bodies = large ? this.#bodiesTo(loop) : null;
-    if (bodies?.admits(length + attachmentBytes)) {
-      postBody(loop.bodyPort, { ...payload.takeBody(), ticket: out.askSlot });
-      const { kind, askSlot, askGeneration } = out;
-      out.setHeaderOnly(kind, askSlot, askGeneration, askSlot);
-      out.flags = RecordFlag.LARGE;
-      out.codec = payloadCodec;
-      mailbox.post(out, Overflow.FORCE);
-      bodies.add(length + attachmentBytes);
-    } else if (large || mailbox.post(out, Overflow.SPILL) === PostResult.FULL) {
-      out.setHeaderOnly(RecordKind.FAILURE, out.askSlot, out.askGeneration);
-      mailbox.post(out, Overflow.FORCE);
-    }
-    this.#options.loopZero.posted(mailbox);
   }
 }
 
@@ -364,8 +341,9 @@ function payloadOf(record: TakenRecord, length: number, body: Body | null): Payl
   return receivedPayload(record.codec, body.bytes, body.bytes.length, body);
 }
 
-function messageBytes(record: TakenRecord): number {
-  return record.payloadBytes - targetNameBytes(record.sender);
+function messageBytes({ sender, flags, payloadBytes }: TakenRecord): number {
+  const placeBytes = (flags & RecordFlag.REMOTE) === 0 ? 0 : targetHint(sender);
+  return payloadBytes - targetNameBytes(sender) - placeBytes;
 }
 
 /** Ask slots of a loop are fewer than 2^20. */

@@ -8,6 +8,7 @@
  */
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
+import { isThenable } from "../common/thenable.js";
 import type { AskTableView } from "../inbox/ask-table.js";
 import type { InFlightTable } from "../inbox/in-flight-table.js";
 import { RecordFlag, RecordKind, type TakenRecord } from "../inbox/record.js";
@@ -21,10 +22,12 @@ import { type Failure, handlerFailure } from "./failure.js";
 import { asideEntry, NO_MESSAGE } from "./message-counts.js";
 import { OverdueHandlers } from "./overdue-handlers.js";
 import { Pulls } from "./pulls.js";
+import { messageBytes, senderOf } from "./remote-record.js";
 import type { RunningHandler } from "./running-handler.js";
+import type { LoopCodecs } from "./shared-shapes.js";
 
 export interface HandlerRunnerOptions {
-  readonly codec: MessageCodec;
+  readonly codecs: LoopCodecs;
   readonly clock: Clock;
   readonly asks: AskTableView;
   readonly entries: InFlightTable;
@@ -38,6 +41,7 @@ export interface HandlerRunnerOptions {
 
 export class HandlerRunner implements ContextHost {
   readonly #codec: MessageCodec;
+  readonly #networkCodec: MessageCodec;
   readonly #clock: Clock;
   readonly #asks: AskTableView;
   readonly #entries: InFlightTable;
@@ -53,7 +57,8 @@ export class HandlerRunner implements ContextHost {
   droppedCount = 0;
 
   constructor(options: HandlerRunnerOptions) {
-    this.#codec = options.codec;
+    this.#codec = options.codecs.codec;
+    this.#networkCodec = options.codecs.networkCodec;
     this.#clock = options.clock;
     this.#overdue = new OverdueHandlers(options.clock, (context, ageMs) => this.#graceOver(context, ageMs));
     this.#asks = options.asks;
@@ -80,7 +85,8 @@ export class HandlerRunner implements ContextHost {
       this.#pull(endpoint, record, aside);
     } else {
       const context = new CallContext(this, endpoint, record, aside);
-      this.#run(context, record.codec, record.scratch, record.payloadBytes, undefined);
+      if ((record.flags & RecordFlag.REMOTE) !== 0) context.sender = senderOf(record);
+      this.#run(context, record.codec, record.scratch, messageBytes(record), undefined);
     }
   }
 
@@ -91,8 +97,7 @@ export class HandlerRunner implements ContextHost {
         record.entry === -1
           ? ["ERR_RPC_INBOX_FULL", "too many messages are in flight on its loop", null]
           : ["ERR_RPC_NO_REPLY", "the replica had stopped before it came to this message", null];
-      const entry = asideEntry(record.entry);
-      this.#answers.failure(RecordKind.SEND_FAILED, endpoint, record.position, failure, entry);
+      this.#answers.sendFailed(endpoint, record.position, failure, asideEntry(record.entry));
     }
     this.#drop(record);
   }
@@ -127,6 +132,7 @@ export class HandlerRunner implements ContextHost {
       this.#answers.release(entry);
     } else {
       const context = new CallContext(this, endpoint, pull, pull.aside);
+      context.sender = pull.sender;
       this.#run(context, pull.codec, body.bytes, body.bytes.length, body.attachments);
     }
     // Only now: until here this message is what its endpoint may be blocked for.
@@ -212,7 +218,7 @@ export class HandlerRunner implements ContextHost {
 
   /** Throws an RpcError for a value that cannot travel; the ask is still open then. */
   answer(context: CallContext, value: unknown): void {
-    if (context.askSlot !== -1) this.#answers.reply(context.askSlot, context.askGeneration, value);
+    if (context.askSlot !== -1) this.#answers.reply(context.askSlot, context.askGeneration, value, context.remote);
     else if (context.kind !== RecordKind.EVENT) this.#countHandled(context);
     context.state = ContextState.ANSWERED;
     context.endpoint.countProcessed();
@@ -237,7 +243,8 @@ export class HandlerRunner implements ContextHost {
     let later: boolean;
     const running = this.#running;
     try {
-      const message = this.#codec.decode(codec, source, length, attachments, attachments !== undefined);
+      const reader = context.remote ? this.#networkCodec : this.#codec;
+      const message = reader.decode(codec, source, length, attachments, attachments !== undefined);
       running.deadline = context.deadline;
       result = this.#invoke(context, message);
       // A look at `then` may run user code too.
@@ -333,7 +340,7 @@ export class HandlerRunner implements ContextHost {
       ? ([error.code, `"${endpoint.name}": ${error.message}`, null] as const)
       : handlerFailure(endpoint.name, error);
     if (context.askSlot !== -1) {
-      this.#answers.failure(RecordKind.FAILURE, context.askSlot, context.askGeneration, failure);
+      this.#answers.fail(context.askSlot, context.askGeneration, failure, context.remote);
     } else if (context.kind === RecordKind.EVENT) {
       this.#sendFailed(endpoint, NO_MESSAGE, 0, failure);
     } else {
@@ -343,7 +350,7 @@ export class HandlerRunner implements ContextHost {
 
   /** Entry and position name the message, so that a crash right after does not count it a second time. */
   #sendFailed(endpoint: AttachedEndpoint, entry: number, position: number, failure: Failure): void {
-    this.#answers.failure(RecordKind.SEND_FAILED, endpoint.id, position, failure, entry);
+    this.#answers.sendFailed(endpoint.id, position, failure, entry);
   }
 
   /** Mark, count, free: so that recovery knows which of the messages of a dead loop its counter knows already. */
@@ -391,8 +398,4 @@ export class HandlerRunner implements ContextHost {
     if (endpoint.serial) this.#answers.report(RecordKind.STUCK, endpoint.id, 0, Math.round(ageMs));
     else this.giveUp(entry);
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }

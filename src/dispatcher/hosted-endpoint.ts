@@ -13,6 +13,7 @@ import type { InboxProducer } from "../inbox/inbox.js";
 import type { Region } from "../inbox/segment.js";
 import type { SpillBudget } from "../inbox/spill-queue.js";
 import type { EndpointDescription } from "../rpc/rpc-definition.js";
+import type { RpcPeer } from "../rpc/rpc-endpoint-options.js";
 import { BackOff, CrashBudget } from "./back-off.js";
 import type { EncodedValue, RingRegion } from "./loop-protocol.js";
 import type { LoopGroup } from "./loop-slot.js";
@@ -55,6 +56,8 @@ export interface HostedEndpointOptions {
   readonly budget: SpillBudget;
   /** Milliseconds, or Infinity. */
   readonly handlerTimeoutMs: number;
+  /** Of which peers messages are taken; null: of all. */
+  readonly allow: ((peer: RpcPeer) => boolean) | null;
 }
 
 /** Where an endpoint of one instance lives. */
@@ -74,6 +77,7 @@ export class HostedEndpoint {
   readonly counters: readonly Region[];
   readonly budget: SpillBudget;
   readonly handlerTimeoutMs: number;
+  readonly allow: ((peer: RpcPeer) => boolean) | null;
   readonly asks = newAskCounts();
   readonly oneWays = newOneWayCounts();
   /** Most messages seen waiting; looked at by each sweep and by `stats`. */
@@ -114,6 +118,7 @@ export class HostedEndpoint {
     this.counters = options.counters;
     this.budget = options.budget;
     this.handlerTimeoutMs = options.handlerTimeoutMs;
+    this.allow = options.allow;
     this.generation = options.generation;
     this.loops = options.loops;
     this.ring = options.ring;

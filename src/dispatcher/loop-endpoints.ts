@@ -115,7 +115,7 @@ export class LoopEndpoints implements LoopControl {
   }
 
   #binding({ endpoint: id, name, generation, replica }: AttachRequest): EndpointBinding {
-    const self = this.#refs.named(name, { id, generation, replicas: replica.count }) as unknown as RpcEndpointRef;
+    const self = this.#refs.hinted(name, { id, generation, replicas: replica.count }) as unknown as RpcEndpointRef;
     return { self, rpcEnv: this.#rpcEnv, replica };
   }
 

@@ -10,7 +10,7 @@ import type { RpcTimeout } from "../common/rpc-conf.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import { parseEndpointUri } from "../rpc/endpoint-uri.js";
 import type { RefHandle } from "../rpc/ref-handle.js";
-import { RpcAddress } from "../rpc/rpc-address.js";
+import type { RpcAddress } from "../rpc/rpc-address.js";
 import type { SetupOptions } from "../rpc/rpc-endpoint-options.js";
 import type { RpcEndpointRef } from "../rpc/rpc-endpoint-ref.js";
 import type { RpcEnvView, RpcLookupOptions, RpcShutdownOptions } from "../rpc/rpc-env-view.js";
@@ -18,7 +18,7 @@ import type { RpcDefinition, RpcTarget, RpcUntyped } from "../rpc/rpc-protocol.j
 import { EnvControlClient } from "./control-plane.js";
 import { notFoundInTime } from "./dispatch-errors.js";
 import { checkTimeoutMs } from "./endpoint-ref.js";
-import { checkEndpointName, type EndpointRefs, notReachable } from "./endpoint-refs.js";
+import { checkEndpointName, type EndpointRefs } from "./endpoint-refs.js";
 import type { SetupRequest } from "./env-requests.js";
 import type { LoopPoster } from "./loop-poster.js";
 import type { ControlResult } from "./loop-protocol.js";
@@ -71,14 +71,15 @@ export class LoopEnvView implements RpcEnvView {
     name: string,
     options: RpcLookupOptions = {},
   ): Promise<RpcEndpointRef<RpcTarget<T>>> {
-    if (address !== null && !RpcAddress.equals(address, this.address)) throw notReachable(this.name, name, address);
     checkEndpointName(name);
     const { timeoutMs } = options;
     const timeout =
       timeoutMs === undefined ? this.#options.lookupTimeout : { ms: checkTimeoutMs(timeoutMs), setBy: "timeoutMs" };
     options.signal?.throwIfAborted();
-    if (options.verify === false) return this.#options.refs.named(name) as unknown as RpcEndpointRef<RpcTarget<T>>;
-    const found = this.#env.call((remote) => remote.find(name));
+    if (options.verify === false) {
+      return this.#options.refs.named(name, address) as unknown as RpcEndpointRef<RpcTarget<T>>;
+    }
+    const found = this.#env.call((remote) => remote.find(address, name, timeout.ms));
     return this.#ref(await this.#withinTime(found, name, timeout, options.signal));
   }
 
@@ -113,7 +114,7 @@ export class LoopEnvView implements RpcEnvView {
       const { bytes } = result.failure;
       throw codec.decode(result.failure.codec, bytes, bytes.length, result.failure.attachments);
     }
-    return refs.unpack(result.value) as RpcEndpointRef<RpcTarget<T>>;
+    return refs.unpack(result.value) as unknown as RpcEndpointRef<RpcTarget<T>>;
   }
 
   #withinTime<R>(answer: Promise<R>, name: string, timeout: RpcTimeout, signal: AbortSignal | undefined): Promise<R> {

@@ -27,6 +27,7 @@ import { newAskCounts } from "./message-counts.js";
 import { OutstandingAsks } from "./outstanding-asks.js";
 import type { RefPoster, RefTarget } from "./ref-poster.js";
 import { type RunningHandler, remainingMs } from "./running-handler.js";
+import type { LoopCodecs } from "./shared-shapes.js";
 
 const NO_DEADLINE = 0;
 /** Asks are counted by loop 0, which owns them all. */
@@ -39,7 +40,7 @@ export interface LoopPosterOptions {
   readonly loop: number;
   readonly epoch: number;
   readonly clock: Clock;
-  readonly codec: MessageCodec;
+  readonly codecs: LoopCodecs;
   readonly producer: InboxProducer;
   readonly bodyPort: MessagePort;
   readonly running: RunningHandler;
@@ -53,6 +54,7 @@ export class LoopPoster implements RefPoster {
   readonly #options: LoopPosterOptions;
   readonly #clock: Clock;
   readonly #codec: MessageCodec;
+  readonly #networkCodec: MessageCodec;
   readonly #producer: InboxProducer;
   readonly #running: RunningHandler;
   readonly #asks: OutstandingAsks;
@@ -61,8 +63,6 @@ export class LoopPoster implements RefPoster {
   /** By ask slot: whom it asks, and with a record of which kind. */
   readonly #targets: RefTarget[] = [];
   readonly #kinds: number[] = [];
-  /** Where message and name are put together that do not lie in the codec's scratch. */
-  #assembly = new Uint8Array(0);
   #nextTicket = 0;
   #sweeping = false;
   lastSlot = -1;
@@ -70,7 +70,8 @@ export class LoopPoster implements RefPoster {
   constructor(options: LoopPosterOptions) {
     this.#options = options;
     this.#clock = options.clock;
-    this.#codec = options.codec;
+    this.#codec = options.codecs.codec;
+    this.#networkCodec = options.codecs.networkCodec;
     this.#producer = options.producer;
     this.#running = options.running;
     this.#bodies = new BodiesUnderWay(options.producer);
@@ -91,7 +92,7 @@ export class LoopPoster implements RefPoster {
     this.lastSlot = -1;
     if (signal?.aborted) return Promise.reject(signal.reason);
     try {
-      this.#codec.encode(message, transfer, kind === RecordKind.CALL ? "inputs" : "message");
+      this.#encode(target, message, transfer, kind === RecordKind.CALL);
     } catch (error) {
       // A getter of the message may have asked as well.
       this.lastSlot = -1;
@@ -115,7 +116,7 @@ export class LoopPoster implements RefPoster {
   }
 
   send(target: RefTarget, kind: number, message: unknown, transfer?: readonly ArrayBuffer[]): boolean {
-    this.#codec.encode(message, transfer, kind === RecordKind.CAST ? "inputs" : "message");
+    this.#encode(target, message, transfer, kind === RecordKind.CAST);
     this.#setHeader(kind, -1, NO_DEADLINE, this.#clock.now());
     return this.#post(target, Overflow.REFUSE) !== PostResult.FULL;
   }
@@ -176,11 +177,12 @@ export class LoopPoster implements RefPoster {
       return;
     }
     let value: unknown;
+    const codec = (record.flags & RecordFlag.REMOTE) === 0 ? this.#codec : this.#networkCodec;
     try {
       value =
         body === null
-          ? this.#codec.decode(record.codec, record.scratch, record.payloadBytes)
-          : this.#codec.decode(record.codec, body.bytes, body.bytes.length, body.attachments, true);
+          ? codec.decode(record.codec, record.scratch, record.payloadBytes)
+          : codec.decode(record.codec, body.bytes, body.bytes.length, body.attachments, true);
     } catch (error) {
       this.#asks.reject(slot, error, "failed");
       return;
@@ -206,55 +208,61 @@ export class LoopPoster implements RefPoster {
     record.enqueuedAt = (nowMs * 1_000) | 0;
   }
 
-  /** Posts `#record` with the message that the codec holds, and behind it the target's name. */
+  /** What is sent to another node is written for the network; what is given away is copied there. */
+  #encode(target: RefTarget, message: unknown, transfer: readonly ArrayBuffer[] | undefined, inputs: boolean): void {
+    const root = inputs ? "inputs" : "message";
+    if (target.place === null) this.#codec.encode(message, transfer, root);
+    else this.#networkCodec.encode(message, undefined, root);
+  }
+
+  /** The one that `#encode` used. */
+  #codecFor(target: RefTarget): MessageCodec {
+    return target.place === null ? this.#codec : this.#networkCodec;
+  }
+
+  /** Posts `#record` with the message that the codec holds, and behind it the target. */
   #post(target: RefTarget, overflow: Overflow): PostResult {
-    const { codec } = this.#options;
-    const name = target.nameBytes;
-    const { payloadCodec, bytes, length } = codec;
-    const total = length + name.length;
-    if (total > this.#producer.inlinePayloadBytesMax || codec.attachmentBytes > 0) {
+    const { trailer } = target;
+    const { payloadCodec, bytes, length, attachmentBytes } = this.#codecFor(target);
+    if (length + trailer.length > this.#producer.inlinePayloadBytesMax || attachmentBytes > 0) {
       return this.#postLarge(target, overflow);
     }
-    if (length === 0) {
-      // Also because the scratch may hold a message whose getter sends this one.
-      this.#record.setPayload(payloadCodec, name, total);
-    } else if (bytes === codec.scratch && total <= bytes.length) {
-      bytes.set(name, length);
-      this.#record.setPayload(payloadCodec, bytes, total);
-    } else {
-      if (this.#assembly.length < total) this.#assembly = new Uint8Array(2 ** Math.ceil(Math.log2(total)));
-      this.#assembly.set(bytes.length === length ? bytes : bytes.subarray(0, length));
-      this.#assembly.set(name, length);
-      this.#record.setPayload(payloadCodec, this.#assembly, total);
-    }
+    this.#record.setPayload(payloadCodec, bytes, length, trailer);
     return this.#postRecord(target, overflow);
   }
 
   /** The body goes first, so that it is there when loop 0 reads the record: hence nothing may refuse the record then. */
   #postLarge(target: RefTarget, overflow: Overflow): PostResult {
-    const { payloadCodec, length, attachmentBytes } = this.#codec;
+    const codec = this.#codecFor(target);
+    const { payloadCodec, length, attachmentBytes } = codec;
     const producer = this.#producer;
     const bodyBytes = length + attachmentBytes;
     if (!producer.hasRoom() && overflow === Overflow.REFUSE) return PostResult.FULL;
     if (!this.#bodies.admits(bodyBytes)) return PostResult.FULL;
     const ticket = this.#nextTicket++ | 0;
-    postBody(this.#options.bodyPort, { ticket, ...this.#codec.takeBody() });
+    postBody(this.#options.bodyPort, { ticket, ...codec.takeBody() });
     this.#record.flags = RecordFlag.LARGE;
-    this.#record.setPayload(payloadCodec, target.nameBytes, target.nameBytes.length);
+    this.#record.setPayload(payloadCodec, target.trailer, 0, target.trailer);
     const result = this.#postRecord(target, Overflow.FORCE);
     this.#bodies.add(bodyBytes);
     return result;
   }
 
-  /** Posts `#record` with the target's name alone. */
+  /** Posts `#record` with the target alone. */
   #postRequest(target: RefTarget, overflow: Overflow): PostResult {
-    this.#record.setPayload(PayloadCodec.EMPTY, target.nameBytes, target.nameBytes.length);
+    this.#record.setPayload(PayloadCodec.EMPTY, target.trailer, 0, target.trailer);
     return this.#postRecord(target, overflow);
   }
 
   #postRecord(target: RefTarget, overflow: Overflow): PostResult {
     const record = this.#record;
-    record.sender = packTarget(target.id, target.nameBytes.length);
+    const nameBytes = target.nameBytes.length;
+    if (target.place === null) {
+      record.sender = packTarget(target.id, nameBytes);
+    } else {
+      record.flags |= RecordFlag.REMOTE;
+      record.sender = packTarget(target.trailer.length - nameBytes, nameBytes);
+    }
     record.endpointGeneration = target.generation;
     const result = this.#producer.post(record, overflow);
     this.#producer.flush();

@@ -119,6 +119,6 @@ export interface LoopControl {
 export interface EnvControl {
   /** `request`: a SetupRequest. */
   setupEndpoint(request: EncodedValue): Promise<ControlResult<RefHandle>>;
-  /** The endpoint that runs under this name. */
-  find(name: string): Promise<ControlResult<RefHandle>>;
+  /** The endpoint that runs under this name, at this address or, with null, here. */
+  find(address: RpcAddress | null, name: string, timeoutMs: number): Promise<ControlResult<RefHandle>>;
 }

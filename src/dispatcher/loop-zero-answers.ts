@@ -9,9 +9,11 @@ import type { MessageCodec } from "../rpc/codec.js";
 import type { Answers } from "./answers.js";
 import { encodeFailure, type Failure } from "./failure.js";
 import type { Body } from "./loop-protocol.js";
+import type { LoopCodecs } from "./shared-shapes.js";
 
 export class LoopZeroAnswers implements Answers {
   readonly #codec: MessageCodec;
+  readonly #networkCodec: MessageCodec;
   readonly #entries: InFlightTable;
   readonly #onRecord: (record: TakenRecord) => void;
   readonly #record = new TakenRecord(8);
@@ -19,21 +21,29 @@ export class LoopZeroAnswers implements Answers {
   #body: Body | undefined;
 
   /** @param onRecord what loop 0 does with the records of any loop. */
-  constructor(codec: MessageCodec, entries: InFlightTable, onRecord: (record: TakenRecord) => void) {
-    this.#codec = codec;
+  constructor(codecs: LoopCodecs, entries: InFlightTable, onRecord: (record: TakenRecord) => void) {
+    this.#codec = codecs.codec;
+    this.#networkCodec = codecs.networkCodec;
     this.#entries = entries;
     this.#onRecord = onRecord;
   }
 
-  reply(askSlot: number, askGeneration: number, value: unknown): void {
-    this.#codec.encode(value, undefined, "answer");
-    this.#tell(RecordKind.REPLY, askSlot, askGeneration, true);
+  reply(askSlot: number, askGeneration: number, value: unknown, remote: boolean): void {
+    const codec = remote ? this.#networkCodec : this.#codec;
+    codec.encode(value, undefined, "answer");
+    this.#tell(codec, RecordKind.REPLY, askSlot, askGeneration);
   }
 
-  failure(kind: number, subject: number, generation: number, failure: Failure, entry = -1): void {
+  fail(askSlot: number, askGeneration: number, failure: Failure, remote: boolean): void {
+    const codec = remote ? this.#networkCodec : this.#codec;
+    encodeFailure(codec, failure);
+    this.#tell(codec, RecordKind.FAILURE, askSlot, askGeneration);
+  }
+
+  sendFailed(endpoint: number, position: number, failure: Failure, entry: number): void {
     encodeFailure(this.#codec, failure);
     this.#record.endpointGeneration = entry;
-    this.#tell(kind, subject, generation, true);
+    this.#tell(this.#codec, RecordKind.SEND_FAILED, endpoint, position);
   }
 
   /** Attachments make an answer a body, here as elsewhere. */
@@ -45,29 +55,31 @@ export class LoopZeroAnswers implements Answers {
 
   report(kind: number, subject: number, generation = 0, detail = 0): void {
     this.#record.sender = detail;
-    this.#tell(kind, subject, generation, false);
+    this.#tell(null, kind, subject, generation);
   }
 
   release(entry: number): void {
     this.#entries.free(entry);
   }
 
-  #tell(kind: number, subject: number, generation: number, payload: boolean): void {
+  /** @param codec holds the payload; null: there is none. */
+  #tell(codec: MessageCodec | null, kind: number, subject: number, generation: number): void {
     const record = this.#record;
-    const codec = this.#codec;
     record.kind = kind;
     record.askSlot = subject;
     record.askGeneration = generation;
-    record.codec = payload ? codec.payloadCodec : 0;
+    record.codec = codec?.payloadCodec ?? 0;
+    record.payloadBytes = codec?.length ?? 0;
     record.flags = 0;
-    if (payload && codec.attachmentBytes > 0) {
-      record.flags = RecordFlag.LARGE;
-      record.sender = 0;
-      this.#body = { ticket: 0, ...codec.takeBody() };
+    if (codec !== null) {
+      if (codec.attachmentBytes > 0) {
+        record.flags = RecordFlag.LARGE;
+        record.sender = 0;
+        this.#body = { ticket: 0, ...codec.takeBody() };
+      }
+      // The caller's own bytes may be shared memory, which nobody decodes.
+      record.scratch = types.isSharedArrayBuffer(codec.bytes.buffer) ? codec.bytes.slice() : codec.bytes;
     }
-    // The caller's own bytes may be shared memory, which nobody decodes.
-    record.scratch = types.isSharedArrayBuffer(codec.bytes.buffer) ? codec.bytes.slice() : codec.bytes;
-    record.payloadBytes = payload ? codec.length : 0;
     this.#onRecord(record);
   }
 }

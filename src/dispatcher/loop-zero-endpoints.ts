@@ -15,7 +15,7 @@ import { type Bell, PinnedInboxConsumer, TakeResult } from "../inbox/inbox.js";
 import { LOOP_BUSY_MS } from "../inbox/layout.js";
 import { RecordKind, TakenRecord } from "../inbox/record.js";
 import { counterView, type Region } from "../inbox/segment.js";
-import type { MessageCodec } from "../rpc/codec.js";
+import type { RpcPeer } from "../rpc/rpc-endpoint-options.js";
 import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import { AttachedEndpoint, type EndpointBehaviour, type ReplaceInstance } from "./attached-endpoint.js";
 import { type EndpointGate, EndpointServer } from "./endpoint-server.js";
@@ -25,6 +25,7 @@ import type { Body } from "./loop-protocol.js";
 import { LoopZeroAnswers } from "./loop-zero-answers.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
 import type { RunningHandler } from "./running-handler.js";
+import type { LoopCodecs } from "./shared-shapes.js";
 
 export interface LoopZeroSetup {
   readonly inboxBytes: number;
@@ -32,11 +33,12 @@ export interface LoopZeroSetup {
   readonly throughput: number | undefined;
   /** Milliseconds, or Infinity. */
   readonly handlerTimeoutMs: number;
+  readonly allow: ((peer: RpcPeer) => boolean) | null;
 }
 
 export interface LoopZeroEndpointsOptions {
   readonly clock: Clock;
-  readonly codec: MessageCodec;
+  readonly codecs: LoopCodecs;
   readonly memory: MainLoopMemory;
   readonly throughput: number;
   readonly running: RunningHandler;
@@ -76,7 +78,7 @@ export class LoopZeroEndpoints implements EndpointGate {
   #busyMs = 0;
 
   constructor(options: LoopZeroEndpointsOptions) {
-    const { clock, codec, memory } = options;
+    const { clock, codecs, memory } = options;
     this.#clock = clock;
     this.#memory = memory;
     this.#throughput = options.throughput;
@@ -86,13 +88,13 @@ export class LoopZeroEndpoints implements EndpointGate {
     this.#words = memory.words(control);
     this.#control = control.word;
     this.#table = new InFlightTable(memory.words(entries), entries.word, IN_FLIGHT_ENTRIES_PER_LOOP);
-    const answers = new LoopZeroAnswers(codec, this.#table, options.onRecord);
+    const answers = new LoopZeroAnswers(codecs, this.#table, options.onRecord);
     this.#answers = answers;
     const lines = { controlWords: this.#words, control: control.word };
     this.#server = new EndpointServer({ entries: this.#table, answers, gate: this, ...lines }, new TakenRecord());
     const { asks } = memory.regions;
     const runner = new HandlerRunner({
-      codec,
+      codecs,
       clock,
       asks: new AskTableView(memory.words(asks), asks.word),
       entries: this.#table,

@@ -36,6 +36,9 @@ function copyOf({ bytes, attachments }: EncodedBody): EncodedBody {
   return { bytes: bytes.slice(), attachments: attachments.map((attachment) => attachment.slice(0)) };
 }
 
+/** Sender of a message of this env. */
+const OURSELVES = new Uint8Array(0);
+
 export class MessagePosting {
   readonly #loops: MessageLoops;
   readonly #loopZero: LoopZero;
@@ -51,18 +54,31 @@ export class MessagePosting {
     this.#tickets = tickets;
   }
 
-  /** Posts into an endpoint's Inbox. The caller has filled the record, but for payload, flags and endpoint generation. */
-  post(endpoint: HostedEndpoint, record: OutgoingRecord, overflow: Overflow, payload: Payload): PostResult {
+  /**
+   * Posts into an endpoint's Inbox. The caller has filled the record, but for payload, flags and endpoint generation.
+   * @param sender of a message from another node, as text; else empty.
+   */
+  post(
+    endpoint: HostedEndpoint,
+    record: OutgoingRecord,
+    overflow: Overflow,
+    payload: Payload,
+    sender: Uint8Array = OURSELVES,
+  ): PostResult {
     const producer = endpoint.producer;
     const { length } = payload;
     record.flags = 0;
     record.endpointGeneration = endpoint.generation;
+    if (sender.length > 0) {
+      record.flags = RecordFlag.REMOTE;
+      record.sender = sender.length;
+    }
     let result: PostResult;
-    if (length <= producer.inlinePayloadBytesMax && payload.attachmentBytes === 0) {
-      record.setPayload(payload.payloadCodec, payload.bytes, length);
+    if (length + sender.length <= producer.inlinePayloadBytesMax && payload.attachmentBytes === 0) {
+      record.setPayload(payload.payloadCodec, payload.bytes, length, sender);
       result = producer.post(record, overflow);
     } else {
-      result = this.#postLarge(endpoint, record, overflow, payload);
+      result = this.#postLarge(endpoint, record, overflow, payload, sender);
     }
     if (result === PostResult.FULL) endpoint.rejected++;
     else endpoint.accepted++;
@@ -70,16 +86,23 @@ export class MessagePosting {
     return result;
   }
 
-  /** A message for every replica of an endpoint, by mailbox. Returns how many accepted it. */
-  broadcast(endpoint: HostedEndpoint, payload: Payload, enqueuedAt: number): number {
-    const accepted = this.aside(endpoint, RecordKind.BROADCAST, Overflow.SPILL, payload, enqueuedAt);
+  /** A message for every replica of an endpoint, by mailbox. Returns how many accepted it. `sender`: as in `post`. */
+  broadcast(endpoint: HostedEndpoint, payload: Payload, enqueuedAt: number, sender: Uint8Array = OURSELVES): number {
+    const accepted = this.aside(endpoint, RecordKind.BROADCAST, Overflow.SPILL, payload, enqueuedAt, sender);
     endpoint.oneWays.accepted += accepted;
     endpoint.rejected += endpoint.loops.length - accepted;
     return accepted;
   }
 
   /** Posts to the mailbox of every live loop of an endpoint. */
-  aside(endpoint: HostedEndpoint, kind: number, overflow: Overflow, payload: Payload, enqueuedAt: number): number {
+  aside(
+    endpoint: HostedEndpoint,
+    kind: number,
+    overflow: Overflow,
+    payload: Payload,
+    enqueuedAt: number,
+    sender: Uint8Array = OURSELVES,
+  ): number {
     const { payloadCodec, bytes, length, attachmentBytes } = payload;
     let body: EncodedBody | null = null;
     let accepted = 0;
@@ -89,17 +112,19 @@ export class MessagePosting {
       const record = this.#record.setHeaderOnly(kind, endpoint.id);
       record.enqueuedAt = enqueuedAt;
       record.endpointGeneration = endpoint.generation;
+      if (sender.length > 0) record.flags = RecordFlag.REMOTE;
+      record.sender = sender.length;
       let ticket = -1;
-      if (length <= loop.mailbox.inlinePayloadBytesMax && attachmentBytes === 0) {
-        record.setPayload(payloadCodec, bytes, length);
+      if (length + sender.length <= loop.mailbox.inlinePayloadBytesMax && attachmentBytes === 0) {
+        record.setPayload(payloadCodec, bytes, length, sender);
       } else {
         if (!endpoint.budget.admits(length + attachmentBytes)) continue;
         body ??= payload.takeBody();
         // A copy for each replica: it is transferred to its taker as it is.
         ticket = this.#tickets.open(endpoint.id, copyOf(body), endpoint.budget);
-        record.flags = RecordFlag.LARGE;
+        record.flags |= RecordFlag.LARGE;
         record.sender = ticket;
-        record.setPayload(payloadCodec, this.#ticketPayload, TICKET_PAYLOAD_BYTES);
+        record.setPayload(payloadCodec, this.#ticketPayload, TICKET_PAYLOAD_BYTES, sender);
       }
       if (loop.mailbox.post(record, overflow) === PostResult.FULL) {
         if (ticket !== -1) this.#tickets.end(ticket);
@@ -111,15 +136,21 @@ export class MessagePosting {
     return accepted;
   }
 
-  #postLarge(endpoint: HostedEndpoint, record: OutgoingRecord, overflow: Overflow, payload: Payload): PostResult {
+  #postLarge(
+    endpoint: HostedEndpoint,
+    record: OutgoingRecord,
+    overflow: Overflow,
+    payload: Payload,
+    sender: Uint8Array,
+  ): PostResult {
     if (!endpoint.budget.admits(payload.length + payload.attachmentBytes)) return PostResult.FULL;
     // What is refused must still have its buffers, so room is looked for before they are moved.
     if (overflow === Overflow.REFUSE && !endpoint.producer.hasRoom()) return PostResult.FULL;
     // The one copy that captures the caller's bytes; it is transferred to the taker as it is.
     const ticket = this.#tickets.open(endpoint.id, payload.takeBody(), endpoint.budget);
-    record.flags = RecordFlag.LARGE;
+    record.flags |= RecordFlag.LARGE;
     record.sender = ticket;
-    record.setPayload(payload.payloadCodec, this.#ticketPayload, TICKET_PAYLOAD_BYTES);
+    record.setPayload(payload.payloadCodec, this.#ticketPayload, TICKET_PAYLOAD_BYTES, sender);
     const result = endpoint.producer.post(record, overflow);
     if (result === PostResult.FULL) this.#tickets.end(ticket);
     else if (record.askSlot !== -1) this.#asks.setTicket(record.askSlot, ticket);

@@ -12,10 +12,12 @@ import { type MessageCodec, PayloadCodec } from "../rpc/codec.js";
 import type { Answers } from "./answers.js";
 import { encodeFailure, type Failure } from "./failure.js";
 import { postBody } from "./loop-protocol.js";
+import type { LoopCodecs } from "./shared-shapes.js";
 
 export class Outbound implements Answers {
   readonly #producer: InboxProducer;
   readonly #codec: MessageCodec;
+  readonly #networkCodec: MessageCodec;
   readonly #bodyPort: MessagePort;
   readonly #entries: InFlightTable;
   /** Entries of replies in the overflow list, and of what ended behind them. */
@@ -23,9 +25,10 @@ export class Outbound implements Answers {
   readonly #record = new OutgoingRecord();
   #nextTicket = 0;
 
-  constructor(producer: InboxProducer, codec: MessageCodec, bodyPort: MessagePort, entries: InFlightTable) {
+  constructor(producer: InboxProducer, codecs: LoopCodecs, bodyPort: MessagePort, entries: InFlightTable) {
     this.#producer = producer;
-    this.#codec = codec;
+    this.#codec = codecs.codec;
+    this.#networkCodec = codecs.networkCodec;
     this.#bodyPort = bodyPort;
     this.#entries = entries;
   }
@@ -51,21 +54,27 @@ export class Outbound implements Answers {
     else this.#entries.free(entry);
   }
 
-  /** Throws an RpcError when `value` cannot be encoded; nothing was sent then. */
-  reply(askSlot: number, askGeneration: number, value: unknown): void {
-    this.#codec.encode(value, undefined, "answer");
-    this.#postPayload(RecordKind.REPLY, askSlot, askGeneration);
+  reply(askSlot: number, askGeneration: number, value: unknown, remote: boolean): void {
+    const codec = remote ? this.#networkCodec : this.#codec;
+    codec.encode(value, undefined, "answer");
+    this.#postPayload(codec, RecordKind.REPLY, askSlot, askGeneration);
   }
 
-  failure(kind: number, subject: number, generation: number, failure: Failure, entry = -1): void {
+  fail(askSlot: number, askGeneration: number, failure: Failure, remote: boolean): void {
+    const codec = remote ? this.#networkCodec : this.#codec;
+    encodeFailure(codec, failure);
+    this.#postPayload(codec, RecordKind.FAILURE, askSlot, askGeneration);
+  }
+
+  sendFailed(endpoint: number, position: number, failure: Failure, entry: number): void {
     encodeFailure(this.#codec, failure);
-    this.#postPayload(kind, subject, generation, entry);
+    this.#postPayload(this.#codec, RecordKind.SEND_FAILED, endpoint, position, entry);
   }
 
   /** Objects with these keys are met often. */
   suggest(keys: readonly string[]): void {
     this.#codec.encode(keys);
-    this.#postPayload(RecordKind.SUGGEST_STRUCTURE, -1, 0);
+    this.#postPayload(this.#codec, RecordKind.SUGGEST_STRUCTURE, -1, 0);
   }
 
   /** A record without payload. */
@@ -74,8 +83,7 @@ export class Outbound implements Answers {
     this.#producer.flush();
   }
 
-  #postPayload(kind: number, askSlot: number, askGeneration: number, entry = 0): void {
-    const codec = this.#codec;
+  #postPayload(codec: MessageCodec, kind: number, askSlot: number, askGeneration: number, entry = 0): void {
     const record = this.#record.setHeaderOnly(kind, askSlot, askGeneration);
     record.endpointGeneration = entry;
     if (codec.length > this.#producer.inlinePayloadBytesMax || codec.attachmentBytes > 0) {

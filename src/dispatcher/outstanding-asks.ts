@@ -3,7 +3,8 @@
  * of the data flow. Slot arrays instead of a Map: 1.5× of the whole ask, measured.
  *
  * Loop 0 has one for all asks of its env. Of an ask that a handler on a message loop made it holds no promise but the
- * asker: his loop, and slot and generation in that loop's own table, which is another instance of this class.
+ * asker: his loop, and slot and generation in that loop's own table, which is another instance of this class. Of an ask
+ * that came from another node it holds whom to answer.
  */
 import type { AskTable } from "../inbox/ask-table.js";
 import type { AskCounts, AskOutcome } from "./message-counts.js";
@@ -21,6 +22,17 @@ const NONE = -1;
 
 /** Stands where the promise's functions do, in the slot of an ask whose promise is on another loop. */
 const FORWARDED = (): void => {};
+
+/** Who asked from another node. */
+export interface RemoteAsker {
+  /** What ends with him: his connection. */
+  readonly peer: object;
+  /** The answer, written for the network: `bytes[0 .. length)`, valid during the call. A failure: as in failure.ts. */
+  answer(failed: boolean, payloadCodec: number, bytes: Uint8Array, length: number): void;
+}
+
+/** Stands for his loop. */
+const REMOTE = -1;
 
 /** Tells the asker on another loop that his ask has failed. */
 export type FailAsker = (loop: number, slot: number, generation: number, endpoint: number, error: unknown) => void;
@@ -47,6 +59,7 @@ export class OutstandingAsks {
   readonly #askerLoops: number[] = [];
   readonly #askerSlots: number[] = [];
   readonly #askerGenerations: number[] = [];
+  readonly #remoteAskers: (RemoteAsker | undefined)[] = [];
   readonly #signals: (AbortSignal | undefined)[] = [];
   readonly #groups = new Map<AbortSignal, AbortGroup>();
   count = 0;
@@ -57,6 +70,8 @@ export class OutstandingAsks {
 
   /** How askers on other loops are told. */
   failAsker: FailAsker = () => {};
+  /** How askers on other nodes are told that their ask has failed. */
+  failRemote: (asker: RemoteAsker, endpoint: number, error: unknown) => void = () => {};
 
   /** The promise of the ask that `open` returned last. */
   lastPromise: Promise<unknown> = Promise.resolve();
@@ -102,7 +117,31 @@ export class OutstandingAsks {
     return slot;
   }
 
-  /** True if the promise of this open ask is on another loop. */
+  /** A slot for an ask from another node, or -1. */
+  openRemote(endpoint: number, counts: AskCounts, deadline: number, timeoutMs: number, asker: RemoteAsker): number {
+    const slot = this.openForwarded(endpoint, counts, deadline, REMOTE, 0, 0);
+    if (slot === -1) return -1;
+    this.#timeouts[slot] = timeoutMs;
+    this.#remoteAskers[slot] = asker;
+    return slot;
+  }
+
+  /** Who asked from another node; undefined for any other ask. */
+  remoteAsker(slot: number): RemoteAsker | undefined {
+    return this.#askerLoops[slot] === REMOTE ? this.#remoteAskers[slot] : undefined;
+  }
+
+  /** Slots of all asks from other nodes whose asker `matches`. */
+  askedFrom(matches: (asker: RemoteAsker) => boolean): number[] {
+    const slots: number[] = [];
+    for (let slot = 0; slot < this.#remoteAskers.length; slot++) {
+      const asker = this.#remoteAskers[slot];
+      if (asker !== undefined && matches(asker)) slots.push(slot);
+    }
+    return slots;
+  }
+
+  /** True if the promise of this open ask is on another loop, or on another node. */
   isForwarded(slot: number): boolean {
     return this.#resolves[slot] === FORWARDED;
   }
@@ -189,9 +228,11 @@ export class OutstandingAsks {
   /** The failure has come: its taker is done with the message. */
   reject(slot: number, error: unknown, outcome: AskOutcome): void {
     const reject = this.#rejects[slot] as Reject;
+    const remote = reject === FORWARDED ? this.remoteAsker(slot) : undefined;
     (this.#counts[slot] as AskCounts)[outcome]++;
     this.#end(slot);
-    if (reject === FORWARDED) this.#failForwarded(slot, error);
+    if (remote !== undefined) this.failRemote(remote, this.#endpoints[slot] as number, error);
+    else if (reject === FORWARDED) this.#failForwarded(slot, error);
     else reject(error);
   }
 
@@ -239,6 +280,7 @@ export class OutstandingAsks {
   }
 
   #end(slot: number): void {
+    if (this.#resolves[slot] === FORWARDED) this.#remoteAskers[slot] = undefined;
     this.#resolves[slot] = undefined;
     this.#rejects[slot] = undefined;
     const signal = this.#signals[slot];

@@ -1,9 +1,10 @@
 /** Messages that a loop has taken and whose bodies are on their way. Step 5 of the data flow, for large bodies. */
 import { assert } from "../common/assert.js";
-import type { TakenRecord } from "../inbox/record.js";
+import { RecordFlag, type TakenRecord } from "../inbox/record.js";
 import type { TakeBody } from "./answers.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
 import type { Body } from "./loop-protocol.js";
+import { senderOf } from "./remote-record.js";
 
 /** What must be kept of the record, whose memory is used again. */
 export interface Pull {
@@ -15,6 +16,8 @@ export interface Pull {
   readonly askGeneration: number;
   readonly deadline: number;
   readonly position: number;
+  /** Who sent it, if it came from another node: see CallContext. */
+  readonly sender: string | null;
   /** It does not count against its endpoint's concurrency. */
   readonly aside: boolean;
 }
@@ -29,7 +32,9 @@ export class Pulls {
 
   begin(endpoint: AttachedEndpoint, record: TakenRecord, aside: boolean): void {
     const { entry, kind, codec, askSlot, askGeneration, deadline, position } = record;
-    this.#pulls.set(entry, { endpoint, entry, kind, codec, askSlot, askGeneration, deadline, position, aside });
+    const sender = (record.flags & RecordFlag.REMOTE) === 0 ? null : senderOf(record);
+    const kept = { endpoint, entry, kind, codec, askSlot, askGeneration, deadline, position, sender, aside };
+    this.#pulls.set(entry, kept);
   }
 
   /** Id of the endpoint whose message waits in this entry; 0 if there is none. */

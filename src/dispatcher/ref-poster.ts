@@ -12,15 +12,19 @@ const utf8 = new TextEncoder();
  */
 export class RefTarget {
   readonly name: string;
+  /** Where it is: `host:port`, or the id of an env that does not listen. null: in this env. */
+  readonly place: string | null;
   id: number;
   generation: number;
   replicas: number;
   /** Methods of a service, as far as they are known. */
   methods: readonly string[] = [];
   #nameBytes: Uint8Array | null = null;
+  #trailer: Uint8Array | null = null;
 
-  constructor(handle: Pick<RefHandle, "name" | "id" | "generation" | "replicas">) {
+  constructor(handle: Pick<RefHandle, "name" | "id" | "generation" | "replicas">, place: string | null = null) {
     this.name = handle.name;
+    this.place = place;
     this.id = handle.id;
     this.generation = handle.generation;
     this.replicas = handle.replicas;
@@ -30,6 +34,12 @@ export class RefTarget {
   get nameBytes(): Uint8Array {
     this.#nameBytes ??= utf8.encode(this.name);
     return this.#nameBytes;
+  }
+
+  /** Name and place in UTF-8, as they travel behind a message of a message loop. */
+  get trailer(): Uint8Array {
+    this.#trailer ??= this.place === null ? this.nameBytes : utf8.encode(this.name + this.place);
+    return this.#trailer;
   }
 }
 

@@ -9,9 +9,17 @@ export interface LoopCodecs {
   readonly codec: MessageCodec;
   /** For control calls: a handler's message may be in the other one's scratch. */
   readonly controlCodec: MessageCodec;
+  /** For messages from and to other nodes, which know nothing of shapes and are not trusted. */
+  readonly networkCodec: MessageCodec;
 }
 
-type CodecOptions = Pick<MessageCodecOptions, "refs" | "messageBytesMax">;
+export interface CodecOptions extends Pick<MessageCodecOptions, "refs"> {
+  /** Bytes of a message inside the process, and of one from or to another node. */
+  readonly messageBytesMax: number;
+  readonly networkMessageBytesMax: number;
+  /** Errors travel to other nodes with their stacks. */
+  readonly exposeStacks: boolean;
+}
 
 /** Those of a message loop; `suggest` tells loop 0 of a shape that was met often. */
 export function loopCodecs(
@@ -42,6 +50,12 @@ export function loopZeroCodecs(
 }
 
 function codecs(options: CodecOptions, shapes: RecordShapes): LoopCodecs {
-  const all = { ...options, shapes, trusted: true };
-  return { codec: new MessageCodec(all), controlCodec: new MessageCodec(all) };
+  const { refs, messageBytesMax, networkMessageBytesMax, exposeStacks } = options;
+  const all = { refs, messageBytesMax, shapes, trusted: true };
+  const network = { stacks: exposeStacks };
+  return {
+    codec: new MessageCodec(all),
+    controlCodec: new MessageCodec(all),
+    networkCodec: new MessageCodec({ refs, messageBytesMax: networkMessageBytesMax, network }),
+  };
 }

@@ -32,8 +32,8 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
   const memory = new LoopMemory(start);
   const { envId: env, address, settings, envName: name } = start;
   const refs = new EndpointRefs({ env, address, askTimeoutMs: settings.askTimeout.ms });
-  const codecOptions = { refs, messageBytesMax: settings.messageBytesMax };
-  const { codec, controlCodec } = loopCodecs(codecOptions, memory.structures, (keys) => out.suggest(keys));
+  const codecs = loopCodecs({ refs, ...settings }, memory.structures, (keys) => out.suggest(keys));
+  const { codec, controlCodec } = codecs;
   const { control, entries, mailbox, outbound } = start.loopRegions;
   const controlWords = memory.segment(control.segment).words;
 
@@ -48,20 +48,20 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
     budget,
   );
   const table = new InFlightTable(memory.segment(entries.segment).words, entries.word, IN_FLIGHT_ENTRIES_PER_LOOP);
-  const out = new Outbound(producer, codec, start.bodyPort, table);
+  const out = new Outbound(producer, codecs, start.bodyPort, table);
   const running = new RunningHandler();
   const poster = new LoopPoster({
     loop: start.loop,
     epoch: start.epoch,
     clock,
-    codec,
+    codecs,
     producer,
     bodyPort: start.bodyPort,
     running,
     askTimeout: settings.askTimeout,
     explain: (target) => explainSilence(target.name, loop.find(target.id)),
   });
-  refs.start(poster);
+  refs.start(poster, poster);
   const { lookupTimeout, startTimeoutMs } = settings;
   const port = start.envPort;
   const rpcEnv = new LoopEnvView({ name, address, clock, poster, refs, codec: controlCodec, lookupTimeout, port });
@@ -87,7 +87,7 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
     settle: (answer) => poster.settle(answer),
   });
   const runner = new HandlerRunner({
-    codec,
+    codecs,
     clock,
     asks: memory.asks,
     entries: table,

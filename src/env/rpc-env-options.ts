@@ -13,6 +13,7 @@ import {
   INBOX_BYTES_MIN,
   isPowerOfTwo,
   LOOPS_MAX,
+  NETWORK_MESSAGE_BYTES_MAX,
   SHUTDOWN_TIMEOUT_MS_DEFAULT,
   TIMEOUT_MS_MAX,
 } from "../common/limits.js";
@@ -22,15 +23,15 @@ import { checkEndpointName } from "../dispatcher/endpoint-refs.js";
 import type { EngineSettings } from "../dispatcher/engine-settings.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
 import { ENDPOINT_KINDS } from "../rpc/rpc-endpoint.js";
-import type { RpcEndpointKind, RpcEndpointOptions } from "../rpc/rpc-endpoint-options.js";
+import type { RpcEndpointKind, RpcEndpointOptions, RpcPeer } from "../rpc/rpc-endpoint-options.js";
 import type { RpcEnvOptions, RpcLogger } from "../rpc/rpc-env.js";
 import type { RpcLookupOptions, RpcShutdownOptions } from "../rpc/rpc-env-view.js";
 import { availableCores } from "./available-cores.js";
 
 const OPTION_KEYS = ["name", "numThreads", "askTimeoutMs", "logger", "conf"];
-const ENDPOINT_OPTION_KEYS = ["args", "inboxBytes", "concurrency", "loop", "handlerTimeoutMs", "throughput", "kind"];
 /** What an endpoint on the main thread may be told. */
-const LOCAL_ENDPOINT_OPTION_KEYS = ["inboxBytes", "concurrency", "handlerTimeoutMs", "throughput"];
+const LOCAL_ENDPOINT_OPTION_KEYS = ["inboxBytes", "concurrency", "handlerTimeoutMs", "throughput", "allow"];
+const ENDPOINT_OPTION_KEYS = [...LOCAL_ENDPOINT_OPTION_KEYS, "args", "loop", "kind"];
 const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 
 /** An env's options, checked. */
@@ -56,6 +57,7 @@ export interface EndpointSettings {
   readonly kind: RpcEndpointKind | undefined;
   readonly loop: number | undefined;
   readonly args: unknown;
+  readonly allow: ((peer: RpcPeer) => boolean) | null;
 }
 
 /** Reads the options of `RpcEnv.create`, and tells its logger which conf keys change nothing. */
@@ -83,6 +85,11 @@ export function readEnvOptions(options: RpcEnvOptions): EnvSettings {
           : { ms: checkTimeoutMs(askTimeoutMs, "askTimeoutMs"), setBy: "askTimeoutMs" },
       lookupTimeout: conf.getTimeout("rpc.lookupTimeout"),
       messageBytesMax: conf.getSizeBytes("rpc.message.maxSize"),
+      // What a peer sends costs memory before anybody has looked at it, so less of it is taken unless somebody says so.
+      networkMessageBytesMax: conf.contains("rpc.message.maxSize")
+        ? conf.getSizeBytes("rpc.message.maxSize")
+        : NETWORK_MESSAGE_BYTES_MAX,
+      exposeStacks: conf.get("rpc.exposeStacks")?.toLowerCase() === "true",
       startTimeoutMs: conf.getTimeMs("rpc.startTimeout"),
       spill: {
         messagesMax: conf.getCount("rpc.spill.messages"),
@@ -101,7 +108,10 @@ export function readEndpointOptions(
   local: boolean,
 ): EndpointSettings {
   refuseUnknownKeys(`endpoint "${name}"`, options, local ? LOCAL_ENDPOINT_OPTION_KEYS : ENDPOINT_OPTION_KEYS);
-  const { inboxBytes, concurrency, handlerTimeoutMs, throughput, kind, loop, args } = options;
+  const { inboxBytes, concurrency, handlerTimeoutMs, throughput, kind, loop, args, allow } = options;
+  if (allow !== undefined && typeof allow !== "function") {
+    throw invalid(`allow must be a function of a peer: allow=${String(allow)}`);
+  }
   if (kind !== undefined && !ENDPOINT_KINDS.includes(kind)) {
     throw invalid(`kind must be one of ${ENDPOINT_KINDS.join(", ")}: kind=${String(kind)}`);
   }
@@ -114,6 +124,7 @@ export function readEndpointOptions(
     kind,
     loop,
     args,
+    allow: allow ?? null,
   };
 }
 

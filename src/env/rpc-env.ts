@@ -8,15 +8,16 @@ import { RpcError } from "../common/errors.js";
 import { SHUTDOWN_TIMEOUT_MS_DEFAULT } from "../common/limits.js";
 import type { NetworkEvent } from "../dispatcher/attached-endpoint.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
+import type { DispatcherNetwork } from "../dispatcher/dispatcher-options.js";
 import { handleOf } from "../dispatcher/endpoint-ref.js";
-import { notReachable } from "../dispatcher/endpoint-refs.js";
 import { describeThrown } from "../dispatcher/failure.js";
 import { EndpointState, type HostedEndpoint } from "../dispatcher/hosted-endpoint.js";
 import { piscinaLoopHost } from "../dispatcher/loop-host.js";
+import type { RefTarget } from "../dispatcher/ref-poster.js";
 import { LoopStatus } from "../inbox/layout.js";
 import { parseEndpointUri } from "../rpc/endpoint-uri.js";
 import type { RefHandle } from "../rpc/ref-handle.js";
-import type { RpcAddress } from "../rpc/rpc-address.js";
+import { RpcAddress } from "../rpc/rpc-address.js";
 import { isEndpointInstance, type RpcEndpoint } from "../rpc/rpc-endpoint.js";
 import type { RpcEndpointOptions, SetupOptions } from "../rpc/rpc-endpoint-options.js";
 import type { RpcEndpointRef } from "../rpc/rpc-endpoint-ref.js";
@@ -121,12 +122,10 @@ export class LocalRpcEnv implements RpcEnv {
         shutdown: (timeoutMs) => view.shutdown(timeoutMs === 0 ? undefined : { timeoutMs }),
         setupEndpoint: async (name, module, given) =>
           handleOf(await this.setupEndpoint(name, module, ...([given] as SetupOptions<RpcUntyped>))) as RefHandle,
-        find: (name) => {
-          const handle = handleOf(this.endpointRef(name));
-          if (handle === null) throw notFound(this.name, name);
-          return handle;
-        },
+        find: async (address, name, timeoutMs) =>
+          handleOf(await this.setupEndpointRef(address, name, { timeoutMs })) as RefHandle,
       },
+      network: () => noNetwork(this.name),
     });
     dispatchers.set(this, this.#dispatcher);
     // A living env keeps its process alive, as a listening server does.
@@ -177,7 +176,7 @@ export class LocalRpcEnv implements RpcEnv {
     options?: RpcLookupOptions,
   ): Promise<RpcEndpointRef<RpcTarget<T>>> {
     checkLookup(address, name, options);
-    if (address !== null) throw notReachable(this.name, name, address);
+    if (address !== null) throw notReachable(this.name, name, RpcAddress.hostPort(address));
     const ref = this.endpointRef<T>(name);
     if (ref !== null) return ref;
     if (options?.verify !== false) throw notFound(this.name, name);
@@ -295,6 +294,33 @@ export class LocalRpcEnv implements RpcEnv {
       }
     }
   }
+}
+
+function notReachable(env: string, endpoint: string, place: string): RpcError {
+  const text = `"${endpoint}" at ${place} cannot be reached: env "${env}" has no network yet`;
+  return new RpcError("ERR_RPC_CONNECT", text, { endpoint, retryable: false });
+}
+
+function noNetwork(env: string): DispatcherNetwork {
+  const fail = (target: RefTarget): RpcError => notReachable(env, target.name, String(target.place));
+  return {
+    poster: {
+      lastSlot: -1,
+      generation: () => 0,
+      ask: (target) => Promise.reject(fail(target)),
+      abort: () => {},
+      send: () => false,
+      broadcast: () => 0,
+      ready: (target) => Promise.reject(fail(target)),
+    },
+    gateway: {
+      ask: (target, _message, asker) => asker.fail(fail(target)),
+      send: () => {},
+      ready: (target, asker) => asker.fail(fail(target)),
+      giveUp: () => false,
+      onLoopDied: () => {},
+    },
+  };
 }
 
 function notFound(env: string, endpoint: string): RpcError {

@@ -106,8 +106,11 @@ export const RecordFlag = {
   EXT: 1,
   /** The payload is a ticket; the body travels by the body port. */
   LARGE: 2,
-  /** The asker is on another node. Reserved. */
-  ASKER_REMOTE: 4,
+  /**
+   * The other end is on another node, so the payload was written, or is to be written, for the network. Of a message in
+   * an Inbox: its sender, whose address is the trailer. Of one that a loop sends: its target, whose place follows the name.
+   */
+  REMOTE: 4,
   /** Padding to the end of the lap. */
   PAD: 8,
 } as const;
@@ -148,8 +151,11 @@ export class OutgoingRecord {
   enqueuedAt = 0;
   sender = 0;
   endpointGeneration = 0;
-  /** The payload is `bytes[0 .. length)`. */
+  /** The payload is `bytes[0 .. length - trailer.length)`, and behind it the trailer. */
   bytes: Uint8Array = NO_BYTES;
+  /** Whom the message is for, or from whom it is. Nobody writes to these bytes any more. */
+  trailer: Uint8Array = NO_BYTES;
+  /** Of both together. */
   length = 0;
 
   /** A record without payload. */
@@ -163,14 +169,17 @@ export class OutgoingRecord {
     this.sender = sender;
     this.endpointGeneration = 0;
     this.bytes = NO_BYTES;
+    this.trailer = NO_BYTES;
     this.length = 0;
     return this;
   }
 
-  setPayload(codec: number, bytes: Uint8Array, length: number): void {
+  /** @param length of the payload without the trailer. */
+  setPayload(codec: number, bytes: Uint8Array, length: number, trailer: Uint8Array = NO_BYTES): void {
     this.codec = codec;
     this.bytes = bytes;
-    this.length = length;
+    this.trailer = trailer;
+    this.length = length + trailer.length;
   }
 }
 
@@ -205,16 +214,17 @@ export class PayloadWriter {
     words[index + RECORD_ENQUEUED_AT] = record.enqueuedAt;
     words[index + RECORD_SENDER] = record.sender;
     words[index + RECORD_ENDPOINT_GENERATION] = record.endpointGeneration;
-    const length = record.length;
-    if (length === 0) return;
+    if (record.length === 0) return;
     const payload = index + RECORD_HEADER_WORDS;
-    const bytes = record.bytes;
+    const { bytes, trailer } = record;
+    const length = record.length - trailer.length;
     if (bytes === this.#scratch && length <= VIEWED_BYTES_MAX) {
-      // Up to 7 bytes of older scratch content go along; nobody reads past PAYLOAD_BYTES.
+      // Up to 7 bytes of older scratch content go along; nobody reads past the payload, or the trailer replaces them.
       segment.longs.set(this.#views[(length + 7) >> 3] as BigInt64Array, payload >> 1);
-    } else {
+    } else if (length > 0) {
       segment.bytes.set(bytes.length === length ? bytes : bytes.subarray(0, length), payload * 4);
     }
+    if (trailer.length > 0) segment.bytes.set(trailer, payload * 4 + length);
   }
 }
 

@@ -79,7 +79,7 @@ export class SpillQueue {
     if (!force && !this.#budget.admits(record.length)) return false;
     const kept = Object.assign(new OutgoingRecord(), record);
     // An exact copy: the caller's bytes are scratch memory that the next message overwrites.
-    kept.bytes = record.bytes.slice(0, record.length);
+    kept.bytes = record.bytes.slice(0, record.length - record.trailer.length);
     this.#records.push(kept);
     this.#budget.add(kept.length);
     return true;

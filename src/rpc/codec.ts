@@ -47,6 +47,8 @@ export interface MessageCodecOptions {
   shapes?: RecordShapes | undefined;
   /** What is decoded was encoded by this package in this process, and is not looked over before. */
   trusted?: boolean | undefined;
+  /** Messages leave this process: nothing travels beside their payload, and stacks of errors only with `stacks`. */
+  network?: { readonly stacks: boolean } | undefined;
 }
 
 /** An encoded message in memory of its own. */
@@ -69,6 +71,8 @@ export class MessageCodec {
   readonly #refs: RefPacking | null;
   readonly #shapes: RecordShapes | null;
   readonly #trusted: boolean;
+  readonly #inOnePiece: boolean;
+  readonly #stacks: boolean;
   readonly #writer: ValueWriter;
   readonly #attachments = new Attachments(ATTACHMENT_BYTES_MIN);
   readonly #reader: ValueReader;
@@ -80,10 +84,12 @@ export class MessageCodec {
     this.#refs = options?.refs ?? null;
     this.#shapes = options?.shapes ?? null;
     this.#trusted = options?.trusted ?? false;
+    this.#inOnePiece = options?.network !== undefined;
+    this.#stacks = options?.network?.stacks ?? true;
     const buffer = new ArrayBuffer(SCRATCH_BYTES);
     this.scratch = new Uint8Array(buffer);
     this.bytes = this.scratch;
-    this.#writer = new ValueWriter(buffer, this.#refs, this.#shapes, this.#messageBytesMax);
+    this.#writer = this.#makeWriter(buffer);
     this.#reader = new ValueReader(this.#refs, this.#shapes);
   }
 
@@ -181,7 +187,7 @@ export class MessageCodec {
 
   #encodeValue(value: unknown, writer: ValueWriter, attachments: Attachments, root: ProblemRoot): void {
     try {
-      writer.write(value, attachments);
+      writer.write(value, this.#inOnePiece ? null : attachments);
     } catch (error) {
       throw isRpcError(error) ? error : this.#unencodable(value, root, error);
     }
@@ -195,7 +201,11 @@ export class MessageCodec {
   }
 
   #innerWriter(): ValueWriter {
-    return new ValueWriter(new ArrayBuffer(COPIED_BYTES_MAX), this.#refs, this.#shapes, this.#messageBytesMax);
+    return this.#makeWriter(new ArrayBuffer(COPIED_BYTES_MAX));
+  }
+
+  #makeWriter(scratch: ArrayBuffer): ValueWriter {
+    return new ValueWriter(scratch, this.#refs, this.#shapes, this.#messageBytesMax, this.#stacks);
   }
 
   /** What an encoding failed of. The walk may fail as well, where a getter throws. */

@@ -13,12 +13,13 @@ const open: Error[] = [];
 /**
  * The parts of an error in their order on the wire; between `beginError` and `endError` its inner errors are encoded.
  * @param depthMax Containers inside containers that travel in a part.
+ * @param withStack The stack travels, too.
  */
-export function beginError(error: Error, refsTravel: boolean, depthMax: number): unknown[] {
+export function beginError(error: Error, refsTravel: boolean, depthMax: number, withStack: boolean): unknown[] {
   const parts: unknown[] = [
     text(error, "name") ?? "Error",
     text(error, "message") ?? "",
-    text(error, "stack"),
+    withStack ? text(error, "stack") : null,
     false,
     null,
   ];

@@ -32,8 +32,12 @@ export const RpcAddress = {
 
   /** Writes `ringpost://host:port`; `parse` reads it back. */
   format(address: RpcAddress): string {
-    const host = address.host.includes(":") ? `[${address.host}]` : address.host;
-    return `ringpost://${host}:${address.port}`;
+    return `ringpost://${RpcAddress.hostPort(address)}`;
+  },
+
+  /** Writes `host:port`, an IPv6 host in brackets. */
+  hostPort({ host, port }: RpcAddress): string {
+    return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   },
 
   /** The same host (letter case aside, names are not resolved) and port. Two nulls are equal: both are this process. */

@@ -35,12 +35,21 @@ export class ValueWriter extends TokenWriter {
   hasRecords = false;
   readonly #refs: RefPacking | null;
   readonly #shapes: RecordShapes | null;
+  readonly #stacks: boolean;
   #attachments: Attachments | null = null;
 
-  constructor(scratch: ArrayBuffer, refs: RefPacking | null, shapes: RecordShapes | null, bytesMax: number) {
+  /** @param stacks Errors travel with their stacks. */
+  constructor(
+    scratch: ArrayBuffer,
+    refs: RefPacking | null,
+    shapes: RecordShapes | null,
+    bytesMax: number,
+    stacks: boolean,
+  ) {
     super(scratch, bytesMax, shapes === null ? 0x80 : RECORD_TOKEN);
     this.#refs = refs;
     this.#shapes = shapes;
+    this.#stacks = stacks;
   }
 
   /**
@@ -231,7 +240,7 @@ export class ValueWriter extends TokenWriter {
   }
 
   #error(error: Error, depth: number): void {
-    const parts = beginError(error, this.#refs !== null, DECODE_DEPTH_MAX - depth - 1);
+    const parts = beginError(error, this.#refs !== null, DECODE_DEPTH_MAX - depth - 1, this.#stacks);
     try {
       this.#parts(ValueKind.ERROR, parts, depth);
     } finally {

@@ -1,0 +1,40 @@
+/** What a Dispatcher is made of. Types only. */
+import type { Clock } from "../common/clock.js";
+import type { RpcEnvView } from "../rpc/rpc-env-view.js";
+import type { Dispatcher } from "./dispatcher.js";
+import type { DispatcherEvents } from "./dispatcher-parts.js";
+import type { EngineSettings } from "./engine-settings.js";
+import type { EnvRequestHost } from "./env-requests.js";
+import type { LoopRequests } from "./forwarder.js";
+import type { LoopHostFactory } from "./loop-host.js";
+import type { LoopZeroStarterOptions } from "./loop-zero-starter.js";
+import type { RefPoster } from "./ref-poster.js";
+import type { RemoteGateway } from "./remote-gateway.js";
+
+export interface DispatcherOptions {
+  readonly envName: string;
+  readonly envId: string;
+  readonly clock: Clock;
+  readonly originMs: number;
+  readonly loopCount: number;
+  readonly throughput: number;
+  readonly loopRingBytes: number;
+  readonly settings: EngineSettings;
+  readonly hostFactory: LoopHostFactory;
+  readonly events: DispatcherEvents;
+  readonly bind: LoopZeroStarterOptions["bind"];
+  /** The env as endpoints on loop 0 see it. */
+  readonly view: RpcEnvView;
+  /** What handlers on message loops want of the env. */
+  readonly requests: LoopRequests & EnvRequestHost;
+  /** Makes the way to other nodes. Called once, by the constructor. */
+  readonly network: (dispatcher: Dispatcher) => DispatcherNetwork;
+}
+
+/** The env's way to other nodes. */
+export interface DispatcherNetwork {
+  /** Of what is sent on the main thread. */
+  readonly poster: RefPoster;
+  /** Of what handlers on message loops send. */
+  readonly gateway: RemoteGateway;
+}
