@@ -12,7 +12,6 @@ import { isThenable } from "../common/thenable.js";
 import type { AskTableView } from "../inbox/ask-table.js";
 import type { InFlightTable } from "../inbox/in-flight-table.js";
 import { RecordFlag, RecordKind, type TakenRecord } from "../inbox/record.js";
-import type { MessageCodec } from "../rpc/codec.js";
 import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import type { Answers, TakeBody } from "./answers.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
@@ -40,8 +39,7 @@ export interface HandlerRunnerOptions {
 }
 
 export class HandlerRunner implements ContextHost {
-  readonly #codec: MessageCodec;
-  readonly #networkCodec: MessageCodec;
+  readonly #codecs: LoopCodecs;
   readonly #clock: Clock;
   readonly #asks: AskTableView;
   readonly #entries: InFlightTable;
@@ -57,8 +55,7 @@ export class HandlerRunner implements ContextHost {
   droppedCount = 0;
 
   constructor(options: HandlerRunnerOptions) {
-    this.#codec = options.codecs.codec;
-    this.#networkCodec = options.codecs.networkCodec;
+    this.#codecs = options.codecs;
     this.#clock = options.clock;
     this.#overdue = new OverdueHandlers(options.clock, (context, ageMs) => this.#graceOver(context, ageMs));
     this.#asks = options.asks;
@@ -243,7 +240,7 @@ export class HandlerRunner implements ContextHost {
     let later: boolean;
     const running = this.#running;
     try {
-      const reader = context.remote ? this.#networkCodec : this.#codec;
+      const reader = context.remote ? this.#codecs.networkCodec : this.#codecs.codec;
       const message = reader.decode(codec, source, length, attachments, attachments !== undefined);
       running.deadline = context.deadline;
       result = this.#invoke(context, message);
