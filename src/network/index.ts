@@ -1,0 +1,26 @@
+/** The transport by itself, exported as `ringpost/network`: frames, messages, buffers. */
+export { type BodyReader, type ManagedBuffer, type MessageBody, NioManagedBuffer } from "./managed-buffer.js";
+export { MessageType } from "./message-type.js";
+export type {
+  ChunkFetchFailure,
+  ChunkFetchRequest,
+  ChunkFetchSuccess,
+  MergedBlockMetaRequest,
+  MergedBlockMetaSuccess,
+  Message,
+  OneWayMessage,
+  RequestMessage,
+  ResponseMessage,
+  RpcFailure,
+  RpcRequest,
+  RpcResponse,
+  StreamFailure,
+  StreamRequest,
+  StreamResponse,
+  UploadStream,
+} from "./messages.js";
+export {
+  type FrameSink,
+  TransportFrameDecoder,
+  type TransportFrameDecoderOptions,
+} from "./transport-frame-decoder.js";
