@@ -1,6 +1,6 @@
 /** Opens TCP connections, name look-up included, within one time limit. */
 import { connect, type Socket } from "node:net";
-import type { Clock, Timer } from "../common/clock.js";
+import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { TIMEOUT_MS_MAX } from "../common/limits.js";
 
