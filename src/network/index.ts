@@ -1,6 +1,9 @@
 /** The transport by itself, exported as `ringpost/network`: frames, messages, buffers. */
+export { decodeMessage } from "./decode.js";
+export { encodeMessage } from "./encode.js";
 export { type BodyReader, type ManagedBuffer, type MessageBody, NioManagedBuffer } from "./managed-buffer.js";
 export { MessageType } from "./message-type.js";
+export { MessageWithHeader } from "./message-with-header.js";
 export type {
   ChunkFetchFailure,
   ChunkFetchRequest,
@@ -24,3 +27,5 @@ export {
   TransportFrameDecoder,
   type TransportFrameDecoderOptions,
 } from "./transport-frame-decoder.js";
+export { WireReader } from "./wire-reader.js";
+export { WireWriter } from "./wire-writer.js";
