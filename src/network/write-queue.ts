@@ -4,17 +4,17 @@
  *
  *     reserve ──► batch ──seal──┐
  *     reserve (long) ───────────┤► items, first in first out ──window──► socket ──written──► listeners
- *     enqueueBody ──────────────┘
+ *     enqueueMessage ───────────┘
  *
  * A small frame is written by its sender right into the batch, memory that all of a tick's small frames share; that is
- * handed to the socket once a tick, by a microtask, and whenever it is full. A long frame has memory of its own, a body
- * that is a ManagedBuffer is read when its turn has come. At most a window's worth is in the hands of the socket.
+ * handed to the socket once a tick, by a microtask, and whenever it is full. A long frame has memory of its own. A message
+ * with a ManagedBuffer is encoded and read when its turn has come; everything behind it waits. At most a window's worth is
+ * in the hands of the socket.
  *
- * Positions count the bytes of the stream since the connection began: what was queued ends at `queuedTo`, what the
- * operating system has taken ends at `writtenTo`. Who wants to know whether his frame got out compares.
+ * Positions count what was queued since the connection began: it ends at `queuedTo`, what the operating system has taken
+ * ends at `writtenTo`. Who wants to know whether his frame got out compares.
  */
 import type { Socket } from "node:net";
-import { assert } from "../common/assert.js";
 import {
   WRITE_BATCH_BYTES,
   WRITE_BATCHED_FRAME_BYTES_MAX,
@@ -23,47 +23,60 @@ import {
   WRITE_QUEUE_PAUSE_BYTES,
   WRITE_WINDOW_BYTES,
 } from "../common/limits.js";
-import type { BodyReader, ManagedBuffer, MessageBody } from "./managed-buffer.js";
+import { encodeMessage } from "./encode.js";
+import { asError } from "./failure-text.js";
+import type { MessageWithHeader } from "./message-with-header.js";
+import type { Message } from "./messages.js";
 
 /** What the connection does about its queue. */
 export interface WriteQueueOwner {
   /** Answers that the peer does not take have passed the limit, or are below half of it again. */
   repliesOverflow(overflowing: boolean): void;
-  /** A body ended early after its header was out, or cannot be read at all: the stream cannot go on. */
+  /** A body ended early after its header was out: the stream cannot go on. */
   writeFailed(error: Error): void;
 }
 
-/** A frame whose body is read when its turn has come. */
-export interface BodyFrame {
-  /** The frame up to its body. */
-  readonly header: Uint8Array;
-  readonly body: ManagedBuffer;
-  /** What is sent instead when the body cannot be had; null: the connection ends. */
-  failureFrame(error: Error): Uint8Array | null;
-  /** The frame was written, or will not be. Called once. */
-  done(error: Error | null): void;
-}
+/** Told once: null when it is written, else why it is not. */
+export type Written = (error: Error | null) => void;
 
-interface Item {
-  /** Null: a body that is read when its turn has come. */
-  bytes: Uint8Array | null;
-  /** Bytes of it handed to the socket. */
-  sent: number;
+/** Bytes in memory: a batch, or one long frame. */
+interface BytesItem {
+  readonly bytes: Uint8Array;
+  /** Of them handed to the socket. */
+  handed: number;
   readonly length: number;
-  /** The position behind it. */
-  readonly endsAt: number;
   /** How much of it answers requests. */
   readonly replyBytes: number;
   /** The memory goes back to the kept batches. */
   readonly isBatch: boolean;
-  readonly frame: BodyFrame | null;
+}
+
+/** A message whose body is read when its turn has come. */
+interface MessageItem {
+  readonly bytes: null;
+  readonly message: Message;
+  readonly done: Written;
+  /** The position behind it. */
+  readonly endsAt: number;
+}
+
+type Item = BytesItem | MessageItem;
+
+/** A message all of whose bytes are in the hands of the socket; or, without `encoded`, one that was left out. */
+interface Ending {
+  readonly handedTo: number;
+  readonly endsAt: number;
+  readonly encoded: MessageWithHeader | null;
+  readonly done: Written;
 }
 
 interface Listener {
   readonly position: number;
-  readonly call: (error: Error | null) => void;
+  readonly call: Written;
 }
 
+/** What a message with a body counts for in positions, besides its body: any number would do that is not 0. */
+const HEADER_POSITIONS = 32;
 const NO_ROOM = Buffer.alloc(0);
 /** Of the whole process: connections that are busy in turn share them. */
 const keptBatches: Buffer[] = [];
@@ -81,14 +94,17 @@ export class WriteQueue {
   #batchReplyBytes = 0;
   #flushScheduled = false;
   #items: Item[] = [];
+  #endings: Ending[] = [];
   #listeners: Listener[] = [];
-  /** A body is being read: what is behind it waits. */
-  #reading = false;
+  /** A message with a body is being written: what is behind it waits. */
+  #writingMessage = false;
   #roomAwaited: (() => void) | null = null;
-  #inFlightBytes = 0;
   #queuedTo = 0;
   #writtenTo = 0;
-  /** Of `queuedTo - writtenTo`, what stands in memory here: bodies that are not read yet do not. */
+  /** Bytes that were handed to the socket, and those of them that it has written. */
+  #handedBytes = 0;
+  #writtenBytes = 0;
+  /** Bytes that stand in memory here: bodies that are not read yet do not. */
   #memoryBytes = 0;
   #replyBytes = 0;
   #overflowing = false;
@@ -112,6 +128,11 @@ export class WriteQueue {
   /** Where what the operating system has taken ends. */
   get writtenTo(): number {
     return this.#writtenTo;
+  }
+
+  /** Bytes that the operating system has taken since the connection began. */
+  get writtenBytes(): number {
+    return this.#writtenBytes;
   }
 
   /** Bytes in memory that wait to be written. */
@@ -149,32 +170,37 @@ export class WriteQueue {
     return at;
   }
 
-  /** Queues bytes that are a whole frame already. They are captured before it returns. */
-  enqueue(bytes: Uint8Array, isReply: boolean): void {
-    const at = this.reserve(bytes.length, isReply);
-    this.room.set(bytes, at);
-  }
-
-  /** Queues a frame with a body that is read when its turn has come. */
-  enqueueBody(frame: BodyFrame, isReply: boolean): void {
+  /**
+   * Queues a message: one without a body is captured before it returns, one with a body is read when its turn has come. A
+   * response whose body cannot be had then becomes its failure; a request is left out, and `done` is told.
+   *
+   * Throws ERR_RPC_MESSAGE_TOO_LARGE for one without a body.
+   */
+  enqueueMessage(message: Message, isReply: boolean, done: Written = ignore): void {
+    const body = "body" in message ? message.body : null;
     if (this.#ended !== null) {
-      frame.done(this.#ended);
+      body?.release();
+      done(this.#ended);
+      return;
+    }
+    if (body === null) {
+      const { header } = encodeMessage(message) as MessageWithHeader;
+      const at = this.reserve(header.length, isReply);
+      this.room.set(header, at);
+      if (done !== ignore) this.whenWritten(done);
       return;
     }
     if (!this.#flushScheduled) this.#scheduleFlush();
     this.#seal();
-    const length = frame.header.length + frame.body.size;
-    const replyBytes = isReply ? frame.header.length : 0;
-    this.#queuedTo += length;
-    this.#items.push({ bytes: null, sent: 0, length, endsAt: this.#queuedTo, replyBytes, isBatch: false, frame });
-    this.#memoryBytes += frame.header.length;
-    this.#replyBytes += replyBytes;
+    this.#queuedTo += HEADER_POSITIONS + body.size;
+    this.#items.push({ bytes: null, message, done, endsAt: this.#queuedTo });
   }
 
   /** Calls back when all that is queued now has been written, with null, or will not be, with the reason. */
-  whenWritten(call: (error: Error | null) => void): void {
+  whenWritten(call: Written): void {
     if (this.#ended !== null) call(this.#ended);
-    else this.#listen(this.#queuedTo, call);
+    else if (this.isEmpty) call(null);
+    else this.#listeners.push({ position: this.#queuedTo, call });
   }
 
   /** Hands to the socket what is queued, as far as the window lets it. */
@@ -197,16 +223,30 @@ export class WriteQueue {
     this.#ended = error;
     this.#onEmpty = null;
     const items = this.#items;
+    const endings = this.#endings;
     const listeners = this.#listeners;
     this.#items = [];
+    this.#endings = [];
     this.#listeners = [];
     this.#batch = NO_ROOM;
     this.#batchLength = 0;
     this.#memoryBytes = 0;
     this.#replyBytes = 0;
     this.#roomAwaited?.();
-    for (const { frame } of items) frame?.done(error);
+    for (const { encoded, done } of endings) {
+      encoded?.release();
+      done(error);
+    }
+    for (const item of items) {
+      if (item.bytes !== null) continue;
+      if ("body" in item.message) item.message.body?.release();
+      item.done(error);
+    }
     for (const { call } of listeners) call(error);
+  }
+
+  get #inFlightBytes(): number {
+    return this.#handedBytes - this.#writtenBytes;
   }
 
   #scheduleFlush(): void {
@@ -229,10 +269,9 @@ export class WriteQueue {
     const bytes = Buffer.allocUnsafeSlow(frameBytes);
     const replyBytes = isReply ? frameBytes : 0;
     this.#queuedTo += frameBytes;
-    const endsAt = this.#queuedTo;
-    this.#items.push({ bytes, sent: 0, length: frameBytes, endsAt, replyBytes, isBatch: false, frame: null });
     this.#memoryBytes += frameBytes;
     this.#replyBytes += replyBytes;
+    this.#items.push({ bytes, handed: 0, length: frameBytes, replyBytes, isBatch: false });
     this.room = bytes;
     return false;
   }
@@ -241,36 +280,39 @@ export class WriteQueue {
   #seal(): void {
     const length = this.#batchLength;
     if (length === 0) return;
-    const replyBytes = this.#batchReplyBytes;
-    const endsAt = this.#queuedTo;
-    this.#items.push({ bytes: this.#batch, sent: 0, length, endsAt, replyBytes, isBatch: true, frame: null });
+    this.#items.push({ bytes: this.#batch, handed: 0, length, replyBytes: this.#batchReplyBytes, isBatch: true });
     this.#batch = NO_ROOM;
     this.#batchLength = 0;
     this.#batchReplyBytes = 0;
   }
 
   #pump(): void {
-    if (this.#items.length === 0 || this.#reading || this.#inFlightBytes >= WRITE_WINDOW_BYTES) return;
+    if (this.#items.length === 0 || this.#writingMessage || this.#inFlightBytes >= WRITE_WINDOW_BYTES) return;
     const isSeveral = this.#items.length > 1;
     if (isSeveral) this.#socket.cork();
-    while (!this.#reading && this.#inFlightBytes < WRITE_WINDOW_BYTES) {
+    while (!this.#writingMessage && this.#inFlightBytes < WRITE_WINDOW_BYTES) {
       const item = this.#items[0];
       if (item === undefined) break;
-      // First taken, then begun: the end of a short body comes back here.
-      if (item.bytes === null) this.#startBody(this.#items.shift() as Item);
-      else if (this.#writePiece(item)) this.#items.shift();
+      if (item.bytes !== null) {
+        if (this.#writePiece(item)) this.#items.shift();
+      } else {
+        // First taken, then begun: the end of a short one comes back here.
+        this.#items.shift();
+        void this.#writeMessage(item);
+      }
     }
     if (isSeveral) this.#socket.uncork();
   }
 
   /** True when the item is in the hands of the socket altogether. */
-  #writePiece(item: Item): boolean {
-    const bytes = item.bytes as Uint8Array;
-    const start = item.sent;
-    const end = Math.min(item.length, start + WRITE_PIECE_BYTES);
-    item.sent = end;
-    const isLast = end === item.length;
-    this.#write(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), end - start, () => {
+  #writePiece(item: BytesItem): boolean {
+    const { bytes, length } = item;
+    const start = item.handed;
+    const end = Math.min(length, start + WRITE_PIECE_BYTES);
+    item.handed = end;
+    const isLast = end === length;
+    this.#write(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), () => {
+      this.#writtenTo += end - start;
       this.#memoryBytes -= end - start;
       if (!isLast) return;
       this.#replyBytes -= item.replyBytes;
@@ -279,21 +321,30 @@ export class WriteQueue {
     return isLast;
   }
 
-  #write(bytes: Uint8Array, length: number, written: () => void): void {
-    this.#inFlightBytes += length;
+  #write(bytes: Uint8Array, written: () => void): void {
+    const { length } = bytes;
+    this.#handedBytes += length;
     this.#socket.write(bytes, (error) => {
       // The connection hears of the error from the socket, and abandons the queue.
       if (error != null || this.#ended !== null) return;
-      this.#inFlightBytes -= length;
-      this.#writtenTo += length;
+      this.#writtenBytes += length;
       written();
       this.#advance();
     });
   }
 
   #advance(): void {
-    while (this.#listeners.length > 0 && (this.#listeners[0] as Listener).position <= this.#writtenTo) {
-      this.#listeners.shift()?.call(null);
+    for (let ending = this.#endings[0]; ending !== undefined; ending = this.#endings[0]) {
+      if (ending.handedTo > this.#writtenBytes) break;
+      this.#endings.shift();
+      this.#writtenTo = ending.endsAt;
+      ending.encoded?.release();
+      ending.done(null);
+    }
+    for (let listener = this.#listeners[0]; listener !== undefined; listener = this.#listeners[0]) {
+      if (listener.position > this.#writtenTo) break;
+      this.#listeners.shift();
+      listener.call(null);
     }
     this.#roomAwaited?.();
     this.#pump();
@@ -305,133 +356,61 @@ export class WriteQueue {
     }
   }
 
-  /** Listeners stand in the order of their positions. */
-  #listen(position: number, call: (error: Error | null) => void): void {
-    if (position <= this.#writtenTo) {
-      call(null);
-      return;
-    }
-    let at = this.#listeners.length;
-    while (at > 0 && (this.#listeners[at - 1] as Listener).position > position) at--;
-    this.#listeners.splice(at, 0, { position, call });
-  }
-
   #setOverflowing(overflowing: boolean): void {
     this.#overflowing = overflowing;
     this.#owner.repliesOverflow(overflowing);
   }
 
-  #startBody(item: Item): void {
-    const frame = item.frame as BodyFrame;
-    let body: MessageBody | Promise<MessageBody>;
+  /** Writes a message piece by piece, never more than the window ahead. */
+  async #writeMessage(item: MessageItem): Promise<void> {
+    this.#writingMessage = true;
+    let encoded: MessageWithHeader | null = null;
     try {
-      body = frame.body.toBody();
+      const coming = encodeMessage(item.message);
+      encoded = coming instanceof Promise ? await coming : coming;
+      await this.#writePieces(encoded);
+      this.#endings.push({ handedTo: this.#handedBytes, endsAt: item.endsAt, encoded, done: item.done });
     } catch (error) {
-      this.#bodyRefused(item, asError(error));
-      return;
+      this.#messageFailed(item, encoded, asError(error));
     }
-    if (!(body instanceof Promise)) {
-      this.#sendBody(item, body);
-      return;
-    }
-    this.#reading = true;
-    body.then(
-      (opened) => {
-        this.#reading = false;
-        if (this.#ended === null) this.#sendBody(item, opened);
-        else {
-          if (isReader(opened)) opened.close();
-          frame.done(this.#ended);
-        }
-        this.#pump();
-      },
-      (error: unknown) => {
-        this.#reading = false;
-        if (this.#ended === null) this.#bodyRefused(item, asError(error));
-        else frame.done(this.#ended);
-        this.#pump();
-      },
-    );
+    this.#writingMessage = false;
+    if (this.#ended === null) this.#advance();
   }
 
-  /** Nothing of the frame is out yet: another one may take its place. */
-  #bodyRefused(item: Item, error: Error): void {
-    const frame = item.frame as BodyFrame;
-    const instead = frame.failureFrame(error);
-    frame.done(error);
-    if (instead === null) {
-      this.#owner.writeFailed(error);
-      return;
-    }
-    this.#write(instead, instead.length, () => {
-      // Positions stay as they were counted: what was not sent counts as written.
-      this.#writtenTo = item.endsAt;
-      this.#memoryBytes -= (item.frame as BodyFrame).header.length;
-      this.#replyBytes -= item.replyBytes;
-    });
-  }
-
-  #sendBody(item: Item, body: MessageBody): void {
-    const { header } = item.frame as BodyFrame;
-    this.#write(header, header.length, () => {
-      this.#memoryBytes -= header.length;
-      this.#replyBytes -= item.replyBytes;
-    });
-    if (isReader(body)) void this.#sendFrom(item, body);
-    else void this.#sendPieces(item, body instanceof Uint8Array ? [body] : body);
-  }
-
-  async #sendFrom(item: Item, reader: BodyReader): Promise<void> {
-    try {
-      await this.#sendAll(item, () => reader.read(WRITE_PIECE_BYTES));
-    } finally {
-      reader.close();
-    }
-  }
-
-  async #sendPieces(item: Item, pieces: readonly Uint8Array[]): Promise<void> {
-    let index = 0;
-    let offset = 0;
-    await this.#sendAll(item, () => {
-      for (; index < pieces.length; index++, offset = 0) {
-        const piece = pieces[index] as Uint8Array;
-        if (offset === piece.length) continue;
-        const start = offset;
-        offset = Math.min(piece.length, start + WRITE_PIECE_BYTES);
-        return piece.subarray(start, offset);
-      }
-      return null;
-    });
-  }
-
-  /** Writes a body piece by piece, never more than the window ahead. Everything behind it waits. */
-  async #sendAll(item: Item, next: () => Uint8Array | null | Promise<Uint8Array | null>): Promise<void> {
-    const { body, done } = item.frame as BodyFrame;
-    assert(!this.#reading, "one body at a time");
-    this.#reading = true;
-    let sent = 0;
+  async #writePieces(encoded: MessageWithHeader): Promise<void> {
+    // Header and a short body in one go.
+    this.#socket.cork();
+    let isCorked = true;
     try {
       for (;;) {
-        const coming = next();
-        const piece = coming instanceof Promise ? await coming : coming;
+        let piece = encoded.next(WRITE_PIECE_BYTES);
+        if (piece instanceof Promise) {
+          if (isCorked) this.#socket.uncork();
+          isCorked = false;
+          piece = await piece;
+        }
         if (this.#ended !== null) throw this.#ended;
-        if (piece === null) break;
-        sent += piece.length;
-        if (sent > body.size) throw new Error(`a body is longer than it said: ${sent} bytes instead of ${body.size}`);
-        this.#write(piece, piece.length, () => {});
-        while (this.#inFlightBytes >= WRITE_WINDOW_BYTES && this.#ended === null) await this.#window();
+        if (piece === null) return;
+        this.#write(piece, ignore);
+        while (this.#inFlightBytes >= WRITE_WINDOW_BYTES && this.#ended === null) {
+          if (isCorked) this.#socket.uncork();
+          isCorked = false;
+          await this.#window();
+        }
       }
-      if (sent < body.size) throw new Error(`a body is shorter than it said: ${sent} bytes instead of ${body.size}`);
-    } catch (error) {
-      this.#reading = false;
-      done(asError(error));
-      if (this.#ended === null) this.#owner.writeFailed(asError(error));
-      return;
+    } finally {
+      if (isCorked) this.#socket.uncork();
     }
-    this.#reading = false;
-    if (this.#ended !== null) done(this.#ended);
-    else this.#listen(item.endsAt, done);
-    this.#pump();
+  }
+
+  #messageFailed(item: MessageItem, encoded: MessageWithHeader | null, error: Error): void {
+    const isBegun = encoded !== null && encoded.transferredBytes > 0;
+    encoded?.release();
+    item.done(this.#ended ?? error);
+    if (this.#ended !== null) return;
+    if (isBegun) this.#owner.writeFailed(error);
+    // What is behind it goes on, and positions stay as they were counted.
+    else this.#endings.push({ handedTo: this.#handedBytes, endsAt: item.endsAt, encoded: null, done: ignore });
   }
 
   /** Resolves when some of what is in flight has been written, or the connection has ended. */
@@ -445,10 +424,4 @@ export class WriteQueue {
   }
 }
 
-function isReader(body: MessageBody): body is BodyReader {
-  return "read" in body && typeof body.read === "function";
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
-}
+function ignore(): void {}
