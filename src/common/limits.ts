@@ -194,6 +194,19 @@ export const LOOP_END_GRACE_MS = 5_000;
 /** A loop that does not answer within this does not turn. Far above a turn, far below any timeout of an endpoint. */
 export const PING_TIMEOUT_MS = 1_000;
 
+// ── Handshakes ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A TLS handshake, at either end: a few round trips and a signature; who needs longer does not mean to finish it. */
+export const HANDSHAKE_TIMEOUT_MS = 5_000;
+/** Connections of a server not yet through it: each holds memory and may cost a signature, before anybody is known. */
+export const HANDSHAKES_PENDING_MAX = 64;
+/** What a server that refuses a client's certificate has to say so, if it sends no session ticket when it accepts one. */
+export const CERTIFICATE_VERDICT_MS = 1_000;
+/** A secret: as much as the key that is made of it. Less could be guessed from one recorded handshake. */
+export const SECRET_BYTES_MIN = 32;
+/** An application's id, the first part of an identity of at most 128 bytes: what OpenSSL takes. */
+export const APP_ID_BYTES_MAX = 100;
+
 // ── How they hang together ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** True for 1, 2, 4, … 2³⁰. */

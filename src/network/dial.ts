@@ -13,7 +13,7 @@ export interface DialTarget {
 }
 
 /**
- * Opens a connection. The socket is paused.
+ * Opens a connection. Nothing listens to its data.
  *
  * Throws ERR_RPC_CONNECT with the address and what the system says; the signal's reason when that is aborted.
  */
@@ -21,11 +21,11 @@ export async function dialTcp(target: DialTarget, clock: Clock): Promise<Socket>
   const { host, port } = target;
   target.signal?.throwIfAborted();
   const socket = connect({ host, port, noDelay: true, keepAlive: true });
-  socket.pause();
   const tooLate = `connecting to ${hostPort(target)} timed out: timeoutMs=${target.timeoutMs}`;
-  await untilOr(socket, target, clock, () => new RpcError("ERR_RPC_CONNECT", tooLate, { address: { host, port } }), {
+  await untilOr(socket, target, clock, {
     event: "connect",
     failed: (error) => failure(error, target),
+    late: () => new RpcError("ERR_RPC_CONNECT", tooLate, { address: { host, port } }),
   });
   return socket;
 }
@@ -35,6 +35,8 @@ export interface Awaited {
   readonly event: string;
   /** What an error of the socket is to the caller; null: it closed without one. */
   failed(error: Error | null): RpcError;
+  /** What it is that the time is over; null: the wait is, and all is well. */
+  late(): RpcError | null;
 }
 
 /** Waits for an event of a socket, at most for the target's time. A socket that does not come to it is destroyed. */
@@ -42,8 +44,7 @@ export async function untilOr(
   socket: Socket,
   target: DialTarget,
   clock: Clock,
-  late: () => RpcError,
-  { event, failed }: Awaited,
+  { event, failed, late }: Awaited,
 ): Promise<void> {
   const { signal, timeoutMs } = target;
   let end = () => {};
@@ -51,9 +52,12 @@ export async function untilOr(
     const onError = (error: Error) => reject(failed(error));
     const onClose = () => reject(failed(null));
     const onAbort = () => reject(signal?.reason);
-    const timer = Number.isFinite(timeoutMs)
-      ? clock.setTimeout(() => reject(late()), Math.min(timeoutMs, TIMEOUT_MS_MAX))
-      : null;
+    const onTimeout = () => {
+      const error = late();
+      if (error === null) resolve();
+      else reject(error);
+    };
+    const timer = Number.isFinite(timeoutMs) ? clock.setTimeout(onTimeout, Math.min(timeoutMs, TIMEOUT_MS_MAX)) : null;
     socket.once(event, resolve).once("error", onError).once("close", onClose);
     signal?.addEventListener("abort", onAbort, { once: true });
     end = () => {

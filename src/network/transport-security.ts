@@ -12,7 +12,7 @@ import { dialTcp } from "./dial.js";
 /** A connection that may carry frames. */
 export interface ReadyConnection {
   /**
-   * Paused: nothing is read before its owner listens and resumes it. It may be destroyed already. An error of it ends no
+   * Nothing listens to its data before its owner does, and it is not paused. It may be destroyed already. An error of it ends no
    * process, listened to or not; see `explain` for what one means.
    */
   readonly socket: Socket;
@@ -77,7 +77,7 @@ export class PlaintextSecurity implements TransportSecurity {
   }
 
   createServer(hooks: AcceptHooks): Server {
-    return createServer({ noDelay: true, pauseOnConnect: true }, (socket) => {
+    return createServer({ noDelay: true }, (socket) => {
       socket.on("error", () => {});
       if (admitted(socket, hooks)) hooks.ready({ socket, identity: null });
     });
