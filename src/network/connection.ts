@@ -2,17 +2,12 @@
  * What the two handlers and the client of a connection see of it: the channel itself stands above them.
  */
 import type { StreamInterceptor } from "./stream-interceptor.js";
+import type { PeerAddress } from "./transport-security.js";
 import type { WriteQueue } from "./write-queue.js";
 
-/** An end of a socket. */
-export interface SocketAddress {
-  readonly host: string;
-  readonly port: number;
-}
-
 export interface Connection {
-  readonly remoteAddress: SocketAddress;
-  readonly localAddress: SocketAddress;
+  readonly remoteAddress: PeerAddress;
+  readonly localAddress: PeerAddress;
   /** Who the peer proved to be in the handshake; null without one. */
   readonly identity: string | null;
   readonly queue: WriteQueue;
@@ -22,13 +17,8 @@ export interface Connection {
   intercept(interceptor: StreamInterceptor): void;
   /** A request was added: the time of quiet begins anew. */
   touch(): void;
-  /** Writes what is queued, then ends. */
-  close(): void;
+  /** Writes what is queued, then ends. Nothing more is read; what is outstanding fails, with the reason if there is one. */
+  close(reason?: Error): void;
   /** Ends at once; everything outstanding fails with the error. */
   fail(error: Error): void;
-}
-
-/** `host:port`, brackets around an IPv6 address. */
-export function formatAddress({ host, port }: SocketAddress): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

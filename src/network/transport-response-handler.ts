@@ -6,8 +6,14 @@
  * by that order alone, as in Spark.
  */
 import { RpcError } from "../common/errors.js";
-import type { ChunkReceivedCallback, MergedBlockMetaResponseCallback, StreamCallback } from "./callbacks.js";
-import { type Connection, formatAddress } from "./connection.js";
+import type {
+  ChunkReceivedCallback,
+  MergedBlockMetaResponseCallback,
+  RpcResponseCallback,
+  StreamCallback,
+} from "./callbacks.js";
+import type { Connection } from "./connection.js";
+import { hostPort } from "./dial.js";
 import { asError } from "./failure-text.js";
 import { MessageType } from "./message-type.js";
 import type { ResponseMessage } from "./messages.js";
@@ -57,7 +63,7 @@ export class TransportResponseHandler {
   addRpc(callback: RpcCallback, isMeta: boolean): number {
     const slot = this.#rpcs.add(callback, isMeta);
     if (slot === NO_SLOT) {
-      const peer = formatAddress(this.#connection.remoteAddress);
+      const peer = hostPort(this.#connection.remoteAddress);
       const text = `too many requests are outstanding: peer=${peer}, count=${this.#rpcs.count}`;
       const error = new RpcError("ERR_RPC_OUTBOX_FULL", text, { address: this.#connection.remoteAddress });
       queueMicrotask(() => this.#guard(() => callback.onFailure(error)));
@@ -91,8 +97,9 @@ export class TransportResponseHandler {
       return;
     }
     try {
-      if ("onSuccessBytes" in callback) callback.onSuccessBytes?.(bytes, start, end);
-      else (callback as { onSuccess(response: Uint8Array): void }).onSuccess(bytes.subarray(start, end));
+      const rpc = callback as RpcResponseCallback;
+      if (rpc.onSuccessBytes !== undefined) rpc.onSuccessBytes(bytes, start, end);
+      else rpc.onSuccess(bytes.subarray(start, end));
     } catch (error) {
       this.#logger.warn({ error }, "a callback of an RPC threw");
     }
@@ -166,9 +173,9 @@ export class TransportResponseHandler {
     }
   }
 
-  /** A test's hook, as Spark's: a stream's bytes are no longer being received. */
-  deactivateStream(): void {
-    this.#streamActive = false;
+  /** A stream's bytes are received now, or not any more. */
+  set streamActive(active: boolean) {
+    this.#streamActive = active;
   }
 
   #streamResponse(streamId: string, byteCount: number): void {
@@ -184,7 +191,9 @@ export class TransportResponseHandler {
       this.#guard(() => callback.onComplete(stream.streamId));
       return;
     }
-    const ended = (): void => this.deactivateStream();
+    const ended = (): void => {
+      this.#streamActive = false;
+    };
     this.#connection.intercept(
       new StreamInterceptor(stream.streamId, byteCount, callback, { completed: ended, failed: ended }),
     );
@@ -207,7 +216,7 @@ export class TransportResponseHandler {
 
 /** A request that was not written altogether: the peer cannot have run it. */
 export function sendFailed(what: string, address: Connection["remoteAddress"], cause: Error): RpcError {
-  const text = `Failed to send ${what} to ${formatAddress(address)}: ${cause.message}`;
+  const text = `Failed to send ${what} to ${hostPort(address)}: ${cause.message}`;
   return new RpcError("ERR_RPC_CONNECTION_LOST", text, { cause, address, maybeExecuted: false });
 }
 
