@@ -116,6 +116,7 @@ export function decodeMessage(bytes: Uint8Array, start = 0, end: number = bytes.
  * ONE_WAY_BODY_OFFSET. Throws ERR_RPC_PROTOCOL for an unknown type, and for a frame too short for its type.
  */
 export function messageTypeAt(bytes: Uint8Array, start: number, end: number): MessageType {
+  if (start >= end) throw protocolError("empty frame: a message has a type");
   const type = bytes[start] as MessageType;
   const least = FRAME_BYTES_LEAST[type];
   if (least === undefined) throw unknownType(type);

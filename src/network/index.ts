@@ -22,6 +22,7 @@ export type {
   StreamResponse,
   UploadStream,
 } from "./messages.js";
+export { RoaringBitmap } from "./roaring-bitmap.js";
 export {
   type FrameSink,
   TransportFrameDecoder,

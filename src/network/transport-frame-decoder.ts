@@ -171,20 +171,23 @@ export class TransportFrameDecoder {
   /** Until everything is used up, or the turn is over. */
   #cut(): void {
     const turn: Turn = { steps: 0, startMs: 0 };
-    do {
-      this.#cutChunk(turn);
-      if (this.hasPending) return;
+    let isOver = false;
+    while (!isOver && this.hasPending) {
+      isOver = this.#cutChunk(turn);
+      if (this.hasPending) continue;
       this.#chunk = this.#later.shift() ?? NOTHING;
       this.#offset = 0;
-    } while (this.#chunk.length > 0);
+    }
   }
 
-  #cutChunk(turn: Turn): void {
+  /** True if the turn is over. */
+  #cutChunk(turn: Turn): boolean {
     const bytes = this.#chunk;
     const end = bytes.length;
     let at = this.#offset;
+    let isOver = false;
     // A sink that closes the decoder takes the chunk away.
-    while (at < end && this.#chunk === bytes) {
+    while (!isOver && at < end && this.#chunk === bytes) {
       if (this.#bodyRemaining > 0) {
         at = this.#cutBody(bytes, at, end);
       } else if (this.#frame !== null) {
@@ -196,10 +199,10 @@ export class TransportFrameDecoder {
         at = this.#cutFrame(frameBytes - FRAME_LENGTH_BYTES, bytes, at + FRAME_LENGTH_BYTES, end);
       }
       turn.steps++;
-      if (turn.steps >= this.#framesPerTurn) break;
-      if (turn.steps % STEPS_PER_CLOCK_READING === 0 && this.#isLate(turn)) break;
+      isOver = turn.steps >= this.#framesPerTurn || (turn.steps % STEPS_PER_CLOCK_READING === 0 && this.#isLate(turn));
     }
     if (this.#chunk === bytes) this.#offset = at;
+    return isOver;
   }
 
   /** The first steps are not timed, which saves the reading for what most chunks hold. */

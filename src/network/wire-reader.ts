@@ -2,6 +2,7 @@
  * Reads the fields of a message that a stranger wrote. Every length and count is compared with the bytes that are left
  * before anything is made for it. What does not fit is ERR_RPC_PROTOCOL with the field's name and its value.
  */
+import { assert } from "../common/assert.js";
 import { i32At, i64At } from "./big-endian.js";
 import { protocolError } from "./frame-errors.js";
 
@@ -98,6 +99,7 @@ export class WireReader {
 
   #take(field: string, length: number): number {
     const at = this.#position;
+    assert(length >= 0, "a length is not negative");
     if (length > this.#end - at) throw this.#error(field, `${length} bytes wanted, ${this.#end - at} are left`);
     this.#position = at + length;
     return at;
