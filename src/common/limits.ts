@@ -108,6 +108,60 @@ export const ERROR_CAUSE_DEPTH_MAX = 8;
 /** UTF-8 bytes of an endpoint's name: its length is one byte on the wire. */
 export const ENDPOINT_NAME_BYTES_MAX = 255;
 
+// ── Network ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A message from the network (`rpc.message.maxSize`, unless it is set): what a stranger can make this process hold. */
+export const NETWORK_MESSAGE_BYTES_MAX_DEFAULT = 16 * MIB;
+/** A frame is longer than its message: type, ids, and the names and addresses of the envelope. */
+export const FRAME_OVERHEAD_BYTES_MAX = 4 * KIB;
+/** Longest frame of the protocol: Spark counts the bytes behind the length in a signed 32-bit integer, which they do not reach. */
+export const FRAME_BYTES_MAX = 2 ** 31 - 2 + 8;
+/** First memory for a frame that arrives in parts, doubled as they come: who announces much and sends little holds little. */
+export const FRAME_ASSEMBLY_BYTES_MIN = 64 * KIB;
+/** Unfinished frames of all connections together. */
+export const FRAMES_UNFINISHED_BYTES_MAX = 256 * MIB;
+/** A frame must end so long after its first byte. */
+export const FRAME_TIMEOUT_MS = 30_000;
+/** Frames a connection handles before the loop turns: as many as one segment of 64 KiB holds at 64 bytes each. */
+export const FRAMES_PER_TURN = 1_024;
+/** ... or the time it takes them in, whichever is first. */
+export const FRAMES_TURN_MS = 5;
+/** A body is handed to the socket in pieces of this size, as Spark does. */
+export const BODY_PIECE_BYTES_MAX = 256 * KIB;
+
+// ── Connections ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Small messages of one tick are copied one behind the other into memory of this size, and written together. */
+export const WRITE_BATCH_BYTES = 64 * KIB;
+/** A longer frame gets memory of its own: it would leave most of a batch unused. */
+export const WRITE_BATCHED_FRAME_BYTES_MAX = 16 * KIB;
+/** Batches kept for the next tick, of all connections: what a busy process has under way, and no more when it is idle. */
+export const WRITE_BATCHES_KEPT = 64;
+/** Bytes handed to a socket and not yet written. What waits beyond is still in order here, and can still be counted. */
+export const WRITE_WINDOW_BYTES = 2 * MIB;
+/** ... in pieces of this size, so that progress is seen; also what is read ahead of a file, in one go. */
+export const WRITE_PIECE_BYTES = 1 * MIB;
+/** Answers that wait for a peer who does not read them: from here on nothing more is read from it. */
+export const WRITE_QUEUE_PAUSE_BYTES = 16 * MIB;
+/** What waits in a connection's write queue in all: a request beyond it is refused, an answer ends the connection. */
+export const WRITE_QUEUE_BYTES_MAX = 64 * MIB;
+/** A connection that could not write a byte, or did not read one because of what it could not write, ends after this. */
+export const WRITE_STALL_MS = 30_000;
+/** Connections of a server. */
+export const CONNECTIONS_MAX = 1_024;
+/** ... and of one address among them: one peer cannot take them all. */
+export const CONNECTIONS_PER_ADDRESS_MAX = 64;
+/** Requests of one connection that are not answered yet. */
+export const REQUESTS_PER_CONNECTION_MAX = 10_000;
+/** Own requests of one connection that are outstanding: a slot's number takes 20 bits of a handle. */
+export const RPCS_PER_CONNECTION_MAX = 2 ** 20;
+/** Between two looks at a context's connections: how late the end of one that is quiet or stuck may come. */
+export const CONNECTION_SWEEP_MS = 1_000;
+/** An orderly close waits this long for the peer to take what is queued. */
+export const CONNECTION_CLOSE_MS = 10_000;
+/** After a failed connect, a caller in a hurry is refused at once for this part of `io.retryWait`. */
+export const FAST_FAIL_FRACTION = 0.95;
+
 // ── Times ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** An ask without `timeoutMs`: Spark's spark.rpc.askTimeout. */
@@ -142,6 +196,19 @@ export const LOOP_END_GRACE_MS = 5_000;
 /** A loop that does not answer within this does not turn. Far above a turn, far below any timeout of an endpoint. */
 export const PING_TIMEOUT_MS = 1_000;
 
+// ── Handshakes ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A TLS handshake, at either end: a few round trips and a signature; who needs longer does not mean to finish it. */
+export const HANDSHAKE_TIMEOUT_MS = 5_000;
+/** Connections of a server not yet through it: each holds memory and may cost a signature, before anybody is known. */
+export const HANDSHAKES_PENDING_MAX = 64;
+/** What a server that refuses a client's certificate has to say so, if it sends no session ticket when it accepts one. */
+export const CERTIFICATE_VERDICT_MS = 1_000;
+/** A secret: as much as the key that is made of it. Less could be guessed from one recorded handshake. */
+export const SECRET_BYTES_MIN = 32;
+/** An application's id, the first part of an identity of at most 128 bytes: what OpenSSL takes. */
+export const APP_ID_BYTES_MAX = 100;
+
 // ── How they hang together ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** True for 1, 2, 4, … 2³⁰. */
@@ -172,3 +239,11 @@ assert(RESTART_DELAY_MS_MIN < RESTART_DELAY_MS_MAX, "a delay can double");
 assert(RESTART_DELAY_MS_MAX < CRASH_WINDOW_MS, "a loop that dies at once after its longest delay keeps that delay");
 assert(ERROR_CAUSE_DEPTH_MAX < DECODE_DEPTH_MAX, "a chain of causes fits the decode depth");
 assert(ENDPOINT_NAME_BYTES_MAX <= 255, "the length of a name is one byte");
+assert(NETWORK_MESSAGE_BYTES_MAX_DEFAULT <= MESSAGE_BYTES_MAX, "what comes from the network fits an Inbox");
+assert(MESSAGE_BYTES_MAX + FRAME_OVERHEAD_BYTES_MAX <= FRAME_BYTES_MAX, "the largest message fits a frame");
+assert(FRAME_ASSEMBLY_BYTES_MIN <= NETWORK_MESSAGE_BYTES_MAX_DEFAULT, "one frame in memory is the least");
+assert(WRITE_BATCHED_FRAME_BYTES_MAX <= WRITE_BATCH_BYTES, "a batch takes the frames that belong into it");
+assert(WRITE_PIECE_BYTES <= WRITE_WINDOW_BYTES, "one piece is under way while the next is read");
+assert(WRITE_QUEUE_PAUSE_BYTES < WRITE_QUEUE_BYTES_MAX, "reading is paused before the connection ends");
+assert(CONNECTIONS_PER_ADDRESS_MAX <= CONNECTIONS_MAX, "one address is one of many");
+assert(RPCS_PER_CONNECTION_MAX <= 2 ** 20, "31 bits of generation and a slot make an exact number");

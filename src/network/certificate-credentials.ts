@@ -1,0 +1,159 @@
+/**
+ * Certificates as credentials: both sides show one that the other's authority signed. A peer's identity is the first URI
+ * in its certificate's subjectAltName, else the first DNS name there; a subject's common name says nothing.
+ */
+import { isIP } from "node:net";
+import {
+  type ConnectionOptions,
+  checkServerIdentity,
+  createSecureContext,
+  type TLSSocket,
+  type TlsOptions,
+} from "node:tls";
+import { RpcError } from "../common/errors.js";
+import type { Credentials, HostAndPort, Identified, TlsError } from "./credentials.js";
+import { TLS_VERSION_OPTIONS } from "./tls-errors.js";
+
+/** PEM, as text or bytes. */
+export type Pem = string | Uint8Array;
+
+export interface CertificateOptions {
+  readonly key: Pem;
+  /** This side's certificate, and after it those between it and the authority. */
+  readonly cert: Pem;
+  /** The authorities whose certificates are accepted; those that the system trusts do not count. */
+  readonly ca: Pem | readonly Pem[];
+  readonly passphrase?: string | undefined;
+  /** The name that certificates of servers must have, where it is not the host that is dialled. */
+  readonly serverName?: string | undefined;
+}
+
+export class CertificateCredentials implements Credentials {
+  readonly judgedLate = true;
+  readonly #material: Pick<TlsOptions, "key" | "cert" | "ca" | "passphrase">;
+  readonly #serverName: string | undefined;
+
+  /** Throws ERR_RPC_INVALID_ARGUMENT when a part is missing, is no PEM, or when key and certificate do not match. */
+  constructor(options: CertificateOptions) {
+    for (const part of ["key", "cert", "ca"] as const) {
+      if (options[part] === undefined || options[part] === null || options[part].length === 0) {
+        throw invalid(`tls needs key, cert and ca, each in PEM: ${part} is missing`);
+      }
+    }
+    const { key, cert, ca, passphrase, serverName } = options;
+    this.#material = {
+      key: buffer(key),
+      cert: buffer(cert),
+      ca: (Array.isArray(ca) ? (ca as readonly Pem[]) : [ca as Pem]).map(buffer),
+      ...(passphrase === undefined ? {} : { passphrase }),
+    };
+    this.#serverName = serverName;
+    try {
+      createSecureContext(this.#material);
+    } catch (error) {
+      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `tls cannot be used: ${describe(error)}`, { cause: error });
+    }
+  }
+
+  get serverOptions(): TlsOptions {
+    return { ...TLS_VERSION_OPTIONS, ...this.#material, requestCert: true, rejectUnauthorized: true };
+  }
+
+  clientOptions({ host }: HostAndPort): ConnectionOptions {
+    const name = this.#serverName ?? host;
+    return {
+      ...TLS_VERSION_OPTIONS,
+      ...this.#material,
+      rejectUnauthorized: true,
+      ...(isIP(name) === 0 ? { servername: name } : {}),
+      checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
+    };
+  }
+
+  identify(socket: TLSSocket): Identified {
+    // A continued session may be authorized without a certificate.
+    if (!socket.authorized || socket.isSessionReused()) return { why: "the peer's certificate was not verified" };
+    const names = subjectAltNames(socket.getPeerX509Certificate()?.subjectAltName ?? "");
+    const identity = names.find(({ kind }) => kind === "URI") ?? names.find(({ kind }) => kind === "DNS");
+    return identity === undefined
+      ? { why: "the peer's certificate names nobody: its subjectAltName has neither a URI nor a DNS name" }
+      : { identity: identity.value };
+  }
+
+  whyRefused(error: TlsError, socket: TLSSocket): string {
+    const verdict = socket.authorizationError as unknown as string | null | undefined;
+    if (verdict) return `the peer's certificate is refused: ${VERDICTS[verdict] ?? verdict}`;
+    if (error.code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE") return "the peer shows no certificate";
+    if (ALERTS_ABOUT_CERTIFICATES.test(error.code ?? ""))
+      return `the peer refuses this side's certificate (${alertOf(error)})`;
+    if (error.code === "ECONNRESET") return "the peer ended the handshake: it may not accept this side's certificate";
+    return error.message;
+  }
+
+  whyFailed(error: TlsError): string {
+    const { code = "" } = error;
+    const verdict = VERDICTS[code];
+    if (verdict !== undefined) return `the peer's certificate is refused: ${verdict}`;
+    if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
+      return `the peer's certificate is for another name: ${error.message}; \`tls.serverName\` says which one to expect`;
+    }
+    if (code === "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED") return "the peer wants a certificate, and got none";
+    if (code === "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE") {
+      return "the peer has no certificate to show: it was set up with `secret`, this side with `tls`";
+    }
+    if (ALERTS_ABOUT_CERTIFICATES.test(code)) return `the peer refuses this side's certificate (${alertOf(error)})`;
+    return error.message;
+  }
+}
+
+/** The verdicts of OpenSSL that one meets. */
+const VERDICTS: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: "it has expired",
+  CERT_NOT_YET_VALID: "it is not valid yet",
+  CERT_REVOKED: "it was revoked",
+  INVALID_PURPOSE: "it is not meant for this purpose",
+  SELF_SIGNED_CERT_IN_CHAIN: "`tls.ca` of this side does not know who signed it (SELF_SIGNED_CERT_IN_CHAIN)",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "`tls.ca` of this side does not know who signed it (DEPTH_ZERO_SELF_SIGNED_CERT)",
+  UNABLE_TO_GET_ISSUER_CERT: "`tls.ca` of this side does not know who signed it (UNABLE_TO_GET_ISSUER_CERT)",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    "`tls.ca` of this side does not know who signed it (UNABLE_TO_GET_ISSUER_CERT_LOCALLY)",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    "`tls.ca` of this side does not know who signed it (UNABLE_TO_VERIFY_LEAF_SIGNATURE)",
+  CERT_SIGNATURE_FAILURE: "its signature is wrong",
+};
+
+const ALERTS_ABOUT_CERTIFICATES = /ALERT_(?:BAD_|UNSUPPORTED_)?CERTIFICATE|ALERT_UNKNOWN_CA|ALERT_ACCESS_DENIED/;
+
+function alertOf({ code = "" }: TlsError): string {
+  return code
+    .replace(/^ERR_SSL_\w*?ALERT_/, "")
+    .toLowerCase()
+    .replaceAll("_", " ");
+}
+
+/**
+ * Reads `DNS:a.example, URI:spiffe://x`. A value with a comma or a quote in it stands there as a JSON string, so that no
+ * name can pass for several.
+ */
+export function subjectAltNames(text: string): { readonly kind: string; readonly value: string }[] {
+  const names: { kind: string; value: string }[] = [];
+  const entry = /(?:^|, )([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^,"]*)/gy;
+  for (let match = entry.exec(text); match !== null; match = entry.exec(text)) {
+    const [, kind = "", written = ""] = match;
+    const value = written.startsWith('"') ? String(JSON.parse(written)) : written;
+    if (value !== "") names.push({ kind, value });
+  }
+  return names;
+}
+
+function buffer(pem: Pem): string | Buffer {
+  return typeof pem === "string" ? pem : Buffer.from(pem.buffer, pem.byteOffset, pem.byteLength);
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function invalid(text: string): RpcError {
+  return new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
+}

@@ -1,0 +1,34 @@
+/**
+ * Credentials: what one kind of proof (a secret, a certificate) adds to the handshake that both have in common. They say
+ * what to put into TLS, whom a finished handshake leads to, and what a failed one means.
+ */
+import type { ConnectionOptions, TLSSocket, TlsOptions } from "node:tls";
+
+/** A host and a port that were dialled, or where a connection came from. */
+export interface HostAndPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Credentials {
+  readonly serverOptions: TlsOptions;
+  clientOptions(target: HostAndPort): ConnectionOptions;
+
+  /** True when a server judges its client only after the client's own handshake is done. */
+  readonly judgedLate: boolean;
+
+  /** Who is at the other end of a socket whose handshake is done: a name, or why there is none that counts. */
+  identify(socket: TLSSocket): Identified;
+
+  /** Why a server's handshake failed: one sentence, without a full stop, about which side lacks what. */
+  whyRefused(error: TlsError, socket: TLSSocket): string;
+  /** The same at a client, with what the other side said of it. */
+  whyFailed(error: TlsError): string;
+}
+
+export type Identified = { readonly identity: string } | { readonly why: string };
+
+/** Codes are OpenSSL's reason in capitals, ERR_SSL_ before it, or those of node:tls. */
+export interface TlsError extends Error {
+  readonly code?: string | undefined;
+}
