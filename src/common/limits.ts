@@ -91,8 +91,6 @@ export const RERING_MS = 1;
 
 /** One encoded message: Spark's spark.rpc.message.maxSize. */
 export const MESSAGE_BYTES_MAX = 128 * MIB;
-/** One message from or to another environment, where nobody has set `rpc.message.maxSize`. */
-export const NETWORK_MESSAGE_BYTES_MAX = 16 * MIB;
 /** Bytes inside a message from here on travel beside it: packing them would copy them once more at each end. */
 export const ATTACHMENT_BYTES_MIN = 16 * KIB;
 /** Shapes of objects that the threads of an env share; numbers of one byte and two. */
@@ -195,6 +193,23 @@ export const LOOP_START_ATTEMPTS_MAX = 5;
 export const LOOP_END_GRACE_MS = 5_000;
 /** A loop that does not answer within this does not turn. Far above a turn, far below any timeout of an endpoint. */
 export const PING_TIMEOUT_MS = 1_000;
+
+// ── Peers ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Messages that wait for one peer while it is being connected: what Pekko holds for a handshake. */
+export const OUTBOX_MESSAGES_MAX = 3_072;
+/** ... and their bytes. */
+export const OUTBOX_BYTES_MAX = 8 * MIB;
+/** Bytes that wait for connections, of all peers together (`rpc.outbox.maxBytes`). */
+export const OUTBOX_TOTAL_BYTES_MAX = 64 * MIB;
+/** Between two looks at who was heard of. */
+export const LIVENESS_LOOK_MS = 5_000;
+/** A peer that was not heard of for so many looks is asked whether it is there. */
+export const LIVENESS_PROBE_LOOKS = 2;
+/** ... and after so many it is dead. Looks, not time: a main thread that was held up has looked once, whatever the clock says. */
+export const LIVENESS_DEAD_LOOKS = 6;
+/** A host in an envelope: the longest name that DNS knows. */
+export const HOST_BYTES_MAX = 255;
 
 // ── Handshakes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

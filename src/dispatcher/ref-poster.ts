@@ -19,6 +19,8 @@ export class RefTarget {
   replicas: number;
   /** Methods of a service, as far as they are known. */
   methods: readonly string[] = [];
+  /** How its messages to another node begin; the network's to make, once. */
+  address: Uint8Array | null = null;
   #nameBytes: Uint8Array | null = null;
   #trailer: Uint8Array | null = null;
 

@@ -13,7 +13,7 @@ import {
   INBOX_BYTES_MIN,
   isPowerOfTwo,
   LOOPS_MAX,
-  NETWORK_MESSAGE_BYTES_MAX,
+  NETWORK_MESSAGE_BYTES_MAX_DEFAULT,
   SHUTDOWN_TIMEOUT_MS_DEFAULT,
   TIMEOUT_MS_MAX,
 } from "../common/limits.js";
@@ -88,7 +88,7 @@ export function readEnvOptions(options: RpcEnvOptions): EnvSettings {
       // What a peer sends costs memory before anybody has looked at it, so less of it is taken unless somebody says so.
       networkMessageBytesMax: conf.contains("rpc.message.maxSize")
         ? conf.getSizeBytes("rpc.message.maxSize")
-        : NETWORK_MESSAGE_BYTES_MAX,
+        : NETWORK_MESSAGE_BYTES_MAX_DEFAULT,
       exposeStacks: conf.get("rpc.exposeStacks")?.toLowerCase() === "true",
       startTimeoutMs: conf.getTimeMs("rpc.startTimeout"),
       spill: {

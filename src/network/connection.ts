@@ -11,6 +11,8 @@ export interface Connection {
   /** Who the peer proved to be in the handshake; null without one. */
   readonly identity: string | null;
   readonly queue: WriteQueue;
+  /** When the peer was last heard of, whatever it said; milliseconds of the context's clock. */
+  readonly lastReadMs: number;
   /** False from the moment the connection has failed, been closed, or lost its socket. */
   readonly isActive: boolean;
   /** The bytes after the current frame are the interceptor's. Throws ERR_RPC_PROTOCOL while another one is reading. */

@@ -31,6 +31,11 @@ export class RpcReply {
     this.#idLow = idLow;
   }
 
+  /** True if it answers the request that its sender knows by this id. */
+  answers(idHigh: number, idLow: number): boolean {
+    return this.#idHigh === idHigh && this.#idLow === idLow;
+  }
+
   /** False after the first answer: others are ignored. */
   get isOpen(): boolean {
     return this.#isOpen;

@@ -124,6 +124,10 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     return this.#state === "OPEN";
   }
 
+  get lastReadMs(): number {
+    return this.#lastReadMs;
+  }
+
   /** Begins to read. */
   start(): void {
     const socket = this.#socket;

@@ -36,6 +36,8 @@ export class TransportClient {
   #isTimedOut = false;
   /** Where the body begins in `room`, after one of the `reserve…` methods. */
   roomOffset = 0;
+  /** Its owner's own: what he knows of the peer. */
+  attachment: unknown = null;
 
   constructor(connection: Connection, responses: TransportResponseHandler) {
     this.#connection = connection;

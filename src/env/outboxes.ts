@@ -1,0 +1,176 @@
+/**
+ * The Outboxes of an env, one for each peer that something is sent to, and how they come by their connections. Step 3 of
+ * the data flow, for what leaves the process.
+ */
+import { RpcError } from "../common/errors.js";
+import type { RefTarget } from "../dispatcher/ref-poster.js";
+import { RecordKind } from "../inbox/record.js";
+import { PayloadCodec } from "../rpc/codec.js";
+import { RpcAddress } from "../rpc/rpc-address.js";
+import { CONTROL_ENDPOINT } from "./built-in-endpoints.js";
+import { requestAddress } from "./envelope.js";
+import { Outbox, type OutboxHost, OutboxState, type OutgoingMessage, outboxFull, writeMessage } from "./outbox.js";
+import type { OutgoingAsk } from "./outgoing-ask.js";
+import type { PeerConnection } from "./peer-connection.js";
+
+export interface OutboxesOptions extends Omit<OutboxHost, "waitingBytes"> {
+  /** Where this env listens. */
+  readonly address: RpcAddress | null;
+  /** A connection to whoever listens there. Rejects with ERR_RPC_CONNECT or ERR_RPC_AUTH. */
+  readonly connect: (address: RpcAddress) => Promise<PeerConnection>;
+  /** The connection by which an env that does not listen has come to us. */
+  readonly connectionOf: (envId: string) => PeerConnection | undefined;
+}
+
+/** A message for an endpoint elsewhere; see OutgoingMessage. */
+export type MessageOut = Omit<OutgoingMessage, "address">;
+
+export class Outboxes {
+  readonly #options: OutboxesOptions;
+  readonly #host: OutboxHost;
+  readonly #outboxes = new Map<string, Outbox>();
+  #stopped: RpcError | null = null;
+
+  constructor(options: OutboxesOptions) {
+    this.#options = options;
+    const { envId, remainingMs, waitingBytesMax } = options;
+    this.#host = { envId, remainingMs, waitingBytesMax, waitingBytes: 0 };
+  }
+
+  get all(): Iterable<Outbox> {
+    return this.#outboxes.values();
+  }
+
+  /** Sends an ask; whatever refuses it is told to it. Throws ERR_RPC_MESSAGE_TOO_LARGE. */
+  ask(target: RefTarget, message: MessageOut & { readonly ask: OutgoingAsk }): void {
+    let outbox: Outbox;
+    try {
+      outbox = this.#to(target);
+    } catch (error) {
+      message.ask.onFailure(error as RpcError);
+      return;
+    }
+    if (!outbox.post(withAddress(message, this.#addressOf(target)))) {
+      message.ask.onFailure(outboxFull(outbox.place, outbox.waitingBytes));
+    }
+  }
+
+  /**
+   * Sends a one-way message. False: full now. Throws ERR_RPC_MESSAGE_TOO_LARGE, and ERR_RPC_CONNECT or ERR_RPC_ENV_STOPPED
+   * where it can never go.
+   */
+  send(target: RefTarget, message: MessageOut): boolean {
+    return this.#to(target).post(withAddress(message, this.#addressOf(target)));
+  }
+
+  /** Resolves when a `send` would be taken; rejects when it never will, as far as can be known, or the peer cannot be reached. */
+  async ready(target: RefTarget, signal: AbortSignal | undefined): Promise<void> {
+    const outbox = this.#outboxes.get(target.place as string);
+    if (outbox === undefined || outbox.state === OutboxState.CLOSED) {
+      this.#refuseIfStopped();
+      if (!isHostPort(target.place as string)) this.#to(target);
+      return;
+    }
+    await outbox.ready(signal);
+  }
+
+  /** An asker waits no more: a message that waits is forgotten, a peer that has it is told. */
+  giveUp(ask: OutgoingAsk): void {
+    const { connection } = ask;
+    const handle = ask.giveUp();
+    if (connection === null) {
+      for (const outbox of this.#outboxes.values()) outbox.forget(ask);
+    } else if (handle !== -1) {
+      if (connection.speaksOurVersion) this.#cancel(connection, handle);
+      else connection.unsentCancels.push(handle);
+    }
+  }
+
+  /** What was given up before the peer had shown that it would understand. */
+  sendCancels(connection: PeerConnection): void {
+    for (const handle of connection.unsentCancels.splice(0)) this.#cancel(connection, handle);
+  }
+
+  /** A connection has ended: the next message to that peer makes another. */
+  onConnectionLost(connection: PeerConnection, error: RpcError): void {
+    for (const [place, outbox] of this.#outboxes) {
+      if (outbox.connection !== connection) continue;
+      this.#outboxes.delete(place);
+      outbox.close(error);
+    }
+  }
+
+  /** Nothing is sent any more. */
+  stop(error: RpcError): void {
+    this.#stopped = error;
+    for (const outbox of this.#outboxes.values()) outbox.close(error);
+    this.#outboxes.clear();
+  }
+
+  /** Whoever runs it, or still has it in a queue, there, is told; if the message does not get through, that is all. */
+  #cancel(connection: PeerConnection, handle: number): void {
+    const bytes = connection.client.requestIdOf(handle);
+    const address = requestAddress(this.#options.address, connection.address, CONTROL_ENDPOINT);
+    const what = { kind: RecordKind.SEND, payloadCodec: PayloadCodec.BYTES, deadline: 0, ask: null, lost: () => {} };
+    writeMessage(connection, this.#host, { ...what, address, bytes, length: bytes.length });
+  }
+
+  #to(target: RefTarget): Outbox {
+    const place = target.place as string;
+    let outbox = this.#outboxes.get(place);
+    if (outbox !== undefined && outbox.state !== OutboxState.CLOSED) return outbox;
+    this.#refuseIfStopped();
+    const address = placeAddress(place);
+    outbox = new Outbox(place, this.#host);
+    if (address === null) {
+      const connection = this.#options.connectionOf(place);
+      if (connection === undefined) throw notConnected(target.name);
+      outbox.connected(connection);
+    } else {
+      this.#connect(outbox, address);
+    }
+    this.#outboxes.set(place, outbox);
+    return outbox;
+  }
+
+  #connect(outbox: Outbox, address: RpcAddress): void {
+    this.#options.connect(address).then(
+      (connection) => {
+        if (outbox.state === OutboxState.CONNECTING) outbox.connected(connection);
+      },
+      (error: RpcError) => {
+        if (this.#outboxes.get(outbox.place) === outbox) this.#outboxes.delete(outbox.place);
+        outbox.close(error);
+      },
+    );
+  }
+
+  #addressOf(target: RefTarget): Uint8Array {
+    target.address ??= requestAddress(this.#options.address, placeAddress(target.place as string), target.name);
+    return target.address;
+  }
+
+  #refuseIfStopped(): void {
+    if (this.#stopped !== null) throw this.#stopped;
+  }
+}
+
+function withAddress(message: MessageOut, address: Uint8Array): OutgoingMessage {
+  return { ...message, address };
+}
+
+/** The other kind of place, the id of an env, has no colon. */
+function isHostPort(place: string): boolean {
+  return place.includes(":");
+}
+
+function placeAddress(place: string): RpcAddress | null {
+  return isHostPort(place) ? RpcAddress.parse(`ringpost://${place}`) : null;
+}
+
+function notConnected(endpoint: string): RpcError {
+  const text =
+    `"${endpoint}" belongs to an environment that does not listen: it can be reached over a connection of its own only, ` +
+    "and there is none to here";
+  return new RpcError("ERR_RPC_CONNECT", text, { endpoint, retryable: false });
+}
