@@ -106,6 +106,27 @@ export const ERROR_CAUSE_DEPTH_MAX = 8;
 /** UTF-8 bytes of an endpoint's name: its length is one byte on the wire. */
 export const ENDPOINT_NAME_BYTES_MAX = 255;
 
+// ── Network ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A message from the network (`rpc.message.maxSize`, unless it is set): what a stranger can make this process hold. */
+export const NETWORK_MESSAGE_BYTES_MAX_DEFAULT = 16 * MIB;
+/** A frame is longer than its message: type, ids, and the names and addresses of the envelope. */
+export const FRAME_OVERHEAD_BYTES_MAX = 4 * KIB;
+/** Longest frame of the protocol: Spark counts the bytes behind the length in a signed 32-bit integer, which they do not reach. */
+export const FRAME_BYTES_MAX = 2 ** 31 - 2 + 8;
+/** First memory for a frame that arrives in parts, doubled as they come: who announces much and sends little holds little. */
+export const FRAME_ASSEMBLY_BYTES_MIN = 64 * KIB;
+/** Unfinished frames of all connections together. */
+export const FRAMES_UNFINISHED_BYTES_MAX = 256 * MIB;
+/** A frame must end so long after its first byte. */
+export const FRAME_TIMEOUT_MS = 30_000;
+/** Frames a connection handles before the loop turns: as many as one segment of 64 KiB holds at 64 bytes each. */
+export const FRAMES_PER_TURN = 1_024;
+/** ... or the time it takes them in, whichever is first. */
+export const FRAMES_TURN_MS = 5;
+/** A body is handed to the socket in pieces of this size, as Spark does. */
+export const BODY_PIECE_BYTES_MAX = 256 * KIB;
+
 // ── Times ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** An ask without `timeoutMs`: Spark's spark.rpc.askTimeout. */
@@ -183,3 +204,6 @@ assert(RESTART_DELAY_MS_MIN < RESTART_DELAY_MS_MAX, "a delay can double");
 assert(RESTART_DELAY_MS_MAX < CRASH_WINDOW_MS, "a loop that dies at once after its longest delay keeps that delay");
 assert(ERROR_CAUSE_DEPTH_MAX < DECODE_DEPTH_MAX, "a chain of causes fits the decode depth");
 assert(ENDPOINT_NAME_BYTES_MAX <= 255, "the length of a name is one byte");
+assert(NETWORK_MESSAGE_BYTES_MAX_DEFAULT <= MESSAGE_BYTES_MAX, "what comes from the network fits an Inbox");
+assert(MESSAGE_BYTES_MAX + FRAME_OVERHEAD_BYTES_MAX <= FRAME_BYTES_MAX, "the largest message fits a frame");
+assert(FRAME_ASSEMBLY_BYTES_MIN <= NETWORK_MESSAGE_BYTES_MAX_DEFAULT, "one frame in memory is the least");

@@ -1,0 +1,90 @@
+/**
+ * The tests of Spark's network layer: which of them apply here, and why the others do not. A test belongs to an entry by the
+ * tag in its title: `[net ProtocolSuite.requests]`.
+ */
+
+export type NetworkEntryStatus =
+  | { readonly kind: "applies"; readonly note?: string }
+  | { readonly kind: "not applicable"; readonly why: string };
+
+export interface NetworkEntry {
+  /** The tag, without brackets. */
+  readonly id: string;
+  readonly suite: string;
+  readonly checks: string;
+  readonly status: NetworkEntryStatus;
+}
+
+const APPLIES: NetworkEntryStatus = { kind: "applies" };
+
+const but = (note: string): NetworkEntryStatus => ({ kind: "applies", note });
+const notApplicable = (why: string): NetworkEntryStatus => ({ kind: "not applicable", why });
+
+type Row = readonly [test: string, checks: string, status: NetworkEntryStatus];
+
+function suite(name: string, rows: readonly Row[]): NetworkEntry[] {
+  return rows.map(([test, checks, status]) => ({ id: `net ${name}.${test}`, suite: name, checks, status }));
+}
+
+/** Frames and messages. */
+const WIRE_ENTRIES: readonly NetworkEntry[] = [
+  ...suite("TransportFrameDecoderSuite", [
+    ["testFrameDecoding", "100 random frames in random slices arrive as 100 frames, nothing is kept", APPLIES],
+    ["testConsolidationPerf", "frames of 300 MiB in pieces of 32 KiB", but("one memory that doubles, no thresholds")],
+    [
+      "testConsolidationForDecodingNonFullyWrittenByteBuf",
+      "receive buffers that are not full do not make a frame hold more memory than it needs",
+      APPLIES,
+    ],
+    ["testInterception", "bytes that are no frames, then a frame", APPLIES],
+    ["testRetainedFrames", "frames that are kept stay readable", APPLIES],
+    ["testSplitLengthField", "a length that is cut inside its 8 bytes", APPLIES],
+    ["testNegativeFrameSize", "a length of -1 is refused", APPLIES],
+    ["testEmptyFrame", "a length of 8, a frame of nothing, is refused", APPLIES],
+  ]),
+  ...suite("ProtocolSuite", [
+    ["requests", "requests encode, are framed and decode to themselves", APPLIES],
+    ["responses", "responses encode, are framed and decode to themselves", APPLIES],
+  ]),
+  ...suite("EncodersSuite", [
+    ["testRoaringBitmapEncodeDecode", "a bitmap decodes to itself", APPLIES],
+    [
+      "testRoaringBitmapEncodeShouldFailWhenBufferIsSmall",
+      "no bitmap is written beyond the end of a buffer",
+      notApplicable("what a message is written to grows as it is written; there is no buffer to be too small"),
+    ],
+    ["testBitmapArraysEncodeDecode", "several bitmaps, empty ones among them, decode to themselves", APPLIES],
+    ["testByteArraysEncodeDecode", "bytes decode to themselves", APPLIES],
+    ["testByteArraysDecodeShouldFailWhenLengthIsNegative", "a negative length is refused", APPLIES],
+    [
+      "testByteArraysDecodeShouldFailWhenLengthExceedsReadableBytes",
+      "a length beyond what is left is refused before memory is taken",
+      APPLIES,
+    ],
+  ]),
+  ...suite("MessageWithHeaderSuite", [
+    ["testSingleWrite", "header and body of a file in one go", APPLIES],
+    ["testShortWrite", "header and body of a file through many small writes", APPLIES],
+    ["testByteBufBody", "a body of one buffer", APPLIES],
+    ["testCompositeByteBufBodySingleBuffer", "a body of a list of one buffer", APPLIES],
+    ["testCompositeByteBufBodyMultipleBuffers", "a body of a list of buffers", APPLIES],
+    ["testDeallocateReleasesManagedBuffer", "the body is given back once", APPLIES],
+  ]),
+  ...suite("MergedBlockMetaSuccessSuite", [
+    ["testMergedBlocksMetaEncodeDecode", "two bitmaps in a file arrive as they were", APPLIES],
+  ]),
+  ...suite("EncryptedMessageWithHeaderSuite", [
+    ["testInputStreamBodyFromManagedBuffer", "header, then the body in chunks", notApplicable(netty())],
+    ["testChunkedStream", "129 bytes in chunks of 64", notApplicable(netty())],
+    ["testByteBufBodyFromManagedBuffer", "header, then a buffer", notApplicable(netty())],
+  ]),
+  ...suite("SslMessageEncoderSuite", [
+    ["testNettyManagedBufferBodyIsReleasedAfterEncoding", "reference counts", notApplicable(netty())],
+  ]),
+];
+
+export const NETWORK_ENTRIES: readonly NetworkEntry[] = [...WIRE_ENTRIES];
+
+function netty(): string {
+  return "how Netty's TLS handler is fed; Node's TLS sockets take what plain ones take";
+}
