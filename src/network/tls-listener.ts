@@ -100,9 +100,9 @@ export class TlsListener {
       socket.destroy();
       return;
     }
-    const identified = this.#credentials.identify(socket);
+    const identified = this.#credentials.identifyClient(socket);
     if ("why" in identified) {
-      this.#refuse(pending, identified.why, null);
+      this.#refuse(pending, identified.why, null, socket);
       return;
     }
     pending.end();
@@ -113,14 +113,12 @@ export class TlsListener {
     socket.on("error", ignore);
     const pending = this.#pending.get(keyOf(peerOf(socket)));
     if (pending === undefined) return;
-    const credentials = this.#credentials;
-    const why = socket.authorizationError ? null : commonReason(error);
-    this.#refuse(pending, why ?? credentials.whyRefused(error, socket), error);
+    this.#refuse(pending, commonReason(error) ?? this.#credentials.whyRefused(error, socket), error);
   }
 
-  #refuse(pending: Pending, why: string, cause: Error | null): void {
+  #refuse(pending: Pending, why: string, cause: Error | null, socket: Socket = pending.raw): void {
     if (!pending.end()) return;
-    pending.raw.destroy();
+    socket.destroy();
     this.#hooks.refused(acceptRefusal(pending.peer, why, cause), pending.peer);
   }
 }
