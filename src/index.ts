@@ -2,23 +2,33 @@
  * Ringpost's public surface. Endpoint modules import it on worker threads, so it loads neither the thread pool nor
  * anything of the network: the env comes with the first `RpcEnv.create`.
  */
+import type { RpcAddress } from "./rpc/rpc-address.js";
 import type { RpcEnv as Env, RpcEnvOptions } from "./rpc/rpc-env.js";
 
+/** What is known of the address of the environment that is made. */
+interface CreateEnv {
+  (options: RpcEnvOptions & { clientMode: true }): Promise<Env<null>>;
+  (options: RpcEnvOptions & ({ port: number } | { host: string })): Promise<Env<RpcAddress>>;
+  (options?: RpcEnvOptions): Promise<Env>;
+}
+
 // Environment
-export type RpcEnv = Env;
+export type RpcEnv<Address extends RpcAddress | null = RpcAddress | null> = Env<Address>;
 export const RpcEnv = {
   /**
-   * Makes an environment. Its threads start with the first endpoint that needs them.
+   * Makes an environment, and listens if `host` or `port` is given. Its threads start with the first endpoint that needs
+   * them.
    *
    * @param options see RpcEnvOptions.
    * @returns The environment; it keeps the process alive until `shutdown`.
-   * Throws ERR_RPC_INVALID_ARGUMENT naming the option, its value and its range.
+   * Throws ERR_RPC_INVALID_ARGUMENT naming the option, its value and its range, ERR_RPC_BIND, and ERR_RPC_INSECURE_BIND for
+   * an address beyond this machine without `secret` or `tls`.
    * Thread: call it on the thread that shall own all I/O, usually the main thread.
    */
-  async create(options: RpcEnvOptions = {}): Promise<Env> {
-    const { LocalRpcEnv } = await import("./env/rpc-env.js");
-    return new LocalRpcEnv(options);
-  },
+  create: (async (options: RpcEnvOptions = {}): Promise<Env> => {
+    const { createEnv } = await import("./env/rpc-env.js");
+    return createEnv(options);
+  }) as CreateEnv,
 };
 // Settings
 export type { RpcConfKey } from "./common/conf-keys.js";
@@ -38,7 +48,7 @@ export {
   ThreadSafeRpcEndpoint,
   unsupportedMessage,
 } from "./rpc/rpc-endpoint.js";
-export type { RpcEndpointKind, RpcEndpointOptions } from "./rpc/rpc-endpoint-options.js";
+export type { RpcEndpointKind, RpcEndpointOptions, RpcPeer } from "./rpc/rpc-endpoint-options.js";
 export type {
   RpcAbortable,
   RpcAskOptions,
@@ -61,6 +71,9 @@ export type {
   RpcLoopStats,
   RpcMainLoopStats,
   RpcOneWayCounts,
+  RpcPeerStats,
+  RpcSecret,
+  RpcTlsOptions,
 } from "./rpc/rpc-env.js";
 export type { RpcEnvView, RpcLookupOptions, RpcShutdownOptions } from "./rpc/rpc-env-view.js";
 export type { RpcMessages } from "./rpc/rpc-messages.js";

@@ -194,6 +194,9 @@ export const LOOP_END_GRACE_MS = 5_000;
 /** A loop that does not answer within this does not turn. Far above a turn, far below any timeout of an endpoint. */
 export const PING_TIMEOUT_MS = 1_000;
 
+/** Making a connection, name look-up and handshake included, where `rpc.io.connectionCreationTimeout` is not set. */
+export const CONNECT_TIMEOUT_MS_DEFAULT = 5_000;
+
 // ── Peers ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Messages that wait for one peer while it is being connected: what Pekko holds for a handshake. */

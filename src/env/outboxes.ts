@@ -7,10 +7,10 @@ import type { RefTarget } from "../dispatcher/ref-poster.js";
 import { RecordKind } from "../inbox/record.js";
 import { PayloadCodec } from "../rpc/codec.js";
 import { RpcAddress } from "../rpc/rpc-address.js";
-import { CONTROL_ENDPOINT } from "./built-in-endpoints.js";
+import { CONTROL_ENDPOINT, VERIFIER_ENDPOINT } from "./built-in-endpoints.js";
 import { requestAddress } from "./envelope.js";
 import { Outbox, type OutboxHost, OutboxState, type OutgoingMessage, outboxFull, writeMessage } from "./outbox.js";
-import type { OutgoingAsk } from "./outgoing-ask.js";
+import { OutgoingAsk } from "./outgoing-ask.js";
 import type { PeerConnection } from "./peer-connection.js";
 
 export interface OutboxesOptions extends Omit<OutboxHost, "waitingBytes"> {
@@ -20,6 +20,17 @@ export interface OutboxesOptions extends Omit<OutboxHost, "waitingBytes"> {
   readonly connect: (address: RpcAddress) => Promise<PeerConnection>;
   /** The connection by which an env that does not listen has come to us. */
   readonly connectionOf: (envId: string) => PeerConnection | undefined;
+  /** The name of the verifier as a message. */
+  readonly verifierName: Uint8Array;
+}
+
+class Probe extends OutgoingAsk {
+  constructor() {
+    super(VERIFIER_ENDPOINT);
+  }
+
+  protected answered(): void {}
+  protected failed(): void {}
 }
 
 /** A message for an endpoint elsewhere; see OutgoingMessage. */
@@ -84,6 +95,17 @@ export class Outboxes {
       if (connection.speaksOurVersion) this.#cancel(connection, handle);
       else connection.unsentCancels.push(handle);
     }
+  }
+
+  /**
+   * Asks the verifier at the other end of a connection for itself. It tells the peer who we are; the answer tells that the
+   * peer is there and understands us, and is read by nobody.
+   */
+  probe(connection: PeerConnection): void {
+    const address = requestAddress(this.#options.address, connection.address, VERIFIER_ENDPOINT);
+    const { verifierName: bytes } = this.#options;
+    const what = { kind: RecordKind.ASK, payloadCodec: PayloadCodec.MSGPACK, deadline: 0, ask: new Probe(), lost: () => {} };
+    writeMessage(connection, this.#host, { ...what, address, bytes, length: bytes.length });
   }
 
   /** What was given up before the peer had shown that it would understand. */

@@ -8,6 +8,7 @@ import { inspect } from "node:util";
 import { RpcError } from "../common/errors.js";
 import {
   CONCURRENCY_DEFAULT,
+  CONNECT_TIMEOUT_MS_DEFAULT,
   IN_FLIGHT_ENTRIES_PER_LOOP,
   INBOX_BYTES_MAX,
   INBOX_BYTES_MIN,
@@ -26,9 +27,27 @@ import { ENDPOINT_KINDS } from "../rpc/rpc-endpoint.js";
 import type { RpcEndpointKind, RpcEndpointOptions, RpcPeer } from "../rpc/rpc-endpoint-options.js";
 import type { RpcEnvOptions, RpcLogger } from "../rpc/rpc-env.js";
 import type { RpcLookupOptions, RpcShutdownOptions } from "../rpc/rpc-env-view.js";
+import type { SecurityOptions } from "../network/create-security.js";
+import { TransportConf } from "../network/transport-conf.js";
+import { TRANSPORT_DEFAULTS, type TransportSettings } from "../network/transport-settings.js";
 import { availableCores } from "./available-cores.js";
+import type { ListenSettings } from "./rpc-network.js";
 
-const OPTION_KEYS = ["name", "numThreads", "askTimeoutMs", "logger", "conf"];
+const OPTION_KEYS = [
+  "name",
+  "host",
+  "port",
+  "advertiseHost",
+  "clientMode",
+  "numThreads",
+  "askTimeoutMs",
+  "secret",
+  "tls",
+  "appId",
+  "logger",
+  "conf",
+];
+const LOOPBACK_HOST = "127.0.0.1";
 /** What an endpoint on the main thread may be told. */
 const LOCAL_ENDPOINT_OPTION_KEYS = ["inboxBytes", "concurrency", "handlerTimeoutMs", "throughput", "allow"];
 const ENDPOINT_OPTION_KEYS = [...LOCAL_ENDPOINT_OPTION_KEYS, "args", "loop", "kind"];
@@ -45,6 +64,16 @@ export interface EnvSettings {
   readonly inboxBytes: number;
   readonly handlerTimeoutMs: number;
   readonly engine: EngineSettings;
+  readonly network: NetworkSettings;
+}
+
+/** What of the options and the conf is about other nodes. */
+export interface NetworkSettings {
+  /** null: client mode. */
+  readonly listen: ListenSettings | null;
+  readonly transport: TransportSettings;
+  readonly security: SecurityOptions;
+  readonly outboxBytesMax: number;
 }
 
 /** An endpoint's options, checked. */
@@ -89,7 +118,7 @@ export function readEnvOptions(options: RpcEnvOptions): EnvSettings {
       networkMessageBytesMax: conf.contains("rpc.message.maxSize")
         ? conf.getSizeBytes("rpc.message.maxSize")
         : NETWORK_MESSAGE_BYTES_MAX_DEFAULT,
-      exposeStacks: conf.get("rpc.exposeStacks")?.toLowerCase() === "true",
+      exposeStacks: conf.getFlag("rpc.exposeStacks"),
       startTimeoutMs: conf.getTimeMs("rpc.startTimeout"),
       spill: {
         messagesMax: conf.getCount("rpc.spill.messages"),
@@ -97,6 +126,32 @@ export function readEnvOptions(options: RpcEnvOptions): EnvSettings {
         totalBytesMax: conf.getSizeBytes("rpc.spill.totalBytes"),
       },
     },
+    network: readNetworkOptions(options, conf),
+  };
+}
+
+function readNetworkOptions(options: RpcEnvOptions, conf: RpcConf): NetworkSettings {
+  const { host, port, advertiseHost, clientMode, secret, tls, appId } = options;
+  if (clientMode !== undefined && typeof clientMode !== "boolean") {
+    throw invalid(`clientMode must be true or false: clientMode=${String(clientMode)}`);
+  }
+  const listens = host !== undefined || port !== undefined;
+  if (clientMode === true && listens) {
+    throw invalid(`an environment in client mode does not listen: leave host and port out, or clientMode`);
+  }
+  if (clientMode === false && !listens) throw invalid("an environment listens if host or port is given");
+  if (advertiseHost !== undefined && (typeof advertiseHost !== "string" || !listens)) {
+    throw invalid(`advertiseHost is a name for others, of an environment that listens: advertiseHost=${String(advertiseHost)}`);
+  }
+  const transport = { ...TRANSPORT_DEFAULTS, ...new TransportConf("rpc", conf) };
+  // Spark waits as long as for an answer; whoever has said nothing wants to know sooner that nobody is there.
+  const named = conf.contains("rpc.io.connectionCreationTimeout");
+  const connectionCreationTimeoutMs = named ? transport.connectionCreationTimeoutMs : CONNECT_TIMEOUT_MS_DEFAULT;
+  return {
+    listen: listens ? { host: host ?? LOOPBACK_HOST, port: port ?? 0, advertiseHost } : null,
+    transport: { ...transport, connectionCreationTimeoutMs },
+    security: { secret, tls, appId },
+    outboxBytesMax: conf.getSizeBytes("rpc.outbox.maxBytes"),
   };
 }
 

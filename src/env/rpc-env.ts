@@ -1,20 +1,17 @@
 /**
- * RpcEnv in one process: checks options, owns the Dispatcher, hands out refs and events. Main thread only.
+ * The environment: checks options, owns Dispatcher and network, hands out refs and events. Main thread only.
  */
 import { randomBytes } from "node:crypto";
-import { EventEmitter } from "node:events";
-import { monotonicMs, systemClock, type Timer } from "../common/clock.js";
+import { type Clock, monotonicMs, systemClock, type Timer } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { SHUTDOWN_TIMEOUT_MS_DEFAULT } from "../common/limits.js";
 import type { NetworkEvent } from "../dispatcher/attached-endpoint.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
-import type { DispatcherNetwork } from "../dispatcher/dispatcher-options.js";
 import { handleOf } from "../dispatcher/endpoint-ref.js";
-import { describeThrown } from "../dispatcher/failure.js";
 import { EndpointState, type HostedEndpoint } from "../dispatcher/hosted-endpoint.js";
 import { piscinaLoopHost } from "../dispatcher/loop-host.js";
-import type { RefTarget } from "../dispatcher/ref-poster.js";
 import { LoopStatus } from "../inbox/layout.js";
+import { createSecurity } from "../network/create-security.js";
 import { parseEndpointUri } from "../rpc/endpoint-uri.js";
 import type { RefHandle } from "../rpc/ref-handle.js";
 import { RpcAddress } from "../rpc/rpc-address.js";
@@ -27,14 +24,14 @@ import type {
   RpcEnvEvents,
   RpcEnvOptions,
   RpcEnvStats,
-  RpcLogger,
   RpcLoopStats,
 } from "../rpc/rpc-env.js";
 import type { RpcLookupOptions, RpcShutdownOptions } from "../rpc/rpc-env-view.js";
 import type { NotIsolated, RpcDefinition, RpcService, RpcTarget, RpcUntyped } from "../rpc/rpc-protocol.js";
 import { isRpcService } from "../rpc/rpc-service.js";
+import { BUILT_IN_ENDPOINTS, type VerifiedEndpoint } from "./built-in-endpoints.js";
+import { EnvEvents } from "./env-events.js";
 import { EnvView } from "./env-view.js";
-import { ProcessWarnings } from "./process-warnings.js";
 import {
   checkLookup,
   type EnvSettings,
@@ -43,6 +40,7 @@ import {
   readEnvOptions,
   stopTimeoutMs,
 } from "./rpc-env-options.js";
+import { RpcNetwork } from "./rpc-network.js";
 
 const LOOP_STATES = {
   [LoopStatus.STARTING]: "busy",
@@ -51,8 +49,6 @@ const LOOP_STATES = {
   [LoopStatus.PARKED]: "parked",
   [LoopStatus.STOPPED]: "stopped",
 } as const;
-
-const EVENTS: readonly (keyof RpcEnvEvents)[] = ["deadLetter", "loopCrashed", "endpointFailed", "endpointStuck"];
 
 /** A timer this long keeps the process alive without ever doing anything. */
 const KEEP_ALIVE_MS = 2 ** 31 - 1;
@@ -64,31 +60,57 @@ export function postNetworkEvent(env: RpcEnv, event: NetworkEvent): void {
   dispatchers.get(env)?.postEvent(event);
 }
 
-export class LocalRpcEnv implements RpcEnv {
+/** Makes an environment; see RpcEnv.create. */
+export async function createEnv(options: RpcEnvOptions): Promise<RpcEnv> {
+  const settings = readEnvOptions(options);
+  const { name, logger, network: given } = settings;
+  const originMs = monotonicMs();
+  const clock = systemClock(originMs);
+  const events = new EnvEvents(name, logger);
+  const envId = randomBytes(12).toString("base64url");
+  const security = createSecurity(given.security, clock);
+  const { transport, outboxBytesMax, listen } = given;
+  const network = new RpcNetwork({ envId, clock, settings: transport, security, logger, outboxBytesMax, events });
+  if (listen !== null) await network.listen(listen);
+  // In the tick in which it began to listen: nobody can have connected yet.
+  return new MainRpcEnv({ settings, envId, clock, originMs, events, network });
+}
+
+interface MainRpcEnvParts {
+  readonly settings: EnvSettings;
+  readonly envId: string;
+  readonly clock: Clock;
+  readonly originMs: number;
+  readonly events: EnvEvents;
+  readonly network: RpcNetwork;
+}
+
+class MainRpcEnv implements RpcEnv {
   readonly name: string;
-  readonly address = null;
+  readonly address: RpcAddress | null;
   readonly #dispatcher: Dispatcher;
-  readonly #events = new EventEmitter();
-  readonly #logger: RpcLogger | null;
-  readonly #warnings: ProcessWarnings;
+  readonly #network: RpcNetwork;
+  readonly #events: EnvEvents;
   readonly #settings: EnvSettings;
   readonly #keepAlive: Timer;
   #shutdown: Promise<void> | null = null;
   #terminated: () => void = () => {};
   readonly #termination: Promise<void>;
 
-  constructor(options: RpcEnvOptions) {
-    this.#settings = readEnvOptions(options);
-    const { name, logger, loopCount, throughput, loopRingBytes, engine } = this.#settings;
+  constructor({ settings, envId, clock, originMs, events, network }: MainRpcEnvParts) {
+    const { name, loopCount, throughput, loopRingBytes, engine } = settings;
     this.name = name;
-    this.#logger = logger;
-    this.#warnings = new ProcessWarnings(name);
-    const originMs = monotonicMs();
-    const clock = systemClock(originMs);
+    this.address = network.address;
+    this.#settings = settings;
+    this.#events = events;
+    this.#network = network;
+    events.address = network.address;
     const view = new EnvView(this);
+    const onDeadLetter = (endpoint: string, error: RpcError, message: () => unknown): void =>
+      events.deadLetter(endpoint, error, 1, message);
     this.#dispatcher = new Dispatcher({
-      envName: this.name,
-      envId: randomBytes(12).toString("base64url"),
+      envName: name,
+      envId,
       clock,
       originMs,
       loopCount,
@@ -96,24 +118,7 @@ export class LocalRpcEnv implements RpcEnv {
       loopRingBytes,
       settings: engine,
       hostFactory: piscinaLoopHost,
-      events: {
-        deadLetter: (endpoint, error, count, message) => this.#deadLetter(endpoint, error, count, message),
-        loopCrashed: (crash) => {
-          const what = crash.stuck ? "message loop does not end" : "message loop died";
-          const warning = (): string =>
-            `${what}: loop=${crash.loop}, blamed=${crash.blamed}: ${describeThrown(crash.error)}`;
-          this.#report("loopCrashed", crash, (logger) => logger.error(crash, what), warning);
-        },
-        endpointFailed: (endpoint, error) => {
-          const log = (logger: RpcLogger): void => logger.error({ endpoint, error }, "endpoint failed");
-          this.#report("endpointFailed", { endpoint, error }, log, () => error.message);
-        },
-        endpointStuck: (endpoint, loop, ageMs) => {
-          const log = (logger: RpcLogger): void => logger.warn({ endpoint, loop, ageMs }, "endpoint stuck");
-          const warning = (): string => `a handler of "${endpoint}" does not end: loop=${loop}, ageMs=${ageMs}`;
-          this.#report("endpointStuck", { endpoint, loop, ageMs }, log, warning);
-        },
-      },
+      events,
       bind: (endpoint) => ({ self: this.#ref(endpoint), rpcEnv: view }),
       view,
       requests: {
@@ -125,7 +130,10 @@ export class LocalRpcEnv implements RpcEnv {
         find: async (address, name, timeoutMs) =>
           handleOf(await this.setupEndpointRef(address, name, { timeoutMs })) as RefHandle,
       },
-      network: () => noNetwork(this.name),
+      network: (dispatcher) => {
+        const verify = (name: string): VerifiedEndpoint | false => verified(dispatcher, envId, name);
+        return network.start(dispatcher, { askTimeout: engine.askTimeout, onDeadLetter, verify });
+      },
     });
     dispatchers.set(this, this.#dispatcher);
     // A living env keeps its process alive, as a listening server does.
@@ -176,11 +184,19 @@ export class LocalRpcEnv implements RpcEnv {
     options?: RpcLookupOptions,
   ): Promise<RpcEndpointRef<RpcTarget<T>>> {
     checkLookup(address, name, options);
-    if (address !== null) throw notReachable(this.name, name, RpcAddress.hostPort(address));
+    const { refs } = this.#dispatcher;
+    if (address !== null && !RpcAddress.equals(address, this.address)) {
+      const known = { name, address, id: 0, generation: 0, env: "", replicas: 1 };
+      if (options?.verify === false) return refs.unpack(known) as unknown as RpcEndpointRef<RpcTarget<T>>;
+      const timeoutMs = options?.timeoutMs ?? this.#settings.engine.lookupTimeout.ms;
+      const there = await this.#network.verify(address, name, timeoutMs, options?.signal);
+      const found = { ...known, env: there?.env ?? "", replicas: there?.replicas ?? 1 };
+      return refs.unpack(found) as unknown as RpcEndpointRef<RpcTarget<T>>;
+    }
     const ref = this.endpointRef<T>(name);
     if (ref !== null) return ref;
     if (options?.verify !== false) throw notFound(this.name, name);
-    return this.#dispatcher.refs.named(name) as unknown as RpcEndpointRef<RpcTarget<T>>;
+    return refs.named(name) as unknown as RpcEndpointRef<RpcTarget<T>>;
   }
 
   async setupEndpointRefByURI<T extends RpcDefinition = RpcUntyped>(
@@ -201,7 +217,7 @@ export class LocalRpcEnv implements RpcEnv {
 
   async shutdown(options?: RpcShutdownOptions): Promise<void> {
     const timeoutMs = stopTimeoutMs(options);
-    this.#shutdown ??= this.#dispatcher.shutdown(timeoutMs).finally(this.#terminated);
+    this.#shutdown ??= this.#end(timeoutMs).finally(this.#terminated);
     await this.#shutdown;
   }
 
@@ -239,21 +255,29 @@ export class LocalRpcEnv implements RpcEnv {
     return {
       endpoints,
       loops,
+      peers: this.#network.stats(),
       mainLoop: { delayMs: dispatcher.poster.delayMs, delayMsMax: dispatcher.poster.delayMsMax },
     };
   }
 
   on<E extends keyof RpcEnvEvents>(event: E, listener: (...event: RpcEnvEvents[E]) => void): this {
-    if (!EVENTS.includes(event)) {
-      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `an env has no event ${event}; it has: ${EVENTS.join(", ")}`);
-    }
-    this.#events.on(event, listener as (...event: unknown[]) => void);
+    this.#events.on(event, listener);
     return this;
   }
 
   off<E extends keyof RpcEnvEvents>(event: E, listener: (...event: RpcEnvEvents[E]) => void): this {
-    this.#events.off(event, listener as (...event: unknown[]) => void);
+    this.#events.off(event, listener);
     return this;
+  }
+
+  /** Endpoints first, and what they still answer goes out; then the connections. */
+  async #end(timeoutMs: number): Promise<void> {
+    this.#network.stopping();
+    try {
+      await this.#dispatcher.shutdown(timeoutMs);
+    } finally {
+      await this.#network.stop(new RpcError("ERR_RPC_ENV_STOPPED", "the env was shut down", { maybeExecuted: true }));
+    }
   }
 
   #ref<T>(endpoint: HostedEndpoint): RpcEndpointRef<T> {
@@ -261,66 +285,14 @@ export class LocalRpcEnv implements RpcEnv {
     return this.#dispatcher.refs.of(endpoint) as unknown as RpcEndpointRef<T>;
   }
 
-  #deadLetter(endpoint: string, error: RpcError, count: number, message: () => unknown = () => undefined): void {
-    const letter = { endpoint, address: this.address, reason: error.code, count, error, message };
-    const log = (logger: RpcLogger): void => logger.warn({ endpoint, error, count }, "dead letter");
-    this.#report("deadLetter", letter, log, () => this.#warnings.deadLetter(endpoint, error));
-  }
-
-  /**
-   * Tells logger and listeners; where there is neither, the process. What they throw is theirs: it must not stop loop 0
-   * in the middle of its work.
-   * @param warning the text for the process, or what tells it.
-   */
-  #report<E extends keyof RpcEnvEvents>(
-    event: E,
-    value: RpcEnvEvents[E][0],
-    log: (logger: RpcLogger) => void,
-    warning: () => string | void,
-  ): void {
-    const logger = this.#logger;
-    if (logger === null && this.#events.listenerCount(event) === 0) {
-      const text = warning();
-      if (typeof text === "string") this.#warnings.warn(event, text);
-      return;
-    }
-    for (const tell of [() => logger && log(logger), () => this.#events.emit(event, value)]) {
-      try {
-        tell();
-      } catch (error) {
-        process.nextTick(() => {
-          throw error;
-        });
-      }
-    }
-  }
 }
 
-function notReachable(env: string, endpoint: string, place: string): RpcError {
-  const text = `"${endpoint}" at ${place} cannot be reached: env "${env}" has no network yet`;
-  return new RpcError("ERR_RPC_CONNECT", text, { endpoint, retryable: false });
-}
-
-function noNetwork(env: string): DispatcherNetwork {
-  const fail = (target: RefTarget): RpcError => notReachable(env, target.name, String(target.place));
-  return {
-    poster: {
-      lastSlot: -1,
-      generation: () => 0,
-      ask: (target) => Promise.reject(fail(target)),
-      abort: () => {},
-      send: () => false,
-      broadcast: () => 0,
-      ready: (target) => Promise.reject(fail(target)),
-    },
-    gateway: {
-      ask: (target, _message, asker) => asker.fail(fail(target)),
-      send: () => {},
-      ready: (target, asker) => asker.fail(fail(target)),
-      giveUp: () => false,
-      onLoopDied: () => {},
-    },
-  };
+/** What the verifier says of an endpoint of this env. */
+function verified({ directory }: Dispatcher, env: string, name: string): VerifiedEndpoint | false {
+  if (BUILT_IN_ENDPOINTS.includes(name)) return { env, replicas: 1, methods: null };
+  const endpoint = directory.find(name);
+  if (endpoint?.state !== EndpointState.RUNNING) return false;
+  return { env, replicas: endpoint.loops.length, methods: endpoint.description.methods ?? null };
 }
 
 function notFound(env: string, endpoint: string): RpcError {

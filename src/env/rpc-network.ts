@@ -96,7 +96,7 @@ export class RpcNetwork {
         events.disconnected(address);
         this.#started?.tellEndpoints.postEvent(["onDisconnected", address, null]);
       },
-      probe: (connection) => this.#probe(connection),
+      probe: (connection) => this.#running.outboxes.probe(connection),
     });
   }
 
@@ -123,6 +123,7 @@ export class RpcNetwork {
     const { clock, envId, outboxBytesMax } = this.#options;
     const { networkCodec } = dispatcher.codecs;
     const peers = this.#peers;
+    networkCodec.encode(VERIFIER_ENDPOINT);
     const outboxes = new Outboxes({
       envId: new TextEncoder().encode(envId),
       address: this.#address,
@@ -130,6 +131,7 @@ export class RpcNetwork {
       waitingBytesMax: outboxBytesMax,
       connect: (address) => this.#connect(address),
       connectionOf: (id) => peers.of(id),
+      verifierName: networkCodec.bytes.slice(0, networkCodec.length),
     });
     const { onDeadLetter, askTimeout } = running;
     const poster = new RemotePoster({
@@ -216,16 +218,8 @@ export class RpcNetwork {
     const connection = client.attachment as PeerConnection;
     this.#peers.known(connection, address);
     // It learns who we are before anybody asks it anything, and shows what it understands.
-    if (!connection.introduced) queueMicrotask(() => this.#probe(connection));
+    if (!connection.introduced) this.#running.outboxes.probe(connection);
     return connection;
-  }
-
-  /** Asks the verifier at the other end of a connection for itself. Nobody reads the answer; that it comes is the news. */
-  #probe(connection: PeerConnection): void {
-    const { poster, outboxes } = this.#running;
-    void poster;
-    void outboxes;
-    void connection;
   }
 
   #failed(connection: PeerConnection, error: RpcError): void {

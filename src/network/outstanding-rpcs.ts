@@ -16,7 +16,8 @@ export type RpcCallback = RpcResponseCallback | MergedBlockMetaResponseCallback;
 export const NO_SLOT = -1;
 
 const SLOTS_AT_FIRST = 16;
-const HANDLE_SLOTS = 2 ** 20;
+/** Slots that a handle can name: handle = generation · HANDLE_SLOTS + slot. */
+export const HANDLE_SLOTS = 2 ** 20;
 const GENERATION_MAX = 2 ** 31 - 1;
 
 export class OutstandingRpcs {

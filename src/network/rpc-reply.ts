@@ -31,9 +31,12 @@ export class RpcReply {
     this.#idLow = idLow;
   }
 
-  /** True if it answers the request that its sender knows by this id. */
-  answers(idHigh: number, idLow: number): boolean {
-    return this.#idHigh === idHigh && this.#idLow === idLow;
+  /** The request's id as its sender wrote it: a character for each of the 8 bytes. */
+  get requestIdText(): string {
+    const bytes = Buffer.allocUnsafe(8);
+    bytes.writeInt32BE(this.#idHigh, 0);
+    bytes.writeInt32BE(this.#idLow, 4);
+    return bytes.toString("latin1");
   }
 
   /** False after the first answer: others are ignored. */

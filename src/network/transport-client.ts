@@ -18,7 +18,7 @@ import { hostPort } from "./dial.js";
 import { ONE_WAY_HEADER_BYTES, RPC_HEADER_BYTES, writeOneWayMessageHeader, writeRpcRequestHeader } from "./encode.js";
 import type { ManagedBuffer } from "./managed-buffer.js";
 import { MessageType } from "./message-type.js";
-import { NO_SLOT, type OutstandingRpcs, type RpcCallback } from "./outstanding-rpcs.js";
+import { HANDLE_SLOTS, NO_SLOT, type OutstandingRpcs, type RpcCallback } from "./outstanding-rpcs.js";
 import { bytesOf, type RpcBody, writeBody } from "./rpc-body.js";
 import { sendFailed, type TransportResponseHandler } from "./transport-response-handler.js";
 import type { PeerAddress } from "./transport-security.js";
@@ -142,6 +142,14 @@ export class TransportClient {
     const at = queue.reserve(ONE_WAY_HEADER_BYTES + bodyBytes, false);
     this.roomOffset = writeOneWayMessageHeader(queue.room, at, bodyBytes);
     return true;
+  }
+
+  /** The id of a request, as it was written: 8 bytes. */
+  requestIdOf(handle: number): Uint8Array {
+    const id = Buffer.allocUnsafe(8);
+    id.writeInt32BE(Math.floor(handle / HANDLE_SLOTS), 0);
+    id.writeInt32BE(handle % HANDLE_SLOTS, 4);
+    return id;
   }
 
   /** Forgets a request: its callback will not be called. False when it has been. */

@@ -18,9 +18,37 @@ export interface RpcLogger {
   error(fields: object, text: string): void;
 }
 
+/** Several: all are accepted, the first is used to dial, so that each side can change to a new one in its own time. */
+export type RpcSecret = string | Uint8Array;
+
+/** In PEM. `ca`: who has signed the certificates of peers. */
+export interface RpcTlsOptions {
+  readonly key: string | Uint8Array;
+  readonly cert: string | Uint8Array;
+  readonly ca?: string | Uint8Array | undefined;
+}
+
+/** It listens if `host` or `port` is given; otherwise it is in client mode: it dials, and peers answer on its connections. */
 export interface RpcEnvOptions {
   /** For logs and errors. */
   name?: string | undefined;
+  /** Where to listen: an address or a name of this machine; 127.0.0.1 by default. Any other needs `secret` or `tls`. */
+  host?: string | undefined;
+  /** 0, any free one, by default; or 1024 to 65535. One that is taken is followed by the next (`port.maxRetries`). */
+  port?: number | undefined;
+  /** What others are told in place of the address that it listens on. */
+  advertiseHost?: string | undefined;
+  /** true: it never listens. The same as to give neither host nor port. */
+  clientMode?: boolean | undefined;
+  /**
+   * 32 random bytes or more that all environments of an application share: connections are TLS 1.3, and both ends prove
+   * that they know it. A text counts by its bytes in UTF-8.
+   */
+  secret?: RpcSecret | readonly RpcSecret[] | undefined;
+  /** Certificates instead: both ends show one that the other's `ca` has signed. */
+  tls?: RpcTlsOptions | undefined;
+  /** The application that the secret stands for, the first part of this environment's identity; "ringpost" by default. */
+  appId?: string | undefined;
   /** Message loops, that is worker threads: 1 to 255. By default `rpc.dispatcher.numThreads`. */
   numThreads?: number | undefined;
   /** Milliseconds, positive or Infinity; by default `rpc.askTimeout`, that is 120,000. */
@@ -31,7 +59,10 @@ export interface RpcEnvOptions {
   conf?: RpcConf | RpcConfValues | undefined;
 }
 
-export interface RpcEnv extends RpcEnvView, AsyncDisposable {
+export interface RpcEnv<Address extends RpcAddress | null = RpcAddress | null> extends RpcEnvView, AsyncDisposable {
+  /** Where others reach it; null in client mode. */
+  readonly address: Address;
+
   /**
    * Sets up an endpoint on the main thread: for light handlers, closures, and tests without threads. Its messages pass
    * the same codec and the same limits as everybody's.
@@ -112,6 +143,17 @@ export interface RpcEndpointStuck {
   readonly ageMs: number;
 }
 
+/** A peer that something was sent to. */
+export interface RpcPeerStats {
+  readonly address: RpcAddress;
+  readonly state: "connecting" | "connected";
+  /** Messages that wait for the connection, and bytes that wait to be sent. */
+  readonly outboxMessages: number;
+  readonly outboxBytes: number;
+  /** Asks of it without an answer. */
+  readonly asksInFlight: number;
+}
+
 /** Listeners run on the main thread. What one throws is an uncaught exception; the environment goes on. */
 export interface RpcEnvEvents {
   deadLetter: [letter: RpcDeadLetter];
@@ -119,6 +161,11 @@ export interface RpcEnvEvents {
   /** An endpoint was taken out of service, after too many crashes. Its name is free once it is stopped. */
   endpointFailed: [failure: { readonly endpoint: string; readonly error: RpcError }];
   endpointStuck: [stuck: RpcEndpointStuck];
+  /** A peer is connected, whoever dialled: once, however many connections lead to it. `address`: as in RpcPeer. */
+  connected: [address: RpcAddress];
+  disconnected: [address: RpcAddress];
+  /** Something is wrong with a connection; it ends. */
+  networkError: [error: RpcError, address: RpcAddress];
 }
 
 /** Asks of one endpoint since it was set up. When none is open: sent = the sum of the others. */
@@ -184,5 +231,6 @@ export interface RpcMainLoopStats {
 export interface RpcEnvStats {
   readonly endpoints: readonly RpcEndpointStats[];
   readonly loops: readonly RpcLoopStats[];
+  readonly peers: readonly RpcPeerStats[];
   readonly mainLoop: RpcMainLoopStats;
 }
