@@ -194,9 +194,6 @@ export const LOOP_END_GRACE_MS = 5_000;
 /** A loop that does not answer within this does not turn. Far above a turn, far below any timeout of an endpoint. */
 export const PING_TIMEOUT_MS = 1_000;
 
-/** Making a connection, name look-up and handshake included, where `rpc.io.connectionCreationTimeout` is not set. */
-export const CONNECT_TIMEOUT_MS_DEFAULT = 5_000;
-
 // ── Peers ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Messages that wait for one peer while it is being connected: what Pekko holds for a handshake. */
@@ -216,6 +213,8 @@ export const HOST_BYTES_MAX = 255;
 
 // ── Handshakes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** Making a connection (`io.connectionCreationTimeout`), name look-up and handshake included: no peer in reach needs more. */
+export const CONNECT_TIMEOUT_MS_DEFAULT = 5_000;
 /** A TLS handshake, at either end: a few round trips and a signature; who needs longer does not mean to finish it. */
 export const HANDSHAKE_TIMEOUT_MS = 5_000;
 /** Connections of a server not yet through it: each holds memory and may cost a signature, before anybody is known. */

@@ -201,7 +201,10 @@ export class EnvRpcHandler extends RpcHandler {
   #cancel(connection: PeerConnection, bytes: Uint8Array, end: number): void {
     const { payloadStart } = connection.reader;
     if (end - payloadStart !== REQUEST_ID_BYTES) {
-      throw new RpcError("ERR_RPC_PROTOCOL", `a request's id has ${REQUEST_ID_BYTES} bytes: bytes=${end - payloadStart}`);
+      throw new RpcError(
+        "ERR_RPC_PROTOCOL",
+        `a request's id has ${REQUEST_ID_BYTES} bytes: bytes=${end - payloadStart}`,
+      );
     }
     if (this.#cancelled.size === 0) queueMicrotask(() => this.#cancelAll());
     let ids = this.#cancelled.get(connection);

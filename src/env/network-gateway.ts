@@ -2,14 +2,14 @@
  * What handlers on message loops send to endpoints on other nodes, and ask of them: undecoded, from their outbound ring
  * into Outboxes, and the answer's bytes into their mailbox. Steps 3 and 8 of the data flow.
  */
-import { type RpcError, isRpcError } from "../common/errors.js";
+import { isRpcError, type RpcError } from "../common/errors.js";
 import type { Payload } from "../dispatcher/message-posting.js";
 import { receivedPayload } from "../dispatcher/message-posting.js";
 import type { RefTarget } from "../dispatcher/ref-poster.js";
 import type { DepartingMessage, LoopAsker, RemoteGateway } from "../dispatcher/remote-gateway.js";
 import type { MessageCodec } from "../rpc/codec.js";
-import type { Outboxes } from "./outboxes.js";
 import { outboxFull } from "./outbox.js";
+import type { Outboxes } from "./outboxes.js";
 import { OutgoingAsk } from "./outgoing-ask.js";
 
 /** An ask of a handler on a message loop. */

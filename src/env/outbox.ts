@@ -10,7 +10,7 @@
  */
 import { RpcError } from "../common/errors.js";
 import { OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX, WRITE_QUEUE_PAUSE_BYTES } from "../common/limits.js";
-import { requestBytes, type RequestHead, writeRequest } from "./envelope.js";
+import { type RequestHead, requestBytes, writeRequest } from "./envelope.js";
 import type { OutgoingAsk } from "./outgoing-ask.js";
 import type { PeerConnection } from "./peer-connection.js";
 

@@ -104,7 +104,13 @@ export class Outboxes {
   probe(connection: PeerConnection): void {
     const address = requestAddress(this.#options.address, connection.address, VERIFIER_ENDPOINT);
     const { verifierName: bytes } = this.#options;
-    const what = { kind: RecordKind.ASK, payloadCodec: PayloadCodec.MSGPACK, deadline: 0, ask: new Probe(), lost: () => {} };
+    const what = {
+      kind: RecordKind.ASK,
+      payloadCodec: PayloadCodec.MSGPACK,
+      deadline: 0,
+      ask: new Probe(),
+      lost: () => {},
+    };
     writeMessage(connection, this.#host, { ...what, address, bytes, length: bytes.length });
   }
 

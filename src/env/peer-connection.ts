@@ -5,9 +5,10 @@
  * Who dials knows whom he has dialled. Who accepts learns it from the first message: where its sender listens, if he does,
  * and the id of his env. From then on there is a peer.
  */
-import type { TransportClient } from "../network/transport-client.js";
-import { isLoopback } from "../network/bind.js";
+
 import type { RefTarget } from "../dispatcher/ref-poster.js";
+import { isLoopback } from "../network/bind.js";
+import type { TransportClient } from "../network/transport-client.js";
 import { RpcAddress } from "../rpc/rpc-address.js";
 import type { RpcPeer } from "../rpc/rpc-endpoint-options.js";
 import { type RequestAddress, RequestReader } from "./envelope.js";

@@ -8,7 +8,6 @@ import { inspect } from "node:util";
 import { RpcError } from "../common/errors.js";
 import {
   CONCURRENCY_DEFAULT,
-  CONNECT_TIMEOUT_MS_DEFAULT,
   IN_FLIGHT_ENTRIES_PER_LOOP,
   INBOX_BYTES_MAX,
   INBOX_BYTES_MIN,
@@ -22,14 +21,14 @@ import { RpcConf } from "../common/rpc-conf.js";
 import { checkTimeoutMs } from "../dispatcher/endpoint-ref.js";
 import { checkEndpointName } from "../dispatcher/endpoint-refs.js";
 import type { EngineSettings } from "../dispatcher/engine-settings.js";
+import type { SecurityOptions } from "../network/create-security.js";
+import { TransportConf } from "../network/transport-conf.js";
+import { TRANSPORT_DEFAULTS, type TransportSettings } from "../network/transport-settings.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
 import { ENDPOINT_KINDS } from "../rpc/rpc-endpoint.js";
 import type { RpcEndpointKind, RpcEndpointOptions, RpcPeer } from "../rpc/rpc-endpoint-options.js";
 import type { RpcEnvOptions, RpcLogger } from "../rpc/rpc-env.js";
 import type { RpcLookupOptions, RpcShutdownOptions } from "../rpc/rpc-env-view.js";
-import type { SecurityOptions } from "../network/create-security.js";
-import { TransportConf } from "../network/transport-conf.js";
-import { TRANSPORT_DEFAULTS, type TransportSettings } from "../network/transport-settings.js";
 import { availableCores } from "./available-cores.js";
 import type { ListenSettings } from "./rpc-network.js";
 
@@ -141,15 +140,13 @@ function readNetworkOptions(options: RpcEnvOptions, conf: RpcConf): NetworkSetti
   }
   if (clientMode === false && !listens) throw invalid("an environment listens if host or port is given");
   if (advertiseHost !== undefined && (typeof advertiseHost !== "string" || !listens)) {
-    throw invalid(`advertiseHost is a name for others, of an environment that listens: advertiseHost=${String(advertiseHost)}`);
+    throw invalid(
+      `advertiseHost is a name for others, of an environment that listens: advertiseHost=${String(advertiseHost)}`,
+    );
   }
-  const transport = { ...TRANSPORT_DEFAULTS, ...new TransportConf("rpc", conf) };
-  // Spark waits as long as for an answer; whoever has said nothing wants to know sooner that nobody is there.
-  const named = conf.contains("rpc.io.connectionCreationTimeout");
-  const connectionCreationTimeoutMs = named ? transport.connectionCreationTimeoutMs : CONNECT_TIMEOUT_MS_DEFAULT;
   return {
     listen: listens ? { host: host ?? LOOPBACK_HOST, port: port ?? 0, advertiseHost } : null,
-    transport: { ...transport, connectionCreationTimeoutMs },
+    transport: { ...TRANSPORT_DEFAULTS, ...new TransportConf("rpc", conf) },
     security: { secret, tls, appId },
     outboxBytesMax: conf.getSizeBytes("rpc.outbox.maxBytes"),
   };

@@ -284,7 +284,6 @@ class MainRpcEnv implements RpcEnv {
     // The definition is the compiler's affair alone: at run time every ref takes every message.
     return this.#dispatcher.refs.of(endpoint) as unknown as RpcEndpointRef<T>;
   }
-
 }
 
 /** What the verifier says of an endpoint of this env. */

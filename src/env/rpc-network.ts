@@ -74,14 +74,21 @@ export class RpcNetwork {
   readonly #peers: Peers;
   #server: TransportServer | null = null;
   #address: RpcAddress | null = null;
-  #started: { readonly outboxes: Outboxes; readonly poster: RemotePoster; readonly tellEndpoints: Dispatcher } | null = null;
+  #started: { readonly outboxes: Outboxes; readonly poster: RemotePoster; readonly tellEndpoints: Dispatcher } | null =
+    null;
   #stopping = false;
 
   constructor(options: RpcNetworkOptions) {
     const { clock, settings, security, logger, events } = options;
     this.#options = options;
     const rpcHandler = this.#handler;
-    this.#context = new TransportContext({ rpcHandler, clock, settings, security, ...(logger === null ? {} : { logger }) });
+    this.#context = new TransportContext({
+      rpcHandler,
+      clock,
+      settings,
+      security,
+      ...(logger === null ? {} : { logger }),
+    });
     this.#factory = this.#context.createClientFactory();
     this.#peers = new Peers({
       clock,
@@ -115,7 +122,9 @@ export class RpcNetwork {
       onRetry: (taken, next) => logger?.warn({ port: taken.port, next }, "port is taken, the next one is tried"),
     });
     const bound = this.#server.address;
-    this.#address = RpcAddress.parse(`ringpost://${RpcAddress.hostPort({ ...bound, host: advertiseHost ?? bound.host })}`);
+    this.#address = RpcAddress.parse(
+      `ringpost://${RpcAddress.hostPort({ ...bound, host: advertiseHost ?? bound.host })}`,
+    );
   }
 
   /** Called once, by the Dispatcher that is being made. */

@@ -21,11 +21,16 @@ export interface RpcLogger {
 /** Several: all are accepted, the first is used to dial, so that each side can change to a new one in its own time. */
 export type RpcSecret = string | Uint8Array;
 
-/** In PEM. `ca`: who has signed the certificates of peers. */
+/** In PEM. */
 export interface RpcTlsOptions {
   readonly key: string | Uint8Array;
+  /** This side's certificate, and after it those between it and the authority. */
   readonly cert: string | Uint8Array;
-  readonly ca?: string | Uint8Array | undefined;
+  /** Who has signed the certificates of peers; authorities that the system trusts do not count. */
+  readonly ca: string | Uint8Array | readonly (string | Uint8Array)[];
+  readonly passphrase?: string | undefined;
+  /** The name that certificates of servers must have, where it is not the host that is dialled. */
+  readonly serverName?: string | undefined;
 }
 
 /** It listens if `host` or `port` is given; otherwise it is in client mode: it dials, and peers answer on its connections. */
