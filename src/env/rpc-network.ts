@@ -6,7 +6,7 @@
  */
 import { assert } from "../common/assert.js";
 import type { Clock } from "../common/clock.js";
-import { RpcError } from "../common/errors.js";
+import { isRpcError, RpcError } from "../common/errors.js";
 import type { RpcTimeout } from "../common/rpc-conf.js";
 import type { Dispatcher } from "../dispatcher/dispatcher.js";
 import type { DispatcherNetwork } from "../dispatcher/dispatcher-options.js";
@@ -178,10 +178,19 @@ export class RpcNetwork {
       { name: VERIFIER_ENDPOINT, id: 0, generation: 0, replicas: 1 },
       RpcAddress.hostPort(address),
     );
-    const answer = await poster.ask(verifier, RecordKind.ASK, name, timeoutMs, signal);
+    const uri = formatEndpointUri(name, address);
+    let answer: unknown;
+    try {
+      answer = await poster.ask(verifier, RecordKind.ASK, name, timeoutMs, signal);
+    } catch (error) {
+      if (!isRpcError(error)) throw error;
+      const { code, retryable, cause } = error;
+      const text = `cannot look ${uri} up: ${error.message}`;
+      throw new RpcError(code, text, { endpoint: name, address, retryable, cause });
+    }
     if (!isVerified(answer)) {
-      const text = `Cannot find endpoint: ${formatEndpointUri(name, address)}`;
-      throw new RpcError("ERR_RPC_ENDPOINT_NOT_FOUND", text, { endpoint: name, address });
+      const options = { endpoint: name, address };
+      throw new RpcError("ERR_RPC_ENDPOINT_NOT_FOUND", `Cannot find endpoint: ${uri}`, options);
     }
     return typeof answer === "object" ? (answer as VerifiedEndpoint) : null;
   }

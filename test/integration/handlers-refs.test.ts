@@ -91,14 +91,15 @@ describe("a reference in a message", () => {
     expect(await first.call.echo?.("three")).toBe("three");
   });
 
-  test("of another env without an address is refused: it could not be used elsewhere", async () => {
+  test("of another env that does not listen may be passed on, and used where its env has a connection to", async () => {
     await using other = await RpcEnv.create({ numThreads: 1, name: "refs" });
     const foreign: Ref = await other.setupEndpoint("a", serialModule);
     expect(foreign.equals(a)).toBe(false);
-    const error = await a.call.echo?.({ deep: [foreign] }).then(undefined, (reason: unknown) => reason);
-    expect(isRpcError(error, "ERR_RPC_SERIALIZATION")).toBe(true);
-    expect((error as Error).message).toContain("belongs to another env");
-    expect(await a.call.echo?.("still there")).toBe("still there");
+    const [back] = ((await a.call.echo?.([foreign])) ?? []) as Ref[];
+    expect(back?.equals(foreign)).toBe(true);
+    const error: unknown = await back?.call.echo?.("there?").then(undefined, (reason: unknown) => reason);
+    expect(isRpcError(error, "ERR_RPC_CONNECT")).toBe(true);
+    expect((error as Error).message).toContain("an environment that does not listen");
     await expect(env.stop(foreign)).rejects.toThrow("a ref of this env");
   });
 });

@@ -157,7 +157,7 @@ describe("what the contract excludes", () => {
     [{ conf: { "rpc.inbox.bytes": 5_000 } }, "rpc.inbox.bytes must be a power of two from 4k to 16m"],
     [{ conf: { "rpc.loop.bytes": 2_048 } }, "rpc.loop.bytes=2048"],
     [{ conf: { "rpc.nonsense": 1 } }, "conf has no key rpc.nonsense; it has: rpc.dispatcher.numThreads"],
-    [{ threads: 2 }, "RpcEnv.create has no key threads; it has: name, numThreads"],
+    [{ threads: 2 }, "RpcEnv.create has no key threads; it has: name, host"],
     [{ askTimeoutMs: 0 }, "askTimeoutMs must be a positive number up to 1073741823, or Infinity: askTimeoutMs=0"],
   ];
   test.each(envCases)("in RpcEnv.create: %j", async (options, says) => {
@@ -179,7 +179,7 @@ describe("what the contract excludes", () => {
     ["x", life, { concurrency: 0 }, "concurrency must be an integer from 1 to 16384: concurrency=0"],
     ["x", life, { args: { gate: "g" }, loop: 3 }, "there is no loop 3; loops=1..2"],
     ["x", fixtureUrl("call-service"), { loop: 1 }, "only a serial one takes option loop"],
-    ["x", life, { arguments: {} }, 'endpoint "x" has no key arguments; it has: args, inboxBytes, concurrency, loop'],
+    ["x", life, { arguments: {} }, 'endpoint "x" has no key arguments; it has: inboxBytes, concurrency'],
   ];
   test.each(setupCases)("in setupEndpoint: %s %s %j", async (name, module, options, says) => {
     const error = await failureOf(env.setupEndpoint(name as string, module as URL, options as object));
