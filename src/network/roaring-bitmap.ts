@@ -105,9 +105,7 @@ export class RoaringBitmap implements Iterable<number> {
 
   has(value: number): boolean {
     const container = this.#containers.find(({ key }) => key === value >>> 16);
-    if (container === undefined) return false;
-    for (const low of lowsOf(container)) if (low >= (value & 0xffff)) return low === (value & 0xffff);
-    return false;
+    return container !== undefined && holds(container, value & 0xffff);
   }
 
   /** Ascending. */
@@ -182,6 +180,22 @@ function littleEndian(values: readonly number[]): Uint8Array {
 
 function u16At(bytes: Uint8Array, at: number): number {
   return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+}
+
+function holds({ kind, bytes }: Container, low: number): boolean {
+  if (kind === Kind.BITMAP) return (((bytes[low >> 3] as number) >> (low & 7)) & 1) === 1;
+  const step = kind === Kind.RUNS ? 4 : 2;
+  let from = 0;
+  let to = bytes.length / step;
+  // Between them stands the first entry that begins behind `low`.
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (u16At(bytes, middle * step) <= low) from = middle + 1;
+    else to = middle;
+  }
+  if (from === 0) return false;
+  const at = (from - 1) * step;
+  return low - u16At(bytes, at) <= (kind === Kind.RUNS ? u16At(bytes, at + 2) : 0);
 }
 
 function* lowsOf({ kind, bytes }: Container): Generator<number> {
