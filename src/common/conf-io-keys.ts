@@ -3,7 +3,7 @@
  * stands for one of CONF_MODULES.
  */
 import type { ConfKeySpec } from "./conf-keys.js";
-import { ASK_TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX } from "./limits.js";
+import { ASK_TIMEOUT_MS_DEFAULT, CONNECT_TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX } from "./limits.js";
 
 /** Spark's names for who transfers something. */
 export const CONF_MODULES = ["rpc", "shuffle", "files", "network"] as const;
@@ -27,29 +27,29 @@ const SUFFIXES = [
     ...TIMEOUT,
     default: ASK_TIMEOUT_MS_DEFAULT,
     fallback: "network.timeout",
-    effect: "network",
+    effect: "now",
     meaning: "Silence of a connection with requests open before it is given up; 0 or less: never.",
   },
   {
     suffix: "connectionCreationTimeout",
     ...TIMEOUT,
-    default: ASK_TIMEOUT_MS_DEFAULT,
+    default: CONNECT_TIMEOUT_MS_DEFAULT,
     fallback: "<module>.io.connectionTimeout",
-    effect: "network",
-    meaning: "Making a connection; 0 or less: no limit.",
+    effect: "now",
+    meaning: "Making a connection: name, connection and handshake together; 0 or less: no limit.",
   },
   {
     suffix: "numConnectionsPerPeer",
     ...COUNT,
     min: 1,
     default: 1,
-    effect: "network",
+    effect: "now",
     meaning: "Pooled connections to one peer. Of `rpc` always 1, for the order of messages.",
   },
   {
     suffix: "backLog",
     ...OR_SYSTEM,
-    effect: "network",
+    effect: "now",
     meaning: "Connections that wait to be accepted.",
   },
   {
@@ -66,20 +66,22 @@ const SUFFIXES = [
     default: 5_000,
     min: 0,
     max: TIMEOUT_MS_MAX,
-    effect: "network",
-    meaning: "The wait before each of them.",
+    effect: "now",
+    meaning:
+      "The wait before each of them; for 95 % of it after a failed connect, callers in a hurry are refused at once.",
   },
   {
     suffix: "enableTcpKeepAlive",
     kind: "flag",
     default: false,
-    effect: "network",
+    effect: "now",
     meaning: "SO_KEEPALIVE of accepted connections.",
   },
   {
     suffix: "mode",
     kind: "text",
     default: "NIO",
+    fallback: "io.mode.default",
     effect: "none",
     meaning: "libuv chooses: epoll, kqueue or IOCP.",
   },

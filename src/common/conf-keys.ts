@@ -145,7 +145,8 @@ export const CONF_KEYS = [
     max: MESSAGE_BYTES_MAX,
     aliases: ["spark.rpc.message.maxSize"],
     effect: "now",
-    meaning: "One encoded message; a larger one fails with ERR_RPC_MESSAGE_TOO_LARGE.",
+    meaning:
+      "One encoded message; a larger one fails with ERR_RPC_MESSAGE_TOO_LARGE. From the network 16m unless it is set.",
   },
   {
     key: "rpc.askTimeout",
@@ -199,7 +200,7 @@ export const CONF_KEYS = [
     max: 65_535,
     default: 16,
     aliases: ["spark.port.maxRetries"],
-    effect: "network",
+    effect: "now",
     meaning: "Ports tried after one that is taken.",
   },
   {
@@ -220,6 +221,24 @@ export const CONF_KEYS = [
     aliases: ["spark.network.timeoutInterval"],
     effect: "network",
     meaning: "Between two looks at whether peers are alive.",
+  },
+  {
+    key: "shuffle.maxChunksBeingTransferred",
+    ...COUNT,
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    default: Number.MAX_SAFE_INTEGER,
+    aliases: ["spark.shuffle.maxChunksBeingTransferred"],
+    effect: "now",
+    meaning: "Chunks and streams that a server has under way to all peers; a request beyond them ends its connection.",
+  },
+  {
+    key: "io.mode.default",
+    kind: "text",
+    default: "NIO",
+    aliases: ["spark.io.mode.default"],
+    effect: "none",
+    meaning: "libuv chooses: epoll, kqueue or IOCP.",
   },
   {
     key: "network.sharedByteBufAllocators.enabled",

@@ -7,13 +7,21 @@ import { CONF_KEYS, type ConfKeySpec } from "./conf-keys.js";
  * `offSwitches` with the value false, which asks for nothing.
  */
 export const SECURITY_KEYS: { readonly prefixes: readonly string[]; readonly offSwitches: readonly string[] } = {
-  prefixes: ["spark.authenticate", "spark.network.crypto.", "spark.network.sasl.", "spark.network.auth.", "spark.ssl."],
+  prefixes: [
+    "spark.authenticate",
+    "spark.network.crypto.",
+    "spark.network.sasl.",
+    "spark.network.auth.",
+    "spark.ssl.",
+    "spark.io.encryption.",
+  ],
   offSwitches: [
     "spark.authenticate",
     "spark.authenticate.enableSaslEncryption",
     "spark.network.crypto.enabled",
     "spark.network.crypto.saslFallback",
     "spark.network.sasl.serverAlwaysEncrypt",
+    "spark.io.encryption.enabled",
     "spark.ssl.enabled",
     "spark.ssl.rpc.enabled",
   ],

@@ -196,6 +196,8 @@ export const PING_TIMEOUT_MS = 1_000;
 
 // ── Handshakes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** Making a connection (`io.connectionCreationTimeout`), name look-up and handshake included: no peer in reach needs more. */
+export const CONNECT_TIMEOUT_MS_DEFAULT = 5_000;
 /** A TLS handshake, at either end: a few round trips and a signature; who needs longer does not mean to finish it. */
 export const HANDSHAKE_TIMEOUT_MS = 5_000;
 /** Connections of a server not yet through it: each holds memory and may cost a signature, before anybody is known. */

@@ -21,6 +21,9 @@ export interface RpcTimeout {
   readonly setBy: string;
 }
 
+type ConfKind = ConfKeySpec["kind"];
+type ConfValue<K extends ConfKind> = K extends "flag" ? boolean : K extends "text" ? string : number;
+
 /** Two copies of this package in one process still read each other's settings. */
 const ENTRIES: unique symbol = Symbol.for("ringpost.RpcConf.entries");
 /** Says whether this process is Spark's driver or one of its executors, which have thread counts of their own. */
@@ -128,17 +131,27 @@ export class RpcConf {
    * Throws ERR_RPC_INVALID_ARGUMENT for what is no time, and for a key without value and default.
    */
   getTimeMs(key: RpcConfKey, defaultMs?: number): number {
-    return this.#number(key, "time", defaultMs);
+    return this.#value(key, "time", defaultMs);
   }
 
   /** A size in bytes, else as `getTimeMs`. A bare number in a key that only Spark knows means bytes. */
   getSizeBytes(key: RpcConfKey, defaultBytes?: number): number {
-    return this.#number(key, "size", defaultBytes);
+    return this.#value(key, "size", defaultBytes);
   }
 
   /** An integer, else as `getTimeMs`. */
   getCount(key: RpcConfKey, defaultCount?: number): number {
-    return this.#number(key, "count", defaultCount);
+    return this.#value(key, "count", defaultCount);
+  }
+
+  /** True or false, else as `getTimeMs`. */
+  getFlag(key: RpcConfKey, defaultFlag?: boolean): boolean {
+    return this.#value(key, "flag", defaultFlag);
+  }
+
+  /** A text, else as `getTimeMs`: unlike `get` with fallbacks and default. */
+  getText(key: RpcConfKey, defaultText?: string): string {
+    return this.#value(key, "text", defaultText);
   }
 
   /**
@@ -180,21 +193,21 @@ export class RpcConf {
     return this.#values.entries();
   }
 
-  #number(key: RpcConfKey, kind: "time" | "size" | "count", given: number | undefined): number {
+  #value<K extends ConfKind>(key: RpcConfKey, kind: K, given: ConfValue<K> | undefined): ConfValue<K> {
     const known = matchOf(key);
     if (known === null) {
       const text = this.#values.get(key);
-      if (text !== undefined) return readForeign(kind, key, text);
+      if (text !== undefined) return readForeign(kind, key, text) as ConfValue<K>;
       if (given !== undefined) return given;
       throw invalid(`conf has no value for ${key}`);
     }
     const { spec } = known;
     if (spec.kind !== kind) throw invalid(`${key} is a ${spec.kind}, not a ${kind}`);
     const found = this.#resolve(known);
-    if (found !== null) return read(spec, found.name, found.text) as number;
+    if (found !== null) return read(spec, found.name, found.text) as ConfValue<K>;
     const value = given ?? spec.default;
     if (value === null) throw invalid(`conf has no value for ${key}, and it has no fixed default`);
-    return value;
+    return value as ConfValue<K>;
   }
 
   /** The name that a key's value stands under, its fallbacks' included; null when there is none. */
@@ -287,9 +300,15 @@ function read(spec: ConfKeySpec, name: string, text: string): number | boolean |
 }
 
 /** The value of a key that only Spark knows, in the unit that SparkConf would take it for. */
-function readForeign(kind: "time" | "size" | "count", name: string, text: string): number {
-  const readers = { time: () => parseTimeMs(text, "ms"), size: () => parseSizeBytes(text, "b") };
-  const value = kind === "count" ? parseInteger(text) : readers[kind]();
+function readForeign(kind: ConfKind, name: string, text: string): number | boolean | string {
+  const readers = {
+    time: () => parseTimeMs(text, "ms"),
+    size: () => parseSizeBytes(text, "b"),
+    count: () => parseInteger(text),
+    flag: () => parseFlag(text),
+    text: () => text,
+  };
+  const value = readers[kind]();
   if (value === null) throw invalid(`${name} is no ${kind}: ${name}=${text}`);
   return value;
 }
@@ -299,7 +318,9 @@ function refuseSecurity(key: string, text: string): void {
   if (!prefixes.some((prefix) => key === prefix || key.startsWith(prefix.replace(/\.?$/, ".")))) return;
   if (offSwitches.includes(key) && text.toLowerCase() === "false") return;
   // The value may be a secret.
-  throw invalid(`${key} asks for protection that is not given by this key here; take it out of the conf`);
+  throw invalid(
+    `${key} asks for protection that is not given by this key here; use \`secret\` or \`tls\` instead of it`,
+  );
 }
 
 function unknownKey(key: unknown): RpcError {

@@ -56,7 +56,8 @@ export class CertificateCredentials implements Credentials {
   }
 
   get serverOptions(): TlsOptions {
-    return { ...TLS_VERSION_OPTIONS, ...this.#material, requestCert: true, rejectUnauthorized: true };
+    // Judged in `identifyClient`, which every handshake comes to: Node.js itself would end the connection without a reason.
+    return { ...TLS_VERSION_OPTIONS, ...this.#material, requestCert: true, rejectUnauthorized: false };
   }
 
   clientOptions({ host }: HostAndPort): ConnectionOptions {
@@ -70,30 +71,24 @@ export class CertificateCredentials implements Credentials {
     };
   }
 
-  identify(socket: TLSSocket): Identified {
-    // A continued session may be authorized without a certificate.
-    if (!socket.authorized || socket.isSessionReused()) return { why: "the peer's certificate was not verified" };
-    const names = subjectAltNames(socket.getPeerX509Certificate()?.subjectAltName ?? "");
-    const identity = names.find(({ kind }) => kind === "URI") ?? names.find(({ kind }) => kind === "DNS");
-    return identity === undefined
-      ? { why: "the peer's certificate names nobody: its subjectAltName has neither a URI nor a DNS name" }
-      : { identity: identity.value };
+  identifyClient(socket: TLSSocket): Identified {
+    return identify(socket);
   }
 
-  whyRefused(error: TlsError, socket: TLSSocket): string {
-    const verdict = socket.authorizationError as unknown as string | null | undefined;
-    if (verdict) return `the peer's certificate is refused: ${VERDICTS[verdict] ?? verdict}`;
-    if (error.code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE") return "the peer shows no certificate";
-    if (ALERTS_ABOUT_CERTIFICATES.test(error.code ?? ""))
+  identifyServer(socket: TLSSocket): Identified {
+    return identify(socket);
+  }
+
+  whyRefused(error: TlsError): string {
+    if (ALERTS_ABOUT_CERTIFICATES.test(error.code ?? "")) {
       return `the peer refuses this side's certificate (${alertOf(error)})`;
-    if (error.code === "ECONNRESET") return "the peer ended the handshake: it may not accept this side's certificate";
+    }
     return error.message;
   }
 
   whyFailed(error: TlsError): string {
     const { code = "" } = error;
-    const verdict = VERDICTS[code];
-    if (verdict !== undefined) return `the peer's certificate is refused: ${verdict}`;
+    if (VERDICTS[code] !== undefined) return `the peer's certificate is refused: ${reasonOf(code)}`;
     if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
       return `the peer's certificate is for another name: ${error.message}; \`tls.serverName\` says which one to expect`;
     }
@@ -104,6 +99,20 @@ export class CertificateCredentials implements Credentials {
     if (ALERTS_ABOUT_CERTIFICATES.test(code)) return `the peer refuses this side's certificate (${alertOf(error)})`;
     return error.message;
   }
+}
+
+/** Servers and clients are held to the same. */
+function identify(socket: TLSSocket): Identified {
+  const certificate = socket.getPeerX509Certificate();
+  // A continued session counts as authorized, without a certificate too.
+  if (certificate === undefined || socket.isSessionReused()) return { why: "the peer shows no certificate" };
+  const verdict = socket.authorizationError as unknown as string | null | undefined;
+  if (!socket.authorized) return { why: `the peer's certificate is refused: ${reasonOf(String(verdict))}` };
+  const names = subjectAltNames(certificate.subjectAltName ?? "");
+  const identity = names.find(({ kind }) => kind === "URI") ?? names.find(({ kind }) => kind === "DNS");
+  return identity === undefined
+    ? { why: "the peer's certificate names nobody: its subjectAltName has neither a URI nor a DNS name" }
+    : { identity: identity.value };
 }
 
 /** The verdicts of OpenSSL that one meets. */
@@ -121,6 +130,10 @@ const VERDICTS: Readonly<Record<string, string>> = {
     "`tls.ca` of this side does not know who signed it (UNABLE_TO_VERIFY_LEAF_SIGNATURE)",
   CERT_SIGNATURE_FAILURE: "its signature is wrong",
 };
+
+function reasonOf(verdict: string): string {
+  return VERDICTS[verdict] ?? verdict;
+}
 
 const ALERTS_ABOUT_CERTIFICATES = /ALERT_(?:BAD_|UNSUPPORTED_)?CERTIFICATE|ALERT_UNKNOWN_CA|ALERT_ACCESS_DENIED/;
 

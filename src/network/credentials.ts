@@ -17,8 +17,10 @@ export interface Credentials {
   /** True when a server judges its client only after the client's own handshake is done. */
   readonly judgedLate: boolean;
 
-  /** Who is at the other end of a socket whose handshake is done: a name, or why there is none that counts. */
-  identify(socket: TLSSocket): Identified;
+  /** At a server, who its client is, now that the handshake is done: a name, or why there is none that counts. */
+  identifyClient(socket: TLSSocket): Identified;
+  /** The same at a client. */
+  identifyServer(socket: TLSSocket): Identified;
 
   /** Why a server's handshake failed: one sentence, without a full stop, about which side lacks what. */
   whyRefused(error: TlsError, socket: TLSSocket): string;

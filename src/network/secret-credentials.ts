@@ -57,15 +57,16 @@ export class SecretCredentials implements Credentials {
     };
   }
 
-  identify(socket: TLSSocket): Identified {
-    // The key counts as a session that is continued: that, and no certificate, says that the key was used.
-    if (!socket.isSessionReused() || socket.getPeerX509Certificate() !== undefined) {
-      return { why: "the handshake did not use the secret" };
-    }
+  identifyClient(socket: TLSSocket): Identified {
     const offer = this.#offers.get(socket);
-    // Only a server hears an offer. What a client knows of its server is that it has the same key.
-    if (offer === undefined) return { identity: this.#ownIdentity };
-    return offer.known ? { identity: offer.identity } : { why: `the key id of ${quoted(offer.identity)} is unknown` };
+    // A session that is continued without an offer was not begun with a secret that counts now.
+    if (offer?.known !== true || !usedKey(socket)) return { why: NOT_USED };
+    return { identity: offer.identity };
+  }
+
+  /** All that a client knows of its server is that it has the same secret. */
+  identifyServer(socket: TLSSocket): Identified {
+    return usedKey(socket) ? { identity: this.#ownIdentity } : { why: NOT_USED };
   }
 
   whyRefused(error: TlsError, socket: TLSSocket): string {
@@ -115,6 +116,13 @@ export class SecretCredentials implements Credentials {
   #knownIds(): string {
     return this.#secretOf === undefined ? this.#keys.map(({ id }) => id).join(", ") : "those of the application";
   }
+}
+
+const NOT_USED = "the handshake did not use the secret";
+
+/** A key that was used counts as a session that is continued; then there is no certificate. */
+function usedKey(socket: TLSSocket): boolean {
+  return socket.isSessionReused() && socket.getPeerX509Certificate() === undefined;
 }
 
 /** What OpenSSL says when it falls back to certificates and has none. */

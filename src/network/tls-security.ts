@@ -30,7 +30,7 @@ export class TlsSecurity implements TransportSecurity {
   }
 
   createServer(hooks: AcceptHooks): Server {
-    return new TlsListener(this.#credentials, hooks, this.#clock).server;
+    return new TlsListener(this.#credentials, hooks, this.#clock);
   }
 
   async connect(options: DialOptions): Promise<ReadyConnection> {
@@ -56,7 +56,7 @@ export class TlsSecurity implements TransportSecurity {
         return dialRefusal(target, why, null, true);
       },
     });
-    const identified = credentials.identify(socket);
+    const identified = credentials.identifyServer(socket);
     if ("why" in identified) {
       socket.destroy();
       throw dialRefusal(target, identified.why, null);
@@ -79,6 +79,8 @@ export class TlsSecurity implements TransportSecurity {
         return error === null || isReset(error) ? dialRefusal(target, why, error) : this.#failure(error, target);
       },
     });
+    // The event comes out of OpenSSL while it reads: what were written now would stay there until something else comes.
+    await new Promise<void>((resolve) => this.#clock.setImmediate(resolve));
   }
 
   #failure(error: TlsError | null, target: DialOptions): RpcError {

@@ -3,6 +3,7 @@ import { RpcEnv } from "ringpost";
 import { describe, expect, test } from "vitest";
 import { fixtureUrl } from "../fixtures/fixture-url.js";
 import { Gate } from "../fixtures/gate.js";
+import { addressesSuite } from "./addresses.contract.js";
 import { eventsAndConfSuite } from "./events-and-conf.contract.js";
 import { failureOf, onMessageLoops } from "./form.js";
 import { gapsSuite } from "./gaps.contract.js";
@@ -12,6 +13,7 @@ import { rpcEnvSuite } from "./rpc-env.contract.js";
 rpcEnvSuite(onMessageLoops);
 inboxSuite(onMessageLoops);
 eventsAndConfSuite(onMessageLoops);
+addressesSuite(onMessageLoops);
 gapsSuite(onMessageLoops);
 
 type Process = typeof import("../fixtures/process-service.js");

@@ -83,7 +83,51 @@ const WIRE_ENTRIES: readonly NetworkEntry[] = [
   ]),
 ];
 
-export const NETWORK_ENTRIES: readonly NetworkEntry[] = [...WIRE_ENTRIES];
+const REFUSED = but("refused by name: `tls` takes its place");
+
+/** Settings. */
+const CONF_ENTRIES: readonly NetworkEntry[] = [
+  ...suite("TransportConfSuite", [
+    ["testKeyStorePath", "spark.ssl.rpc.keyStore", REFUSED],
+    ["testPrivateKeyPath", "spark.ssl.rpc.privateKey", REFUSED],
+    ["testCertChainPath", "spark.ssl.rpc.certChain", REFUSED],
+    ["testTrustStorePath", "spark.ssl.rpc.trustStore", REFUSED],
+    ["testTrustStoreReloadingEnabled", "spark.ssl.rpc.trustStoreReloadingEnabled", REFUSED],
+    ["testOpenSslEnabled", "spark.ssl.rpc.openSslEnabled", REFUSED],
+    ["testSslRpcEnabled", "spark.ssl.rpc.enabled", but("true is refused by name, false asks for nothing")],
+    ["testSslKeyStorePassword", "spark.ssl.rpc.keyStorePassword", REFUSED],
+    ["testSslKeyPassword", "spark.ssl.rpc.keyPassword", REFUSED],
+    ["testSslTrustStorePassword", "spark.ssl.rpc.trustStorePassword", REFUSED],
+    ["testSsltrustStoreReloadIntervalMs", "spark.ssl.rpc.trustStoreReloadIntervalMs", REFUSED],
+    ["testDefaultIOMode", "the module's key beats spark.io.mode.default beats NIO", but("read, and without effect")],
+    [
+      "testRequireAuthForStreamRequests",
+      "a switch of Spark 3.5, off by default",
+      notApplicable("nothing is read before a peer has proved who it is; there is nothing to switch off"),
+    ],
+  ]),
+];
+
+/** Spark's own protocols for proofs and encryption. */
+const SECURITY_ENTRIES: readonly NetworkEntry[] = [
+  ...suite("AuthEngineSuite", [["(all)", "Spark's key exchange, versions 1 and 2", notApplicable(tls())]]),
+  ...suite("AuthMessagesSuite", [["(all)", "its messages", notApplicable(tls())]]),
+  ...suite("AuthIntegrationSuite", [["(all)", "connections that begin with it", notApplicable(tls())]]),
+  ...suite("AbstractAuthRpcHandlerSuite", [["(all)", "no streams before it is done", notApplicable(tls())]]),
+  ...suite("TransportCipherSuite", [["(all)", "AES below the frames", notApplicable(tls())]]),
+  ...suite("CryptoUtilsSuite", [["(all)", "settings of the library for it", notApplicable(tls())]]),
+  ...suite("SparkSaslSuite", [["(all)", "SASL, which came before it", notApplicable(tls())]]),
+  ...suite("SSLFactorySuite", [["(all)", "Java's key stores", notApplicable("keys and certificates are PEM")]]),
+  ...suite("ReloadingX509TrustManagerSuite", [
+    ["(all)", "trust stores that are read again when they change", notApplicable("`tls` is read once, as PEM")],
+  ]),
+];
+
+export const NETWORK_ENTRIES: readonly NetworkEntry[] = [...WIRE_ENTRIES, ...CONF_ENTRIES, ...SECURITY_ENTRIES];
+
+function tls(): string {
+  return "TLS 1.3 takes its place: by a pre-shared key made of `secret`, or by certificates";
+}
 
 function netty(): string {
   return "how Netty's TLS handler is fed; Node's TLS sockets take what plain ones take";

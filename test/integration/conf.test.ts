@@ -149,11 +149,16 @@ describe("a limit that a key sets is met:", () => {
 test("the logger is told which keys change nothing, and why", async () => {
   const told: unknown[] = [];
   const logger: RpcLogger = { debug: () => {}, info: (fields) => told.push(fields), warn: () => {}, error: () => {} };
-  const conf = { "spark.rpc.io.mode": "EPOLL", "spark.port.maxRetries": 1, "spark.app.name": "x", "rpc.askTimeout": 1 };
+  const conf = {
+    "spark.rpc.io.mode": "EPOLL",
+    "spark.network.timeoutInterval": 1,
+    "spark.app.name": "x",
+    "rpc.askTimeout": 1,
+  };
   await using _env = await RpcEnv.create({ numThreads: 1, logger, conf });
   expect(told).toEqual([
     { key: "spark.rpc.io.mode", reason: "libuv chooses: epoll, kqueue or IOCP." },
-    { key: "spark.port.maxRetries", reason: "it takes effect with the network" },
+    { key: "spark.network.timeoutInterval", reason: "it takes effect with the network" },
     { keys: ["spark.app.name"] },
   ]);
 });

@@ -195,16 +195,32 @@ describe("refused, with key, value and range", () => {
     ["spark.network.sasl.serverAlwaysEncrypt", "true"],
     ["spark.network.auth.rpcTimeout", "30s"],
     ["spark.ssl.enabled", "true"],
+    ["spark.io.encryption.enabled", "true"],
     ["spark.ssl.rpc.keyStorePassword", "false"],
   ])("%s=%s, which asks for protection, without showing the value", (key, value) => {
     const text = refusal(() => new RpcConf().set(key as "spark.x", value));
-    expect(text).toBe(`${key} asks for protection that is not given by this key here; take it out of the conf`);
+    expect(text).toBe(
+      `${key} asks for protection that is not given by this key here; use \`secret\` or \`tls\` instead of it`,
+    );
   });
 
   test("but a protection that is switched off is not asked for", () => {
     const conf = new RpcConf({ "spark.authenticate": false, "spark.network.crypto.enabled": "False" });
     expect(conf.ignored).toEqual(["spark.authenticate", "spark.network.crypto.enabled"]);
   });
+});
+
+test("flags and texts are read with fallback and default, and as what they are only", () => {
+  const conf = new RpcConf({ "spark.rpc.io.enableTcpKeepAlive": "True", "io.mode.default": "EPOLL" });
+  expect(conf.getFlag("rpc.io.enableTcpKeepAlive")).toBe(true);
+  expect(conf.getFlag("shuffle.io.enableTcpKeepAlive")).toBe(false);
+  expect(conf.getFlag("spark.some.flag", true)).toBe(true);
+  expect(conf.getText("rpc.io.mode")).toBe("EPOLL");
+  expect(conf.getText("spark.some.text", "default")).toBe("default");
+  conf.set("spark.some.flag", "yes").set("spark.some.text", "text");
+  expect(conf.getText("spark.some.text")).toBe("text");
+  expect(refusal(() => conf.getFlag("spark.some.flag"))).toBe("spark.some.flag is no flag: spark.some.flag=yes");
+  expect(refusal(() => conf.getFlag("rpc.io.mode"))).toBe("rpc.io.mode is a text, not a flag");
 });
 
 test("Spark's other keys are kept and listed, and known ones without effect say why", () => {
@@ -214,13 +230,13 @@ test("Spark's other keys are kept and listed, and known ones without effect say 
     "spark.rpc.askTimeout": "1s",
     "rpc.io.mode": "EPOLL",
     "spark.rpc.io.serverThreads": 4,
-    "port.maxRetries": 3,
+    "network.timeoutInterval": 3,
   });
   expect(conf.ignored).toEqual(["spark.app.name", "spark.executor.memory"]);
   expect(conf.withoutEffect).toEqual([
     { key: "rpc.io.mode", reason: "libuv chooses: epoll, kqueue or IOCP." },
     { key: "spark.rpc.io.serverThreads", reason: "All I/O is on the main thread." },
-    { key: "port.maxRetries", reason: "it takes effect with the network" },
+    { key: "network.timeoutInterval", reason: "it takes effect with the network" },
   ]);
 });
 

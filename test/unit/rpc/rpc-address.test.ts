@@ -9,7 +9,7 @@ describe("parse", () => {
     ["spark://Node-A.example.org:1", { host: "node-a.example.org", port: 1 }],
     ["ringpost://127.0.0.1:65535", { host: "127.0.0.1", port: 65535 }],
     ["ringpost://[::1]:80", { host: "::1", port: 80 }],
-    ["ringpost://[2001:DB8::1.2.3.4]:80", { host: "2001:db8::1.2.3.4", port: 80 }],
+    ["ringpost://[2001:DB8::1.2.3.4]:80", { host: "2001:db8::102:304", port: 80 }],
     ["ringpost://my_service:80", { host: "my_service", port: 80 }],
   ])("reads %s", (uri, address) => {
     expect(RpcAddress.parse(uri)).toEqual(address);
@@ -55,5 +55,7 @@ test("equals compares host, letter case aside, and port; null is this process", 
   expect(RpcAddress.equals(a, { host: "a", port: 2 })).toBe(false);
   expect(RpcAddress.equals(a, { host: "b", port: 1 })).toBe(false);
   expect(RpcAddress.equals(a, null)).toBe(false);
+  expect(RpcAddress.equals({ host: "[FE80::0:1]", port: 1 }, { host: "fe80::1", port: 1 })).toBe(true);
+  expect(RpcAddress.equals({ host: "fe80::1%eth0", port: 1 }, { host: "fe80::1", port: 1 })).toBe(false);
   expect(RpcAddress.equals(null, null)).toBe(true);
 });
