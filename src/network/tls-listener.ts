@@ -8,7 +8,7 @@
  * to the end cost a socket and a timer each. The server that listens is one of TCP; the one of TLS is fed by hand, so
  * that who is not admitted costs no handshake, and who does not speak TLS gets an answer that says so.
  */
-import { createServer, type Server, type Socket } from "node:net";
+import { Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
@@ -31,8 +31,7 @@ interface Pending {
   end(): boolean;
 }
 
-export class TlsListener {
-  readonly server: Server;
+export class TlsListener extends Server {
   readonly #tls: TlsServer;
   readonly #credentials: Credentials;
   readonly #hooks: AcceptHooks;
@@ -41,6 +40,7 @@ export class TlsListener {
   readonly #pending = new Map<string, Pending>();
 
   constructor(credentials: Credentials, hooks: AcceptHooks, clock: Clock) {
+    super({ noDelay: true });
     this.#credentials = credentials;
     this.#hooks = hooks;
     this.#clock = clock;
@@ -48,7 +48,14 @@ export class TlsListener {
     this.#tls = createTlsServer({ ...credentials.serverOptions, handshakeTimeout: 10 * HANDSHAKE_TIMEOUT_MS });
     this.#tls.on("secureConnection", (socket) => this.#secured(socket));
     this.#tls.on("tlsClientError", (error, socket) => this.#failed(error, socket));
-    this.server = createServer({ noDelay: true }, (raw) => this.#accepted(raw));
+    this.on("connection", (raw) => this.#accepted(raw));
+  }
+
+  /** Stops listening. A handshake that is under way ends, as there is nothing any more that it could lead to. */
+  override close(callback?: (error?: Error) => void): this {
+    super.close(callback);
+    for (const pending of this.#pending.values()) this.#refuse(pending, "the server is closing", null);
+    return this;
   }
 
   #accepted(raw: Socket): void {

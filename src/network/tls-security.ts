@@ -30,7 +30,7 @@ export class TlsSecurity implements TransportSecurity {
   }
 
   createServer(hooks: AcceptHooks): Server {
-    return new TlsListener(this.#credentials, hooks, this.#clock).server;
+    return new TlsListener(this.#credentials, hooks, this.#clock);
   }
 
   async connect(options: DialOptions): Promise<ReadyConnection> {

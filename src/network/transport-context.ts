@@ -2,7 +2,7 @@
  * TransportContext: makes servers and client factories that share a handler, a configuration, a way to be secure, and a
  * clock; and looks once a second at all their connections.
  */
-import type { Clock, Timer } from "../common/clock.js";
+import { type Clock, monotonicMs, systemClock, type Timer } from "../common/clock.js";
 import { CONNECTION_SWEEP_MS } from "../common/limits.js";
 import type { RpcHandler } from "./rpc-handler.js";
 import type { TransportClientBootstrap } from "./transport-bootstrap.js";
@@ -16,7 +16,8 @@ import { TRANSPORT_DEFAULTS, type TransportSettings } from "./transport-settings
 export interface TransportContextOptions {
   /** What connections are asked goes to it, whichever side opened them. */
   readonly rpcHandler: RpcHandler;
-  readonly clock: Clock;
+  /** The real one by default. */
+  readonly clock?: Clock;
   /** What is not given is as in TRANSPORT_DEFAULTS. */
   readonly settings?: Partial<TransportSettings>;
   /** Sockets as they are by default. */
@@ -39,11 +40,12 @@ export class TransportContext {
     const logger = options.logger ?? SILENT;
     this.settings = { ...TRANSPORT_DEFAULTS, ...options.settings };
     this.#rpcHandler = options.rpcHandler;
-    this.#clock = options.clock;
-    const security = options.security ?? new PlaintextSecurity(options.clock);
+    const clock = options.clock ?? systemClock(monotonicMs());
+    this.#clock = clock;
+    const security = options.security ?? new PlaintextSecurity(clock);
     this.#security = security;
     this.#host = {
-      clock: options.clock,
+      clock,
       logger,
       frameBytesMax: this.settings.frameBytesMax,
       connectionTimeoutMs: this.settings.connectionTimeoutMs,

@@ -97,6 +97,17 @@ describe.each(FORMS)("a server with %s", (_, options) => {
     socket.destroy();
   });
 
+  test("ends handshakes that are under way when it closes", async () => {
+    const listening = await listen(options);
+    const accepted = once(listening.server, "connection");
+    await connected(connectTcp(listening.port, HOST));
+    await accepted;
+    const closed = once(listening.server, "close");
+    listening.server.close();
+    await closed;
+    expect((await listening.refused()).message).toContain("the server is closing");
+  });
+
   test("refuses HTTP, and TLS before 1.3", async () => {
     const listening = await listen(options);
     const http = await connected(connectTcp(listening.port, HOST));
