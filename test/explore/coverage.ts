@@ -114,8 +114,11 @@ export const PITFALLS: readonly Watched[] = [
   },
   {
     id: "5",
-    what: "waitAsync keeps no event loop alive. Two hold it, piscina's worker and its port, so no one guard can be removed",
-    by: [`${PROCESS} › lives while its environment does`],
+    what: "waitAsync keeps no event loop alive: a loop's control port holds its thread, a timer the process",
+    by: [
+      "test/integration/idle-threads.test.ts › a thread that nothing holds is gone in its sleep",
+      "guard: an environment that does not hold its process",
+    ],
   },
   {
     id: "6",
