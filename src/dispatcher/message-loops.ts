@@ -213,8 +213,8 @@ export class MessageLoops {
 
   /** Ends the loops of an isolated endpoint and frees their ids. Resolves when their threads are gone, or stuck. */
   close(group: LoopGroup): Promise<void> {
-    const grace = new Promise<void>((resolve) => this.#clock.setTimeout(resolve, LOOP_END_GRACE_MS).unref());
-    return this.#close(group as Group, grace, LOOP_END_GRACE_MS);
+    const grace = delay(this.#clock, LOOP_END_GRACE_MS);
+    return this.#close(group as Group, grace.promise, LOOP_END_GRACE_MS).finally(grace.cancel);
   }
 
   /**
