@@ -173,8 +173,6 @@ export class LoopSupervisor implements LoopWatcher {
     }
     if (endpoint.state !== EndpointState.RUNNING || !loop.up || error instanceof LoopLost) return;
     endpoint.lastCrash = error;
-    // A start that had its time may still come to an end one day.
-    void this.#instances.detach(endpoint, loop);
     const failed = this.#blame(endpoint.id);
     if (failed !== null) {
       this.#fail(failed);
