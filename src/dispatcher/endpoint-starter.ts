@@ -177,7 +177,7 @@ export class EndpointStarter {
     const counters = loops.map(() => memory.allocateCounters());
     const generation = directory.nextGeneration();
     const { handlerTimeoutMs, allow } = setup;
-    const what = { id, generation, name, description, launch, handlerTimeoutMs, allow };
+    const what = { id, generation, name, description, launch, handlerTimeoutMs, allow, crashes: settings.crashes };
     const endpoint = new HostedEndpoint({ ...what, loops, group, ring, counters, producer, budget });
     directory.add(endpoint);
     if (!endpoint.shared) this.#options.loops.pin(loops[0] as number);

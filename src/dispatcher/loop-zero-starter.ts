@@ -72,6 +72,7 @@ export class LoopZeroStarter {
       budget,
       handlerTimeoutMs: setup.handlerTimeoutMs,
       allow: setup.allow,
+      crashes: settings.crashes,
     });
     directory.add(endpoint);
     this.#byInstance.set(given, endpoint);
