@@ -7,6 +7,7 @@ import { RpcError } from "../common/errors.js";
 import { SHUTDOWN_TIMEOUT_MS_DEFAULT } from "../common/limits.js";
 import type { NetworkEvent } from "../dispatcher/attached-endpoint.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
+import type { DispatcherSide } from "../dispatcher/dispatcher-options.js";
 import { handleOf } from "../dispatcher/endpoint-ref.js";
 import { EndpointState, type HostedEndpoint } from "../dispatcher/hosted-endpoint.js";
 import { piscinaLoopHost } from "../dispatcher/loop-host.js";
@@ -287,7 +288,7 @@ class MainRpcEnv implements RpcEnv {
 }
 
 /** What the verifier says of an endpoint of this env. */
-function verified({ directory }: Dispatcher, env: string, name: string): VerifiedEndpoint | false {
+function verified({ directory }: DispatcherSide, env: string, name: string): VerifiedEndpoint | false {
   if (BUILT_IN_ENDPOINTS.includes(name)) return { env, replicas: 1, methods: null };
   const endpoint = directory.find(name);
   if (endpoint?.state !== EndpointState.RUNNING) return false;

@@ -8,8 +8,7 @@ import { assert } from "../common/assert.js";
 import type { Clock } from "../common/clock.js";
 import { isRpcError, RpcError } from "../common/errors.js";
 import type { RpcTimeout } from "../common/rpc-conf.js";
-import type { Dispatcher } from "../dispatcher/dispatcher.js";
-import type { DispatcherNetwork } from "../dispatcher/dispatcher-options.js";
+import type { DispatcherNetwork, DispatcherSide } from "../dispatcher/dispatcher-options.js";
 import { RefTarget } from "../dispatcher/ref-poster.js";
 import { remainingMs } from "../dispatcher/running-handler.js";
 import { RecordKind } from "../inbox/record.js";
@@ -74,8 +73,11 @@ export class RpcNetwork {
   readonly #peers: Peers;
   #server: TransportServer | null = null;
   #address: RpcAddress | null = null;
-  #started: { readonly outboxes: Outboxes; readonly poster: RemotePoster; readonly tellEndpoints: Dispatcher } | null =
-    null;
+  #started: {
+    readonly outboxes: Outboxes;
+    readonly poster: RemotePoster;
+    readonly tellEndpoints: DispatcherSide;
+  } | null = null;
   #stopping = false;
 
   constructor(options: RpcNetworkOptions) {
@@ -128,7 +130,7 @@ export class RpcNetwork {
   }
 
   /** Called once, by the Dispatcher that is being made. */
-  start(dispatcher: Dispatcher, running: RpcNetworkRunning): DispatcherNetwork {
+  start(dispatcher: DispatcherSide, running: RpcNetworkRunning): DispatcherNetwork {
     const { clock, envId, outboxBytesMax } = this.#options;
     const { networkCodec } = dispatcher.codecs;
     const peers = this.#peers;
