@@ -114,7 +114,7 @@ export const NETWORK_MESSAGE_BYTES_MAX_DEFAULT = 16 * MIB;
 export const FRAME_OVERHEAD_BYTES_MAX = 4 * KIB;
 /** Longest frame of the protocol: Spark counts the bytes behind the length in a signed 32-bit integer, which they do not reach. */
 export const FRAME_BYTES_MAX = 2 ** 31 - 2 + 8;
-/** First memory for a frame that arrives in parts, doubled as they come: who announces much and sends little holds little. */
+/** First memory for a frame that arrives in parts; it grows with them: who announces much and sends little holds little. */
 export const FRAME_ASSEMBLY_BYTES_MIN = 64 * KIB;
 /** Unfinished frames of all connections together. */
 export const FRAMES_UNFINISHED_BYTES_MAX = 256 * MIB;
@@ -126,6 +126,39 @@ export const FRAMES_PER_TURN = 1_024;
 export const FRAMES_TURN_MS = 5;
 /** A body is handed to the socket in pieces of this size, as Spark does. */
 export const BODY_PIECE_BYTES_MAX = 256 * KIB;
+
+// ── Connections ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Small messages of one tick are copied one behind the other into memory of this size, and written together. */
+export const WRITE_BATCH_BYTES = 64 * KIB;
+/** A longer frame gets memory of its own: it would leave most of a batch unused. */
+export const WRITE_BATCHED_FRAME_BYTES_MAX = 16 * KIB;
+/** Batches kept for the next tick, of all connections: what a busy process has under way, and no more when it is idle. */
+export const WRITE_BATCHES_KEPT = 64;
+/** Bytes handed to a socket and not yet written. What waits beyond is still in order here, and can still be counted. */
+export const WRITE_WINDOW_BYTES = 2 * MIB;
+/** ... in pieces of this size, so that progress is seen; also what is read ahead of a file, in one go. */
+export const WRITE_PIECE_BYTES = 1 * MIB;
+/** Answers that wait for a peer who does not read them: from here on nothing more is read from it. */
+export const WRITE_QUEUE_PAUSE_BYTES = 16 * MIB;
+/** What waits in a connection's write queue in all: a request beyond it is refused, an answer ends the connection. */
+export const WRITE_QUEUE_BYTES_MAX = 64 * MIB;
+/** A connection that could not write a byte, or did not read one because of what it could not write, ends after this. */
+export const WRITE_STALL_MS = 30_000;
+/** Connections of a server. */
+export const CONNECTIONS_MAX = 1_024;
+/** ... and of one address among them: one peer cannot take them all. */
+export const CONNECTIONS_PER_ADDRESS_MAX = 64;
+/** Requests of one connection that are not answered yet. */
+export const REQUESTS_PER_CONNECTION_MAX = 10_000;
+/** Own requests of one connection that are outstanding: a slot's number takes 20 bits of a handle. */
+export const RPCS_PER_CONNECTION_MAX = 2 ** 20;
+/** Between two looks at a context's connections: how late the end of one that is quiet or stuck may come. */
+export const CONNECTION_SWEEP_MS = 1_000;
+/** An orderly close waits this long for the peer to take what is queued. */
+export const CONNECTION_CLOSE_MS = 10_000;
+/** After a failed connect, a caller in a hurry is refused at once for this part of `io.retryWait`. */
+export const FAST_FAIL_FRACTION = 0.95;
 
 // ── Times ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -209,3 +242,8 @@ assert(ENDPOINT_NAME_BYTES_MAX <= 255, "the length of a name is one byte");
 assert(NETWORK_MESSAGE_BYTES_MAX_DEFAULT <= MESSAGE_BYTES_MAX, "what comes from the network fits an Inbox");
 assert(MESSAGE_BYTES_MAX + FRAME_OVERHEAD_BYTES_MAX <= FRAME_BYTES_MAX, "the largest message fits a frame");
 assert(FRAME_ASSEMBLY_BYTES_MIN <= NETWORK_MESSAGE_BYTES_MAX_DEFAULT, "one frame in memory is the least");
+assert(WRITE_BATCHED_FRAME_BYTES_MAX <= WRITE_BATCH_BYTES, "a batch takes the frames that belong into it");
+assert(WRITE_PIECE_BYTES <= WRITE_WINDOW_BYTES, "one piece is under way while the next is read");
+assert(WRITE_QUEUE_PAUSE_BYTES < WRITE_QUEUE_BYTES_MAX, "reading is paused before the connection ends");
+assert(CONNECTIONS_PER_ADDRESS_MAX <= CONNECTIONS_MAX, "one address is one of many");
+assert(RPCS_PER_CONNECTION_MAX <= 2 ** 20, "31 bits of generation and a slot make an exact number");

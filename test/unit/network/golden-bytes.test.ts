@@ -1,7 +1,9 @@
 /**
- * Goal: our bytes are Spark's.
+ * Goal: our bytes are Spark's, and docs/protocol.md shows them.
  * Method: the fixture holds what the encode() methods of Spark 4.0.0 printed.
  */
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import {
   ONE_WAY_HEADER_BYTES,
@@ -86,3 +88,25 @@ describe("headers without objects", () => {
     expect(target.every((byte) => byte === 0xff)).toBe(true);
   });
 });
+
+describe("docs/protocol.md", () => {
+  const document = readFileSync(fileURLToPath(new URL("../../../docs/protocol.md", import.meta.url)), "utf8");
+
+  test("shows these frames and no others", () => {
+    const shown = [...document.matchAll(/^ {4}((?:[0-9a-f]{2} ?)+)$/gm)].map(([, bytes = ""]) =>
+      bytes.replaceAll(" ", ""),
+    );
+    expect(shown).toEqual(golden.map(({ header, body }) => hex(header) + hex(body)));
+  });
+
+  test("has every type with its number, in order", () => {
+    const rows = [...document.matchAll(/^\| (\d+) \| (\w+) \|/gm)].map(([, type, name]) => [name, Number(type)]);
+    const types = Object.entries(MessageType).map(([key, type]) => [spelled(key), type]);
+    expect(rows).toEqual(types);
+  });
+});
+
+/** CHUNK_FETCH_REQUEST: ChunkFetchRequest. */
+function spelled(key: string): string {
+  return key.toLowerCase().replace(/(?:^|_)([a-z])/g, (_all, letter: string) => letter.toUpperCase());
+}

@@ -1,0 +1,31 @@
+/**
+ * A failure as the text that the protocol carries. Spark sends a Java stack trace; its peers look into the first line, so
+ * ours is one line of the same form: the Java class that means the same, and the message. No stack: it is nobody else's.
+ */
+import { isRpcError, type RpcErrorCode } from "../common/errors.js";
+
+const CLASSES: Partial<Record<RpcErrorCode, string>> = {
+  ERR_RPC_FORBIDDEN: "java.lang.SecurityException",
+  ERR_RPC_AUTH: "java.lang.SecurityException",
+  ERR_RPC_STREAM: "java.lang.IllegalStateException",
+  ERR_RPC_INVALID_ARGUMENT: "java.lang.IllegalArgumentException",
+  ERR_RPC_PROTOCOL: "java.lang.IllegalArgumentException",
+  ERR_RPC_UNSUPPORTED_MESSAGE: "java.lang.UnsupportedOperationException",
+  ERR_RPC_CONNECT: "java.io.IOException",
+  ERR_RPC_CONNECTION_LOST: "java.io.IOException",
+};
+
+/** @param error what was thrown, or the whole text. */
+export function failureText(error: unknown): string {
+  if (typeof error === "string") return error;
+  const name = isRpcError(error) ? CLASSES[error.code] : undefined;
+  return `${name ?? "java.lang.RuntimeException"}: ${messageOf(error)}`;
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+export function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

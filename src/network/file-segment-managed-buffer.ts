@@ -1,0 +1,146 @@
+/**
+ * FileSegmentManagedBuffer: a part of a file, opened when it is read or sent and not before, so that thousands of them may
+ * wait. While it is sent, the next piece is read while the last one is written. A file that has become shorter is an error,
+ * never padding.
+ */
+import { type FileHandle, open } from "node:fs/promises";
+import { Readable } from "node:stream";
+import { RpcError } from "../common/errors.js";
+import { WRITE_PIECE_BYTES } from "../common/limits.js";
+import { messageOf } from "./failure-text.js";
+import type { BodyReader, ManagedBuffer } from "./managed-buffer.js";
+
+export class FileSegmentManagedBuffer implements ManagedBuffer {
+  readonly path: string;
+  readonly offset: number;
+  readonly size: number;
+
+  /** @param size bytes of the file from `offset` on. */
+  constructor(path: string, offset: number, size: number) {
+    for (const [name, value] of Object.entries({ offset, size })) {
+      if (Number.isSafeInteger(value) && value >= 0) continue;
+      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `${name} of a file segment must be a whole number: got ${value}`);
+    }
+    this.path = path;
+    this.offset = offset;
+    this.size = size;
+  }
+
+  /** Rejects with ERR_RPC_STREAM for a file that is not there, cannot be read, or is too short. */
+  async bytes(): Promise<Uint8Array> {
+    const bytes = Buffer.allocUnsafeSlow(this.size);
+    let filled = 0;
+    for await (const piece of this.#pieces()) {
+      bytes.set(piece, filled);
+      filled += piece.length;
+    }
+    return bytes;
+  }
+
+  /** Ends with the segment, or with the errors of `bytes`. */
+  createInputStream(): Readable {
+    return Readable.from(this.#pieces(), { objectMode: false });
+  }
+
+  /** Rejects as `bytes` for what can be known before the first byte is read: that is soon enough to answer a failure. */
+  async toBody(): Promise<BodyReader> {
+    let file: FileHandle | null = null;
+    try {
+      file = await open(this.path, "r");
+      const { size } = await file.stat();
+      if (size < this.offset + this.size) throw new Error(`it ends before the segment does (actual file length ${size})`);
+      return new FileSegmentReader(this, file);
+    } catch (error) {
+      void file?.close().catch(() => {});
+      throw this.failure(error);
+    }
+  }
+
+  retain(): this {
+    return this;
+  }
+
+  release(): this {
+    return this;
+  }
+
+  failure(error: unknown): RpcError {
+    return new RpcError("ERR_RPC_STREAM", `Error in reading ${this}: ${messageOf(error)}`, { cause: error });
+  }
+
+  toString(): string {
+    return `FileSegmentManagedBuffer[file=${this.path},offset=${this.offset},length=${this.size}]`;
+  }
+
+  async *#pieces(): AsyncGenerator<Uint8Array> {
+    const reader = await this.toBody();
+    try {
+      let remaining = this.size;
+      while (remaining > 0) {
+        const piece = await reader.read(Math.min(WRITE_PIECE_BYTES, remaining));
+        if (piece === null) throw this.failure(new Error(`it ends ${remaining} bytes before the segment does`));
+        remaining -= piece.length;
+        yield piece;
+      }
+    } finally {
+      reader.close();
+    }
+  }
+}
+
+class FileSegmentReader implements BodyReader {
+  readonly #segment: FileSegmentManagedBuffer;
+  readonly #file: FileHandle;
+  #position: number;
+  #ahead: Promise<Uint8Array | null> | null = null;
+  #isClosed = false;
+
+  constructor(segment: FileSegmentManagedBuffer, file: FileHandle) {
+    this.#segment = segment;
+    this.#file = file;
+    this.#position = segment.offset;
+  }
+
+  async read(bytesMax: number): Promise<Uint8Array | null> {
+    let piece = await (this.#ahead ?? this.#next(bytesMax));
+    // What was read ahead may be more than is wanted now.
+    let rest: Uint8Array | null = null;
+    if (piece !== null && piece.length > bytesMax) {
+      rest = piece.subarray(bytesMax);
+      piece = piece.subarray(0, bytesMax);
+    }
+    this.#ahead = rest !== null ? Promise.resolve(rest) : this.#next(bytesMax);
+    // It is asked for later, or never.
+    this.#ahead.catch(() => {});
+    return piece;
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const closed = (): void => void this.#file.close().catch(() => {});
+    // A read that is under way keeps the descriptor until it is done.
+    if (this.#ahead === null) closed();
+    else this.#ahead.then(closed, closed);
+  }
+
+  async #next(bytesMax: number): Promise<Uint8Array | null> {
+    const end = this.#segment.offset + this.#segment.size;
+    const wanted = Math.min(bytesMax, end - this.#position);
+    if (wanted <= 0 || this.#isClosed) return null;
+    const position = this.#position;
+    this.#position += wanted;
+    const bytes = Buffer.allocUnsafeSlow(wanted);
+    let filled = 0;
+    try {
+      while (filled < wanted) {
+        const { bytesRead } = await this.#file.read(bytes, filled, wanted - filled, position + filled);
+        if (bytesRead === 0) throw new Error(`it ends ${wanted - filled} bytes before the segment's piece does`);
+        filled += bytesRead;
+      }
+    } catch (error) {
+      throw this.#segment.failure(error);
+    }
+    return bytes;
+  }
+}

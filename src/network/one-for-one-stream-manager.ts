@@ -1,0 +1,186 @@
+/**
+ * OneForOneStreamManager: streams whose chunks are the elements of an iterator, each handed out once, in order, to the
+ * connection for which the stream was registered.
+ */
+import { RpcError } from "../common/errors.js";
+import type { Connection } from "./connection.js";
+import type { ManagedBuffer } from "./managed-buffer.js";
+import { StreamManager } from "./stream-manager.js";
+import type { TransportClient } from "./transport-client.js";
+
+interface StreamState {
+  readonly appId: string | null;
+  readonly buffers: Iterator<ManagedBuffer | null>;
+  /** The element that comes next; taken from the iterator when it is handed out, not before. */
+  next: IteratorResult<ManagedBuffer | null> | null;
+  /** Its end gives the state back. */
+  readonly connection: Connection | null;
+  /** Elements are made by the iterator when asked for: those not asked for need not be released. */
+  readonly isBufferMaterializedOnNext: boolean;
+  /** Where the stream ends; null: where the iterator does. */
+  readonly chunkCount: number | null;
+  nextIndex: number;
+  chunksBeingTransferred: number;
+}
+
+export interface RegisterStreamOptions {
+  /** The application whose clients may read it; null: all. */
+  readonly appId?: string | null;
+  /** A null element is a chunk that is missing. */
+  readonly buffers: Iterable<ManagedBuffer | null>;
+  /** How many there are. Without it the iterator is asked for one more than was fetched, to know the last. */
+  readonly chunkCount?: number;
+  /** The stream ends with it; null: with its last chunk only. */
+  readonly connection?: Connection | null;
+  /** The iterator makes a buffer only when it is asked for it, so that there is nothing to release otherwise. */
+  readonly isBufferMaterializedOnNext?: boolean;
+}
+
+const FIRST_IDS = 2 ** 31 - 1;
+
+export class OneForOneStreamManager extends StreamManager {
+  readonly #streams = new Map<bigint, StreamState>();
+  #nextId: bigint;
+
+  /** @param random uniform in [0, 1): where the ids begin, so that those of another life of this server mean nothing. */
+  constructor(random: () => number) {
+    super();
+    this.#nextId = BigInt(Math.floor(random() * FIRST_IDS)) * 1000n;
+  }
+
+  /** For tests and statistics. */
+  get streamCount(): number {
+    return this.#streams.size;
+  }
+
+  /** @returns The stream's id, for `getChunk`, or with a chunk's index behind it for `openStream`. */
+  registerStream(options: RegisterStreamOptions): bigint {
+    const streamId = this.#nextId++;
+    this.#streams.set(streamId, {
+      appId: options.appId ?? null,
+      buffers: options.buffers[Symbol.iterator](),
+      next: null,
+      connection: options.connection ?? null,
+      isBufferMaterializedOnNext: options.isBufferMaterializedOnNext ?? false,
+      chunkCount: options.chunkCount ?? null,
+      nextIndex: 0,
+      chunksBeingTransferred: 0,
+    });
+    return streamId;
+  }
+
+  /** Throws ERR_RPC_STREAM for a stream that has ended, a chunk out of order, or one beyond the last. */
+  override getChunk(streamId: bigint, chunkIndex: number): ManagedBuffer | null {
+    const state = this.#streams.get(streamId);
+    const asked = `streamId=${streamId}, chunkIndex=${chunkIndex}`;
+    if (state === undefined) {
+      const text = `Requested chunk not available since streamId ${streamId} is closed: ${asked}`;
+      throw new RpcError("ERR_RPC_STREAM", text, { retryable: false });
+    }
+    if (chunkIndex !== state.nextIndex) {
+      throw new RpcError(
+        "ERR_RPC_STREAM",
+        `Received out-of-order chunk index ${chunkIndex} (expected ${state.nextIndex}): ${asked}`,
+      );
+    }
+    const element = peek(state);
+    if (element.done === true) {
+      throw new RpcError("ERR_RPC_STREAM", `Requested chunk index beyond end ${chunkIndex}: ${asked}`);
+    }
+    state.next = null;
+    state.nextIndex++;
+    // As Spark: whoever has the last chunk needs the stream no more.
+    if (isAtEnd(state)) this.#streams.delete(streamId);
+    return element.value;
+  }
+
+  /** @param name `<streamId>_<chunkIndex>`. */
+  override openStream(name: string): ManagedBuffer | null {
+    const { streamId, chunkIndex } = parseStreamChunkId(name);
+    return this.getChunk(streamId, chunkIndex);
+  }
+
+  /** Every stream of the connection is given back; the first error of an iterator is thrown when all are. */
+  override connectionTerminated(connection: Connection): void {
+    let failed = false;
+    let failure: unknown;
+    for (const [streamId, state] of this.#streams) {
+      if (state.connection !== connection) continue;
+      this.#streams.delete(streamId);
+      try {
+        if (state.isBufferMaterializedOnNext) {
+          if (state.next !== null && state.next.done !== true) state.next.value?.release();
+          continue;
+        }
+        for (let element = peek(state); element.done !== true; element = peek(state)) {
+          state.next = null;
+          element.value?.release();
+        }
+      } catch (error) {
+        if (!failed) failure = error;
+        failed = true;
+      }
+    }
+    if (failed) throw failure;
+  }
+
+  override checkAuthorization(client: TransportClient, streamId: bigint): void {
+    if (client.clientId === null) return;
+    const state = this.#streams.get(streamId);
+    if (state === undefined) {
+      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `Unknown stream ID: streamId=${streamId}`);
+    }
+    if (state.appId === client.clientId) return;
+    throw new RpcError(
+      "ERR_RPC_FORBIDDEN",
+      `Client ${client.clientId} not authorized to read stream ${streamId} (app ${state.appId}).`,
+    );
+  }
+
+  override chunksBeingTransferred(): number {
+    let count = 0;
+    for (const state of this.#streams.values()) count += state.chunksBeingTransferred;
+    return count;
+  }
+
+  override chunkBeingSent(streamId: bigint): void {
+    const state = this.#streams.get(streamId);
+    if (state !== undefined) state.chunksBeingTransferred++;
+  }
+
+  override chunkSent(streamId: bigint): void {
+    const state = this.#streams.get(streamId);
+    if (state !== undefined) state.chunksBeingTransferred--;
+  }
+
+  override streamBeingSent(name: string): void {
+    this.chunkBeingSent(parseStreamChunkId(name).streamId);
+  }
+
+  override streamSent(name: string): void {
+    this.chunkSent(parseStreamChunkId(name).streamId);
+  }
+}
+
+/** The name under which `openStream` finds a chunk. */
+export function genStreamChunkId(streamId: bigint, chunkIndex: number): string {
+  return `${streamId}_${chunkIndex}`;
+}
+
+/** Throws ERR_RPC_INVALID_ARGUMENT for what is no such name. */
+export function parseStreamChunkId(name: string): { readonly streamId: bigint; readonly chunkIndex: number } {
+  const [, streamId, chunkIndex] = /^(-?\d{1,19})_(\d{1,10})$/.exec(name) ?? [];
+  if (streamId === undefined || chunkIndex === undefined) {
+    throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `Stream id and chunk index should be specified: ${name}`);
+  }
+  return { streamId: BigInt(streamId), chunkIndex: Number(chunkIndex) };
+}
+
+function peek(state: StreamState): IteratorResult<ManagedBuffer | null> {
+  state.next ??= state.buffers.next();
+  return state.next;
+}
+
+function isAtEnd(state: StreamState): boolean {
+  return state.chunkCount === null ? peek(state).done === true : state.nextIndex >= state.chunkCount;
+}

@@ -1,0 +1,411 @@
+/**
+ * TransportChannel: one connection. It owns the socket, and joins what the others do with it:
+ *
+ *     socket ──► decoder ──► request handler ──► RpcHandler ──► reply ──┐
+ *        ▲            └────► response handler ──► callbacks            │
+ *        └───────────────── write queue ◄── client ◄── requests         ┘
+ *
+ * Either side may ask and answer, whichever opened the connection.
+ *
+ * State            | new requests | read            | written            | ends by
+ * -----------------|--------------|-----------------|--------------------|------------------------------------------------
+ * OPEN             | yes          | frames          | yes                | close, fail, the peer, the socket, the sweep
+ * PEER_ENDED       | no           | nothing comes   | answers            | the last answer, fail, the sweep
+ * CLOSING          | no           | and thrown away | what was queued    | the peer's end, the sweep
+ * CLOSED           | no           | no              | no                 | –
+ *
+ * Nothing here has a timer: the context looks at all its channels once a second (`sweep`).
+ */
+import type { Socket } from "node:net";
+import type { Clock } from "../common/clock.js";
+import { RpcError } from "../common/errors.js";
+import {
+  CONNECTION_CLOSE_MS,
+  FRAME_TIMEOUT_MS,
+  FRAMES_UNFINISHED_BYTES_MAX,
+  WRITE_QUEUE_PAUSE_BYTES,
+  WRITE_STALL_MS,
+} from "../common/limits.js";
+import { i32At } from "./big-endian.js";
+import type { Connection } from "./connection.js";
+import { decodeMessage, messageTypeAt, RPC_BODY_OFFSET } from "./decode.js";
+import { hostPort } from "./dial.js";
+import { asError } from "./failure-text.js";
+import { protocolError } from "./frame-errors.js";
+import { MessageType } from "./message-type.js";
+import type { RequestMessage, ResponseMessage } from "./messages.js";
+import type { RpcHandler } from "./rpc-handler.js";
+import type { StreamInterceptor } from "./stream-interceptor.js";
+import { TransportClient } from "./transport-client.js";
+import { type FrameSink, TransportFrameDecoder } from "./transport-frame-decoder.js";
+import type { TransportLogger } from "./transport-logger.js";
+import { TransportRequestHandler } from "./transport-request-handler.js";
+import { TransportResponseHandler } from "./transport-response-handler.js";
+import { type PeerAddress, peerOf, type ReadyConnection } from "./transport-security.js";
+import { WriteQueue, type WriteQueueOwner } from "./write-queue.js";
+
+/** What all connections of a context share. */
+export interface ChannelHost {
+  readonly clock: Clock;
+  readonly logger: TransportLogger;
+  readonly frameBytesMax: number;
+  /** Quiet with requests outstanding, or with none where `closeIdleConnections`; Infinity: never too long. */
+  readonly connectionTimeoutMs: number;
+  readonly closeIdleConnections: boolean;
+  readonly maxChunksBeingTransferred: number;
+  /** Bytes of unfinished frames, of all its connections. */
+  unfinishedBytes: number;
+  /** What an error of a socket means, where it is about security. */
+  explain(error: Error, peer: PeerAddress): RpcError | null;
+  opened(channel: TransportChannel): void;
+  closed(channel: TransportChannel): void;
+}
+
+type State = "OPEN" | "PEER_ENDED" | "CLOSING" | "CLOSED";
+
+export class TransportChannel implements Connection, FrameSink, WriteQueueOwner {
+  readonly remoteAddress: PeerAddress;
+  readonly localAddress: PeerAddress;
+  readonly identity: string | null;
+  readonly queue: WriteQueue;
+  readonly client: TransportClient;
+  readonly responses: TransportResponseHandler;
+  readonly #socket: Socket;
+  readonly #host: ChannelHost;
+  readonly #decoder: TransportFrameDecoder;
+  #requests: TransportRequestHandler;
+  #interceptor: StreamInterceptor | null = null;
+  #state: State = "OPEN";
+  /** Of the host's count, what is this connection's. */
+  #unfinishedBytes = 0;
+  #resumeScheduled = false;
+  #overflowing = false;
+  #requestAdded = false;
+  #lastReadMs: number;
+  #lastWriteMs: number;
+  #lastRequestMs: number;
+  /** What was written when the write queue was last looked at, and when that was. */
+  #writtenBytes = 0;
+  #stallSinceMs: number;
+  #closingSinceMs = 0;
+  #isGone = false;
+  readonly #resume = (): void => {
+    this.#resumeScheduled = false;
+    this.#runDecoder(null);
+  };
+
+  constructor({ socket, identity }: ReadyConnection, rpcHandler: RpcHandler, host: ChannelHost) {
+    const nowMs = host.clock.now();
+    this.#socket = socket;
+    this.#host = host;
+    this.remoteAddress = peerOf(socket);
+    this.localAddress = { host: socket.localAddress ?? "unknown", port: socket.localPort ?? 0 };
+    this.identity = identity;
+    this.#lastReadMs = nowMs;
+    this.#lastWriteMs = nowMs;
+    this.#lastRequestMs = nowMs;
+    this.#stallSinceMs = nowMs;
+    this.queue = new WriteQueue(socket, this);
+    this.#decoder = new TransportFrameDecoder(this, {
+      frameBytesMax: host.frameBytesMax,
+      now: () => host.clock.now(),
+    });
+    this.responses = new TransportResponseHandler(this, host.logger);
+    this.client = new TransportClient(this, this.responses);
+    this.#requests = this.#handlerFor(rpcHandler);
+  }
+
+  /** Replaces whom requests go to, before the first one is read: what a server's bootstrap wraps. */
+  set rpcHandler(rpcHandler: RpcHandler) {
+    this.#requests = this.#handlerFor(rpcHandler);
+  }
+
+  get isActive(): boolean {
+    return this.#state === "OPEN";
+  }
+
+  /** Begins to read. */
+  start(): void {
+    const socket = this.#socket;
+    // Answers to what a peer has asked before it ended its side still go out.
+    socket.allowHalfOpen = true;
+    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    socket.on("end", () => this.#onEnd());
+    socket.on("error", (error) => this.#onError(error));
+    socket.on("close", () => this.#onClose());
+    this.#host.opened(this);
+    this.#requests.channelActive();
+    if (socket.destroyed) this.#onClose();
+    else socket.resume();
+  }
+
+  intercept(interceptor: StreamInterceptor): void {
+    if (this.#interceptor !== null) throw protocolError("a stream begins inside of another stream");
+    this.#decoder.expectBody(interceptor.byteCount);
+    this.#interceptor = interceptor;
+  }
+
+  touch(): void {
+    this.#requestAdded = true;
+  }
+
+  close(reason?: Error): void {
+    if (this.#state === "CLOSING" || this.#state === "CLOSED") return;
+    this.#state = "CLOSING";
+    this.#closingSinceMs = this.#host.clock.now();
+    this.#stopReading(reason ?? null);
+    this.responses.connectionEnded(this.#lost(reason ?? null));
+    this.queue.whenEmpty(() => this.#socket.end());
+  }
+
+  fail(error: Error): void {
+    if (this.#state === "CLOSED") return;
+    this.#requests.exceptionCaught(error);
+    this.#terminate(error);
+  }
+
+  // ── What the decoder finds ─────────────────────────────────────────────────────────────────────────────────────────
+
+  frame(bytes: Uint8Array, start: number, end: number): void {
+    const type = messageTypeAt(bytes, start, end);
+    switch (type) {
+      case MessageType.RPC_REQUEST:
+        this.#requests.rpcRequest(bytes, start, end);
+        return;
+      case MessageType.RPC_RESPONSE:
+        this.responses.rpcResponse(
+          i32At(bytes, start + 1),
+          i32At(bytes, start + 5),
+          bytes,
+          start + RPC_BODY_OFFSET,
+          end,
+        );
+        return;
+      case MessageType.ONE_WAY_MESSAGE:
+        this.#requests.oneWayMessage(bytes, start, end);
+        return;
+      case MessageType.CHUNK_FETCH_REQUEST:
+      case MessageType.STREAM_REQUEST:
+      case MessageType.UPLOAD_STREAM:
+      case MessageType.MERGED_BLOCK_META_REQUEST:
+        this.#requests.handle(decodeMessage(bytes, start, end) as RequestMessage);
+        return;
+      default:
+        this.responses.handle(decodeMessage(bytes, start, end) as ResponseMessage);
+    }
+  }
+
+  bodyBytes(bytes: Uint8Array, start: number, end: number): void {
+    this.#interceptor?.onBytes(bytes, start, end);
+  }
+
+  bodyEnd(): void {
+    const interceptor = this.#interceptor;
+    this.#interceptor = null;
+    try {
+      interceptor?.onEnd();
+    } catch (error) {
+      this.#warn("onComplete of a stream threw", error);
+    }
+  }
+
+  // ── What the write queue tells ─────────────────────────────────────────────────────────────────────────────────────
+
+  repliesOverflow(overflowing: boolean): void {
+    this.#overflowing = overflowing;
+    this.#stallSinceMs = this.#host.clock.now();
+    this.#writtenBytes = this.queue.writtenBytes;
+    this.#readOrPause();
+  }
+
+  writeFailed(error: Error): void {
+    this.fail(error);
+  }
+
+  // ── Time ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Ends what has been quiet, stuck or closing for too long. */
+  sweep(nowMs: number): void {
+    if (this.#state === "CLOSING") {
+      if (nowMs - this.#closingSinceMs >= CONNECTION_CLOSE_MS) this.#terminate(null);
+      return;
+    }
+    if (this.#state === "CLOSED") return;
+    const unfinishedSinceMs = this.#decoder.unfinishedSinceMs;
+    if (unfinishedSinceMs !== null && nowMs - unfinishedSinceMs >= FRAME_TIMEOUT_MS) {
+      const held = `${this.#decoder.bufferedBytes} bytes of it are held`;
+      this.fail(protocolError(`a frame did not end within ${FRAME_TIMEOUT_MS} ms of its first byte: ${held}`));
+      return;
+    }
+    if (this.#requestAdded) {
+      this.#requestAdded = false;
+      this.#lastRequestMs = nowMs;
+    }
+    if (this.#isStalled(nowMs)) return;
+    this.#endIfIdle(nowMs);
+  }
+
+  /** A peer that takes nothing; or, where so many answers wait that nothing is read from it any more, too little. */
+  #isStalled(nowMs: number): boolean {
+    const { queue } = this;
+    const written = queue.writtenBytes - this.#writtenBytes;
+    if (written > 0) this.#lastWriteMs = nowMs;
+    const enough = this.#overflowing ? WRITE_QUEUE_PAUSE_BYTES / 2 : 1;
+    if (queue.isEmpty || (written >= enough && !this.#overflowing)) {
+      this.#writtenBytes = queue.writtenBytes;
+      this.#stallSinceMs = nowMs;
+      return false;
+    }
+    if (nowMs - this.#stallSinceMs < WRITE_STALL_MS) return false;
+    this.#stallSinceMs = nowMs;
+    this.#writtenBytes = queue.writtenBytes;
+    if (written >= enough) return false;
+    const text = `the peer took ${written} bytes in ${WRITE_STALL_MS} ms: queuedBytes=${queue.queuedBytes}`;
+    this.fail(new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: this.remoteAddress }));
+    return true;
+  }
+
+  /** As Spark: quiet and without a new request for the whole timeout. */
+  #endIfIdle(nowMs: number): void {
+    const { connectionTimeoutMs, closeIdleConnections } = this.#host;
+    const quietSinceMs = Math.max(this.#lastReadMs, this.#lastWriteMs, this.#lastRequestMs);
+    if (nowMs - quietSinceMs < connectionTimeoutMs) return;
+    const outstanding = this.responses.outstandingCount;
+    if (outstanding === 0 && !closeIdleConnections && this.#state === "OPEN") return;
+    this.client.timeOut();
+    if (outstanding === 0) {
+      this.close();
+      return;
+    }
+    const peer = hostPort(this.remoteAddress);
+    const text = `Connection to ${peer} has been quiet for ${connectionTimeoutMs} ms while there are outstanding requests`;
+    this.#warn(`${text}: ${outstanding}`, null);
+    this.#terminate(new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: this.remoteAddress }));
+  }
+
+  // ── The socket ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #onData(chunk: Buffer): void {
+    if (this.#state !== "OPEN") return;
+    this.#lastReadMs = this.#host.clock.now();
+    this.#runDecoder(chunk);
+  }
+
+  /** @param chunk null: goes on with what the last turn left. */
+  #runDecoder(chunk: Buffer | null): void {
+    const decoder = this.#decoder;
+    try {
+      if (chunk === null) decoder.resume();
+      else decoder.push(chunk);
+    } catch (error) {
+      this.#decodingFailed(asError(error));
+      return;
+    }
+    if (this.#state !== "OPEN") return;
+    this.#account(decoder.bufferedBytes);
+    if (decoder.hasPending && !this.#resumeScheduled) {
+      this.#resumeScheduled = true;
+      this.#host.clock.setImmediate(this.#resume);
+      this.#readOrPause();
+    } else if (chunk === null) this.#readOrPause();
+  }
+
+  /** Nothing behind the error can be understood. What was answered before it, and a stream's failure, still go out. */
+  #decodingFailed(error: Error): void {
+    if (this.#state === "CLOSED") return;
+    this.#requests.exceptionCaught(error);
+    this.close(error);
+  }
+
+  /** All connections together hold a bounded number of bytes for frames that may never end. */
+  #account(bytes: number): void {
+    const host = this.#host;
+    if (bytes === this.#unfinishedBytes) return;
+    host.unfinishedBytes += bytes - this.#unfinishedBytes;
+    this.#unfinishedBytes = bytes;
+    if (host.unfinishedBytes <= FRAMES_UNFINISHED_BYTES_MAX) return;
+    const all = `unfinishedBytes=${host.unfinishedBytes}, maxBytes=${FRAMES_UNFINISHED_BYTES_MAX}`;
+    this.fail(protocolError(`unfinished frames of all connections hold too much, ${bytes} bytes of it here: ${all}`));
+  }
+
+  #readOrPause(): void {
+    if (this.#overflowing || this.#resumeScheduled) this.#socket.pause();
+    else this.#socket.resume();
+  }
+
+  #onEnd(): void {
+    if (this.#state === "CLOSING") {
+      // Both sides have said all they wanted.
+      this.#socket.destroySoon();
+      return;
+    }
+    if (this.#state !== "OPEN") return;
+    if (this.#requests.unansweredCount === 0) {
+      this.close();
+      return;
+    }
+    this.#state = "PEER_ENDED";
+    this.#stopReading(null);
+    this.responses.connectionEnded(this.#lost(null));
+  }
+
+  #onError(error: Error): void {
+    const known = this.#host.explain(error, this.remoteAddress);
+    this.fail(known ?? error);
+  }
+
+  #onClose(): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#terminate(null);
+    this.#requests.channelInactive();
+    this.#host.closed(this);
+  }
+
+  /** Everything ends now. `channelInactive` follows with the socket's close. */
+  #terminate(reason: Error | null): void {
+    if (this.#state === "CLOSED") return;
+    this.#state = "CLOSED";
+    const lost = this.#lost(reason);
+    this.#stopReading(reason);
+    this.queue.abandon(lost);
+    this.responses.connectionEnded(lost);
+    this.#socket.destroy();
+  }
+
+  #stopReading(reason: Error | null): void {
+    this.#decoder.close();
+    this.#account(0);
+    const interceptor = this.#interceptor;
+    this.#interceptor = null;
+    try {
+      interceptor?.onFailure(this.#lost(reason));
+    } catch (error) {
+      this.#warn("onFailure of a stream threw", error);
+    }
+    // What still comes is thrown away: bytes left unread would reset the connection under what is still to be written.
+    this.#socket.resume();
+  }
+
+  #lost(reason: Error | null): RpcError {
+    const text = `Connection from ${hostPort(this.remoteAddress)} closed`;
+    const address = this.remoteAddress;
+    if (reason === null) return new RpcError("ERR_RPC_CONNECTION_LOST", text, { address });
+    return new RpcError("ERR_RPC_CONNECTION_LOST", `${text}: ${reason.message}`, { address, cause: reason });
+  }
+
+  #handlerFor(rpcHandler: RpcHandler): TransportRequestHandler {
+    return new TransportRequestHandler(this, this.client, {
+      rpcHandler,
+      maxChunksBeingTransferred: this.#host.maxChunksBeingTransferred,
+      logger: this.#host.logger,
+      onAllAnswered: () => {
+        if (this.#state === "PEER_ENDED") this.close();
+      },
+    });
+  }
+
+  #warn(text: string, error: unknown): void {
+    this.#host.logger.warn({ error, peer: hostPort(this.remoteAddress) }, text);
+  }
+}

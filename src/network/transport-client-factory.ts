@@ -1,0 +1,165 @@
+/**
+ * TransportClientFactory: clients by address, as Spark pools them. An address is what the caller says, host and port as
+ * they are: names are looked up for each connection, so that a peer may move. Of an address's slots, as many as
+ * `numConnectionsPerPeer`, each caller gets one at random; who finds it without a living connection makes one, and all who
+ * want that slot meanwhile wait for the same.
+ */
+import type { Clock } from "../common/clock.js";
+import { RpcError } from "../common/errors.js";
+import { FAST_FAIL_FRACTION } from "../common/limits.js";
+import { hostPort } from "./dial.js";
+import type { RpcHandler } from "./rpc-handler.js";
+import type { TransportClientBootstrap } from "./transport-bootstrap.js";
+import { type ChannelHost, TransportChannel } from "./transport-channel.js";
+import type { TransportClient } from "./transport-client.js";
+import type { TransportSettings } from "./transport-settings.js";
+import type { PeerAddress, TransportSecurity } from "./transport-security.js";
+
+/** What a factory has from its context. */
+export interface TransportClientFactoryParts {
+  readonly security: TransportSecurity;
+  readonly settings: TransportSettings;
+  readonly host: ChannelHost;
+  readonly rpcHandler: RpcHandler;
+  readonly clock: Clock;
+}
+
+export interface CreateClientOptions {
+  /** Fails at once while the last attempt's failure is still fresh: for a caller that will try again later anyway. */
+  readonly fastFail?: boolean;
+}
+
+interface Slot {
+  client: TransportClient | null;
+  connecting: Promise<TransportClient> | null;
+}
+
+interface Pool {
+  readonly slots: readonly Slot[];
+  /** When a connection could not be made last; null: never, or one was made since. */
+  failedAtMs: number | null;
+}
+
+export class TransportClientFactory {
+  readonly #parts: TransportClientFactoryParts;
+  readonly #bootstraps: readonly TransportClientBootstrap[];
+  readonly #pools = new Map<string, Pool>();
+  readonly #channels = new Set<TransportChannel>();
+  readonly #closing = new AbortController();
+
+  constructor(parts: TransportClientFactoryParts, bootstraps: readonly TransportClientBootstrap[]) {
+    this.#parts = parts;
+    this.#bootstraps = bootstraps;
+  }
+
+  /**
+   * A client that is connected, from the pool or new.
+   *
+   * Rejects with ERR_RPC_CONNECT (the peer cannot be reached in time; the factory is closed), ERR_RPC_AUTH, or what a
+   * bootstrap throws.
+   */
+  async createClient(host: string, port: number, options: CreateClientOptions = {}): Promise<TransportClient> {
+    this.#refuseIfClosed();
+    const pool = this.#poolOf(host, port);
+    const slot = pool.slots[Math.floor(this.#parts.clock.random() * pool.slots.length)] as Slot;
+    if (slot.client !== null) {
+      slot.client.connection.touch();
+      if (slot.client.isActive) return slot.client;
+    }
+    if (slot.connecting !== null) return slot.connecting;
+    if (options.fastFail === true) this.#refuseIfJustFailed(pool, { host, port });
+    slot.connecting = this.#fill(slot, pool, { host, port });
+    return slot.connecting;
+  }
+
+  /** A client that is not pooled: its owner closes it. Rejects as `createClient`. */
+  async createUnmanagedClient(host: string, port: number): Promise<TransportClient> {
+    this.#refuseIfClosed();
+    return this.#bootstrapped(await this.#connect({ host, port }));
+  }
+
+  /** Connections that are open. */
+  get connectionCount(): number {
+    return this.#channels.size;
+  }
+
+  /** Closes all clients, pooled or not, and gives up those that are being made. */
+  close(): void {
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort(closedError());
+    this.#pools.clear();
+    for (const channel of this.#channels) channel.client.close();
+  }
+
+  #poolOf(host: string, port: number): Pool {
+    const key = hostPort({ host, port });
+    let pool = this.#pools.get(key);
+    if (pool === undefined) {
+      const slots = Array.from(
+        { length: this.#parts.settings.numConnectionsPerPeer },
+        (): Slot => ({ client: null, connecting: null }),
+      );
+      pool = { slots, failedAtMs: null };
+      this.#pools.set(key, pool);
+    }
+    return pool;
+  }
+
+  async #fill(slot: Slot, pool: Pool, address: PeerAddress): Promise<TransportClient> {
+    try {
+      let client: TransportClient;
+      try {
+        client = await this.#connect(address);
+        pool.failedAtMs = null;
+      } catch (error) {
+        pool.failedAtMs = this.#parts.clock.now();
+        throw error;
+      }
+      slot.client = await this.#bootstrapped(client);
+      return slot.client;
+    } finally {
+      slot.connecting = null;
+    }
+  }
+
+  async #connect({ host, port }: PeerAddress): Promise<TransportClient> {
+    const { security, settings, rpcHandler } = this.#parts;
+    const { signal } = this.#closing;
+    const timeoutMs = settings.connectionCreationTimeoutMs;
+    const connection = await security.connect({ host, port, timeoutMs, signal });
+    if (signal.aborted) {
+      connection.socket.destroy();
+      throw signal.reason;
+    }
+    const channel = new TransportChannel(connection, rpcHandler, this.#parts.host);
+    this.#channels.add(channel);
+    connection.socket.once("close", () => this.#channels.delete(channel));
+    channel.start();
+    return channel.client;
+  }
+
+  async #bootstrapped(client: TransportClient): Promise<TransportClient> {
+    try {
+      for (const bootstrap of this.#bootstraps) await bootstrap.doBootstrap(client);
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+    return client;
+  }
+
+  #refuseIfJustFailed(pool: Pool, address: PeerAddress): void {
+    const windowMs = this.#parts.settings.retryWaitMs * FAST_FAIL_FRACTION;
+    if (pool.failedAtMs === null || this.#parts.clock.now() - pool.failedAtMs >= windowMs) return;
+    const text = `Connecting to ${hostPort(address)} failed in the last ${windowMs} ms, fail this connection directly`;
+    throw new RpcError("ERR_RPC_CONNECT", text, { address });
+  }
+
+  #refuseIfClosed(): void {
+    if (this.#closing.signal.aborted) throw closedError();
+  }
+}
+
+function closedError(): RpcError {
+  return new RpcError("ERR_RPC_CONNECT", "this TransportClientFactory is closed", { retryable: false });
+}

@@ -1,0 +1,110 @@
+/**
+ * TransportContext: makes servers and client factories that share a handler, a configuration, a way to be secure, and a
+ * clock; and looks once a second at all their connections.
+ */
+import { type Clock, monotonicMs, systemClock, type Timer } from "../common/clock.js";
+import { CONNECTION_SWEEP_MS } from "../common/limits.js";
+import type { RpcHandler } from "./rpc-handler.js";
+import type { TransportClientBootstrap } from "./transport-bootstrap.js";
+import type { ChannelHost, TransportChannel } from "./transport-channel.js";
+import { TransportClientFactory } from "./transport-client-factory.js";
+import { SILENT, type TransportLogger } from "./transport-logger.js";
+import { PlaintextSecurity, type TransportSecurity } from "./transport-security.js";
+import { TransportServer, type TransportServerOptions } from "./transport-server.js";
+import { TRANSPORT_DEFAULTS, type TransportSettings } from "./transport-settings.js";
+
+export interface TransportContextOptions {
+  /** What connections are asked goes to it, whichever side opened them. */
+  readonly rpcHandler: RpcHandler;
+  /** The real one by default. */
+  readonly clock?: Clock;
+  /** What is not given is as in TRANSPORT_DEFAULTS. */
+  readonly settings?: Partial<TransportSettings>;
+  /** Sockets as they are by default. */
+  readonly security?: TransportSecurity;
+  /** Connections without requests outstanding end, too, when they have been quiet for the connection timeout. */
+  readonly closeIdleConnections?: boolean;
+  readonly logger?: TransportLogger;
+}
+
+export class TransportContext {
+  readonly settings: TransportSettings;
+  readonly #rpcHandler: RpcHandler;
+  readonly #clock: Clock;
+  readonly #security: TransportSecurity;
+  readonly #host: ChannelHost;
+  readonly #channels = new Set<TransportChannel>();
+  #sweepTimer: Timer | null = null;
+
+  constructor(options: TransportContextOptions) {
+    const logger = options.logger ?? SILENT;
+    this.settings = { ...TRANSPORT_DEFAULTS, ...options.settings };
+    this.#rpcHandler = options.rpcHandler;
+    const clock = options.clock ?? systemClock(monotonicMs());
+    this.#clock = clock;
+    const security = options.security ?? new PlaintextSecurity(clock);
+    this.#security = security;
+    this.#host = {
+      clock,
+      logger,
+      frameBytesMax: this.settings.frameBytesMax,
+      connectionTimeoutMs: this.settings.connectionTimeoutMs,
+      closeIdleConnections: options.closeIdleConnections ?? false,
+      maxChunksBeingTransferred: this.settings.maxChunksBeingTransferred,
+      unfinishedBytes: 0,
+      explain: (error, peer) => security.explain(error, peer),
+      opened: (channel) => this.#opened(channel),
+      closed: (channel) => this.#closed(channel),
+    };
+  }
+
+  /** Connections that are open, opened by either side. */
+  get registeredConnections(): number {
+    return this.#channels.size;
+  }
+
+  /** Bytes held for frames that have not come whole, of all connections. */
+  get unfinishedFrameBytes(): number {
+    return this.#host.unfinishedBytes;
+  }
+
+  /** A server that listens. Rejects as `bind`. */
+  createServer(options: TransportServerOptions = {}): Promise<TransportServer> {
+    return new TransportServer(this.#parts, options).listen();
+  }
+
+  createClientFactory(bootstraps: readonly TransportClientBootstrap[] = []): TransportClientFactory {
+    return new TransportClientFactory({ ...this.#parts, clock: this.#clock }, bootstraps);
+  }
+
+  get #parts() {
+    return {
+      security: this.#security,
+      settings: this.settings,
+      host: this.#host,
+      rpcHandler: this.#rpcHandler,
+    };
+  }
+
+  #opened(channel: TransportChannel): void {
+    this.#channels.add(channel);
+    if (this.#sweepTimer === null) this.#scheduleSweep();
+  }
+
+  #closed(channel: TransportChannel): void {
+    this.#channels.delete(channel);
+  }
+
+  /** One timer for all connections, and none where there are none; it keeps no process alive. */
+  #scheduleSweep(): void {
+    this.#sweepTimer = this.#clock.setTimeout(() => this.#sweep(), CONNECTION_SWEEP_MS);
+    this.#sweepTimer.unref();
+  }
+
+  #sweep(): void {
+    this.#sweepTimer = null;
+    const nowMs = this.#clock.now();
+    for (const channel of this.#channels) channel.sweep(nowMs);
+    if (this.#channels.size > 0) this.#scheduleSweep();
+  }
+}

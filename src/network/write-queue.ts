@@ -1,0 +1,427 @@
+/**
+ * What a connection still has to write, in order. A frame is contiguous: no other frame's bytes come between its header
+ * and its body.
+ *
+ *     reserve ──► batch ──seal──┐
+ *     reserve (long) ───────────┤► items, first in first out ──window──► socket ──written──► listeners
+ *     enqueueMessage ───────────┘
+ *
+ * A small frame is written by its sender right into the batch, memory that all of a tick's small frames share; that is
+ * handed to the socket once a tick, by a microtask, and whenever it is full. A long frame has memory of its own. A message
+ * with a ManagedBuffer is encoded and read when its turn has come; everything behind it waits. At most a window's worth is
+ * in the hands of the socket.
+ *
+ * Positions count what was queued since the connection began: it ends at `queuedTo`, what the operating system has taken
+ * ends at `writtenTo`. Who wants to know whether his frame got out compares.
+ */
+import type { Socket } from "node:net";
+import {
+  WRITE_BATCH_BYTES,
+  WRITE_BATCHED_FRAME_BYTES_MAX,
+  WRITE_BATCHES_KEPT,
+  WRITE_PIECE_BYTES,
+  WRITE_QUEUE_PAUSE_BYTES,
+  WRITE_WINDOW_BYTES,
+} from "../common/limits.js";
+import { encodeMessage } from "./encode.js";
+import { asError } from "./failure-text.js";
+import type { MessageWithHeader } from "./message-with-header.js";
+import type { Message } from "./messages.js";
+
+/** What the connection does about its queue. */
+export interface WriteQueueOwner {
+  /** Answers that the peer does not take have passed the limit, or are below half of it again. */
+  repliesOverflow(overflowing: boolean): void;
+  /** A body ended early after its header was out: the stream cannot go on. */
+  writeFailed(error: Error): void;
+}
+
+/** Told once: null when it is written, else why it is not. */
+export type Written = (error: Error | null) => void;
+
+/** Bytes in memory: a batch, or one long frame. */
+interface BytesItem {
+  readonly bytes: Uint8Array;
+  /** Of them handed to the socket. */
+  handed: number;
+  readonly length: number;
+  /** How much of it answers requests. */
+  readonly replyBytes: number;
+  /** The memory goes back to the kept batches. */
+  readonly isBatch: boolean;
+}
+
+/** A message whose body is read when its turn has come. */
+interface MessageItem {
+  readonly bytes: null;
+  readonly message: Message;
+  readonly done: Written;
+  /** The position behind it. */
+  readonly endsAt: number;
+}
+
+type Item = BytesItem | MessageItem;
+
+/** A message all of whose bytes are in the hands of the socket; or, without `encoded`, one that was left out. */
+interface Ending {
+  readonly handedTo: number;
+  readonly endsAt: number;
+  readonly encoded: MessageWithHeader | null;
+  readonly done: Written;
+}
+
+interface Listener {
+  readonly position: number;
+  readonly call: Written;
+}
+
+/** What a message with a body counts for in positions, besides its body: any number would do that is not 0. */
+const HEADER_POSITIONS = 32;
+const NO_ROOM = Buffer.alloc(0);
+/** Of the whole process: connections that are busy in turn share them. */
+const keptBatches: Buffer[] = [];
+
+export class WriteQueue {
+  /**
+   * Where the frame belongs that room was reserved for last: from the offset that `reserve` returned. Valid until the
+   * next call of anything here, and not after the current synchronous run.
+   */
+  room: Buffer = NO_ROOM;
+  readonly #socket: Socket;
+  readonly #owner: WriteQueueOwner;
+  #batch: Buffer = NO_ROOM;
+  #batchLength = 0;
+  #batchReplyBytes = 0;
+  #flushScheduled = false;
+  #items: Item[] = [];
+  #endings: Ending[] = [];
+  #listeners: Listener[] = [];
+  /** A message with a body is being written: what is behind it waits. */
+  #writingMessage = false;
+  #roomAwaited: (() => void) | null = null;
+  #queuedTo = 0;
+  #writtenTo = 0;
+  /** Bytes that were handed to the socket, and those of them that it has written. */
+  #handedBytes = 0;
+  #writtenBytes = 0;
+  /** Bytes that stand in memory here: bodies that are not read yet do not. */
+  #memoryBytes = 0;
+  #replyBytes = 0;
+  #overflowing = false;
+  #ended: Error | null = null;
+  #onEmpty: (() => void) | null = null;
+  readonly #flushLater = (): void => {
+    this.#flushScheduled = false;
+    this.flush();
+  };
+
+  constructor(socket: Socket, owner: WriteQueueOwner) {
+    this.#socket = socket;
+    this.#owner = owner;
+  }
+
+  /** Where the stream will end when all that is queued has been written. */
+  get queuedTo(): number {
+    return this.#queuedTo;
+  }
+
+  /** Where what the operating system has taken ends. */
+  get writtenTo(): number {
+    return this.#writtenTo;
+  }
+
+  /** Bytes that the operating system has taken since the connection began. */
+  get writtenBytes(): number {
+    return this.#writtenBytes;
+  }
+
+  /** Bytes in memory that wait to be written. */
+  get queuedBytes(): number {
+    return this.#memoryBytes;
+  }
+
+  /** Of them, those that answer requests. */
+  get queuedReplyBytes(): number {
+    return this.#replyBytes;
+  }
+
+  get isEmpty(): boolean {
+    return this.#queuedTo === this.#writtenTo;
+  }
+
+  /**
+   * Makes room for a frame, which its sender writes into `room` before he returns to the loop.
+   *
+   * @param isReply it answers a request.
+   * @returns The offset in `room` where the frame begins.
+   */
+  reserve(frameBytes: number, isReply: boolean): number {
+    if (!this.#flushScheduled) this.#scheduleFlush();
+    if (frameBytes > this.#batch.length - this.#batchLength && !this.#makeRoom(frameBytes, isReply)) return 0;
+    const at = this.#batchLength;
+    this.#batchLength = at + frameBytes;
+    this.#queuedTo += frameBytes;
+    this.#memoryBytes += frameBytes;
+    if (isReply) {
+      this.#batchReplyBytes += frameBytes;
+      this.#replyBytes += frameBytes;
+    }
+    this.room = this.#batch;
+    return at;
+  }
+
+  /**
+   * Queues a message: one without a body is captured before it returns, one with a body is read when its turn has come. A
+   * response whose body cannot be had then becomes its failure; a request is left out, and `done` is told.
+   *
+   * Throws ERR_RPC_MESSAGE_TOO_LARGE for one without a body.
+   */
+  enqueueMessage(message: Message, isReply: boolean, done: Written = ignore): void {
+    const body = "body" in message ? message.body : null;
+    if (this.#ended !== null) {
+      body?.release();
+      done(this.#ended);
+      return;
+    }
+    if (body === null) {
+      const { header } = encodeMessage(message) as MessageWithHeader;
+      const at = this.reserve(header.length, isReply);
+      this.room.set(header, at);
+      if (done !== ignore) this.whenWritten(done);
+      return;
+    }
+    if (!this.#flushScheduled) this.#scheduleFlush();
+    this.#seal();
+    this.#queuedTo += HEADER_POSITIONS + body.size;
+    this.#items.push({ bytes: null, message, done, endsAt: this.#queuedTo });
+  }
+
+  /** Calls back when all that is queued now has been written, with null, or will not be, with the reason. */
+  whenWritten(call: Written): void {
+    if (this.#ended !== null) call(this.#ended);
+    else if (this.isEmpty) call(null);
+    else this.#listeners.push({ position: this.#queuedTo, call });
+  }
+
+  /** Hands to the socket what is queued, as far as the window lets it. */
+  flush(): void {
+    this.#seal();
+    this.#pump();
+    if (!this.#overflowing && this.#replyBytes > WRITE_QUEUE_PAUSE_BYTES) this.#setOverflowing(true);
+  }
+
+  /** Calls back once nothing is queued any more; at once where nothing is. Not after `abandon`. */
+  whenEmpty(call: () => void): void {
+    this.flush();
+    if (this.isEmpty) call();
+    else this.#onEmpty = call;
+  }
+
+  /** The connection has ended: nothing more is written, everybody who waits is told why. */
+  abandon(error: Error): void {
+    if (this.#ended !== null) return;
+    this.#ended = error;
+    this.#onEmpty = null;
+    const items = this.#items;
+    const endings = this.#endings;
+    const listeners = this.#listeners;
+    this.#items = [];
+    this.#endings = [];
+    this.#listeners = [];
+    this.#batch = NO_ROOM;
+    this.#batchLength = 0;
+    this.#memoryBytes = 0;
+    this.#replyBytes = 0;
+    this.#roomAwaited?.();
+    for (const { encoded, done } of endings) {
+      encoded?.release();
+      done(error);
+    }
+    for (const item of items) {
+      if (item.bytes !== null) continue;
+      if ("body" in item.message) item.message.body?.release();
+      item.done(error);
+    }
+    for (const { call } of listeners) call(error);
+  }
+
+  get #inFlightBytes(): number {
+    return this.#handedBytes - this.#writtenBytes;
+  }
+
+  #scheduleFlush(): void {
+    this.#flushScheduled = true;
+    queueMicrotask(this.#flushLater);
+  }
+
+  /** False: the frame has memory of its own, from offset 0 of `room`. */
+  #makeRoom(frameBytes: number, isReply: boolean): boolean {
+    if (this.#ended !== null) {
+      this.room = Buffer.allocUnsafe(frameBytes);
+      return false;
+    }
+    this.#seal();
+    if (frameBytes <= WRITE_BATCHED_FRAME_BYTES_MAX) {
+      this.#pump();
+      this.#batch = keptBatches.pop() ?? Buffer.allocUnsafeSlow(WRITE_BATCH_BYTES);
+      return true;
+    }
+    const bytes = Buffer.allocUnsafeSlow(frameBytes);
+    const replyBytes = isReply ? frameBytes : 0;
+    this.#queuedTo += frameBytes;
+    this.#memoryBytes += frameBytes;
+    this.#replyBytes += replyBytes;
+    this.#items.push({ bytes, handed: 0, length: frameBytes, replyBytes, isBatch: false });
+    this.room = bytes;
+    return false;
+  }
+
+  /** Nothing is added to the batch any more. */
+  #seal(): void {
+    const length = this.#batchLength;
+    if (length === 0) return;
+    this.#items.push({ bytes: this.#batch, handed: 0, length, replyBytes: this.#batchReplyBytes, isBatch: true });
+    this.#batch = NO_ROOM;
+    this.#batchLength = 0;
+    this.#batchReplyBytes = 0;
+  }
+
+  #pump(): void {
+    if (this.#items.length === 0 || this.#writingMessage || this.#inFlightBytes >= WRITE_WINDOW_BYTES) return;
+    const isSeveral = this.#items.length > 1;
+    if (isSeveral) this.#socket.cork();
+    while (!this.#writingMessage && this.#inFlightBytes < WRITE_WINDOW_BYTES) {
+      const item = this.#items[0];
+      if (item === undefined) break;
+      if (item.bytes !== null) {
+        if (this.#writePiece(item)) this.#items.shift();
+      } else {
+        // First taken, then begun: the end of a short one comes back here.
+        this.#items.shift();
+        void this.#writeMessage(item);
+      }
+    }
+    if (isSeveral) this.#socket.uncork();
+  }
+
+  /** True when the item is in the hands of the socket altogether. */
+  #writePiece(item: BytesItem): boolean {
+    const { bytes, length } = item;
+    const start = item.handed;
+    const end = Math.min(length, start + WRITE_PIECE_BYTES);
+    item.handed = end;
+    const isLast = end === length;
+    this.#write(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), () => {
+      this.#writtenTo += end - start;
+      this.#memoryBytes -= end - start;
+      if (!isLast) return;
+      this.#replyBytes -= item.replyBytes;
+      if (item.isBatch && keptBatches.length < WRITE_BATCHES_KEPT) keptBatches.push(bytes as Buffer);
+    });
+    return isLast;
+  }
+
+  #write(bytes: Uint8Array, written: () => void): void {
+    const { length } = bytes;
+    this.#handedBytes += length;
+    this.#socket.write(bytes, (error) => {
+      // The connection hears of the error from the socket, and abandons the queue.
+      if (error != null || this.#ended !== null) return;
+      this.#writtenBytes += length;
+      written();
+      this.#advance();
+    });
+  }
+
+  #advance(): void {
+    for (let ending = this.#endings[0]; ending !== undefined; ending = this.#endings[0]) {
+      if (ending.handedTo > this.#writtenBytes) break;
+      this.#endings.shift();
+      this.#writtenTo = ending.endsAt;
+      ending.encoded?.release();
+      ending.done(null);
+    }
+    for (let listener = this.#listeners[0]; listener !== undefined; listener = this.#listeners[0]) {
+      if (listener.position > this.#writtenTo) break;
+      this.#listeners.shift();
+      listener.call(null);
+    }
+    this.#roomAwaited?.();
+    this.#pump();
+    if (this.#overflowing && this.#replyBytes < WRITE_QUEUE_PAUSE_BYTES / 2) this.#setOverflowing(false);
+    if (this.#onEmpty !== null && this.isEmpty) {
+      const call = this.#onEmpty;
+      this.#onEmpty = null;
+      call();
+    }
+  }
+
+  #setOverflowing(overflowing: boolean): void {
+    this.#overflowing = overflowing;
+    this.#owner.repliesOverflow(overflowing);
+  }
+
+  /** Writes a message piece by piece, never more than the window ahead. */
+  async #writeMessage(item: MessageItem): Promise<void> {
+    this.#writingMessage = true;
+    let encoded: MessageWithHeader | null = null;
+    try {
+      const coming = encodeMessage(item.message);
+      encoded = coming instanceof Promise ? await coming : coming;
+      await this.#writePieces(encoded);
+      this.#endings.push({ handedTo: this.#handedBytes, endsAt: item.endsAt, encoded, done: item.done });
+    } catch (error) {
+      this.#messageFailed(item, encoded, asError(error));
+    }
+    this.#writingMessage = false;
+    if (this.#ended === null) this.#advance();
+  }
+
+  async #writePieces(encoded: MessageWithHeader): Promise<void> {
+    // Header and a short body in one go.
+    this.#socket.cork();
+    let isCorked = true;
+    try {
+      for (;;) {
+        let piece = encoded.next(WRITE_PIECE_BYTES);
+        if (piece instanceof Promise) {
+          if (isCorked) this.#socket.uncork();
+          isCorked = false;
+          piece = await piece;
+        }
+        if (this.#ended !== null) throw this.#ended;
+        if (piece === null) return;
+        this.#write(piece, ignore);
+        while (this.#inFlightBytes >= WRITE_WINDOW_BYTES && this.#ended === null) {
+          if (isCorked) this.#socket.uncork();
+          isCorked = false;
+          await this.#window();
+        }
+      }
+    } finally {
+      if (isCorked) this.#socket.uncork();
+    }
+  }
+
+  #messageFailed(item: MessageItem, encoded: MessageWithHeader | null, error: Error): void {
+    const isBegun = encoded !== null && encoded.transferredBytes > 0;
+    encoded?.release();
+    item.done(this.#ended ?? error);
+    if (this.#ended !== null) return;
+    if (isBegun) this.#owner.writeFailed(error);
+    // What is behind it goes on, and positions stay as they were counted.
+    else this.#endings.push({ handedTo: this.#handedBytes, endsAt: item.endsAt, encoded: null, done: ignore });
+  }
+
+  /** Resolves when some of what is in flight has been written, or the connection has ended. */
+  #window(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#roomAwaited = () => {
+        this.#roomAwaited = null;
+        resolve();
+      };
+    });
+  }
+}
+
+function ignore(): void {}
