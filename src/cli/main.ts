@@ -59,7 +59,8 @@ function unknownCommand(cli: CAC): UsageError {
 function complain(error: unknown, command: string | undefined): number {
   const who = command === undefined ? "ringpost" : `ringpost ${command}`;
   if (error instanceof UsageError || (error instanceof Error && error.name === "CACError")) {
-    process.stderr.write(`${who}: ${error.message}\nSee: ${who} --help\n`);
+    const hint = /^Unknown option `-\d/.test(error.message) ? "; negative numbers go behind --" : "";
+    process.stderr.write(`${who}: ${error.message}${hint}\nSee: ${who} --help\n`);
     return ExitCode.USAGE;
   }
   if (isRpcError(error, "ERR_RPC_INVALID_ARGUMENT")) {

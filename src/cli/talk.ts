@@ -112,7 +112,7 @@ async function talk(uri: string, options: ParsedOptions, say: Talk): Promise<num
 async function exchange(env: RpcEnv, uri: string, timeoutMs: number, say: Talk): Promise<Answer | null> {
   const endsMs = performance.now() + timeoutMs;
   // An ask of no time at all is refused as an argument; it is to end as a timeout.
-  const left = (): { timeoutMs: number } => ({ timeoutMs: Math.max(1, endsMs - performance.now()) });
+  const left = (): { timeoutMs: number } => ({ timeoutMs: Math.max(1, Math.ceil(endsMs - performance.now())) });
   let lost: RpcError | null = null;
   env.on("deadLetter", ({ error }) => {
     lost ??= error;

@@ -187,7 +187,9 @@ export class RpcNetwork {
     } catch (error) {
       if (!isRpcError(error)) throw error;
       const { code, retryable, cause } = error;
-      const text = `cannot look ${uri} up: ${error.message}`;
+      // The look-up is an ask, of an endpoint that nobody knows by name: what the transport says is what helps.
+      const why = isRpcError(cause) ? cause.message : error.message;
+      const text = `cannot look ${uri} up: ${why}`;
       throw new RpcError(code, text, { endpoint: name, address, retryable, cause });
     }
     if (!isVerified(answer)) {
