@@ -7,7 +7,7 @@ import type { CAC } from "cac";
 import { type DemoOptions, playRounds, readFiles } from "./demo-rounds.js";
 import { connectDemo, hostDemo, startService } from "./demo-server.js";
 import { UsageError } from "./exit.js";
-import { flagOption, integerOption, type ParsedOptions, textOption } from "./options.js";
+import { flagOption, integerOption, type ParsedOptions, textOption, textsOption } from "./options.js";
 import { Report } from "./report.js";
 import { readSecurity } from "./security-options.js";
 
@@ -42,7 +42,7 @@ async function demo(dir: string | undefined, options: ParsedOptions): Promise<nu
   if (server !== undefined && (inProcess || numThreads !== undefined)) {
     throw new UsageError("--server names a process that has its own threads: no --threads, no --in-process");
   }
-  if (server === undefined && options["secretFile"] !== undefined) {
+  if (server === undefined && textsOption(options, "--secret-file").length > 0) {
     throw new UsageError("--secret-file goes with --server");
   }
   if (server === undefined && !inProcess) return await hostDemo(demoOptions, numThreads, json);
