@@ -112,10 +112,10 @@ export class HandlerRunner implements ContextHost {
     return this.#pulls.endpoint(entry);
   }
 
-  /** A body has arrived, or its ask has ended (`gone`). */
-  deliverBody(ticket: number, entry: number, gone: boolean): void {
-    const { pull, body } = this.#pulls.end(ticket, entry, gone);
-    const { endpoint, askSlot, askGeneration, deadline } = pull;
+  /** BODY: a body has arrived; or GONE: its ask has ended. */
+  deliverBody(record: TakenRecord): void {
+    const { pull, body } = this.#pulls.end(record);
+    const { endpoint, entry, askSlot, askGeneration, deadline } = pull;
     // The ask may have ended while its body was on its way.
     if (body === null || (askSlot !== -1 && !this.#asks.isWaiting(askSlot, askGeneration))) {
       this.droppedCount++;
@@ -127,7 +127,9 @@ export class HandlerRunner implements ContextHost {
       this.#answers.release(entry);
     } else {
       const context = new CallContext(this, endpoint, pull, pull.aside);
-      this.#run(context, pull.codec, body.bytes, body.bytes.length, body.attachments);
+      const { bytes, attachments } = body;
+      if (bytes === null) this.#run(context, pull.codec, record.scratch, record.payloadBytes, attachments);
+      else this.#run(context, pull.codec, bytes, bytes.length, attachments);
     }
     // Only now: until here this message is what its endpoint may be blocked for.
     endpoint.leaveFlight(pull.aside);
