@@ -32,6 +32,7 @@ export interface EnvRegions {
   readonly sharedReady: Region;
   readonly asks: Region;
   readonly structures: Region;
+  readonly blocks: Region;
 }
 
 /** The one task of a message loop's thread. */

@@ -38,7 +38,10 @@ export class Pulls {
   }
 
   /** The body has come (BODY), or there is none because its ask has ended (GONE): then it is null. */
-  end({ kind, askSlot: ticket, sender: entry }: TakenRecord): { readonly pull: Pull; readonly body: BodyOnPort | null } {
+  end({ kind, askSlot: ticket, sender: entry }: TakenRecord): {
+    readonly pull: Pull;
+    readonly body: BodyOnPort | null;
+  } {
     const pull = this.#pulls.get(entry);
     assert(pull !== undefined, "a body was sent for a message that waits for none");
     this.#pulls.delete(entry);

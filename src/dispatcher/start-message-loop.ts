@@ -92,6 +92,7 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
     asks: memory.asks,
     entries: table,
     answers: out,
+    blocks: memory.blocks,
     takeBody: () => (receiveMessageOnPort(start.bodyPort) as { message: BodyOnPort } | undefined)?.message,
     running,
     rpcEnv,
