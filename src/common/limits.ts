@@ -26,6 +26,8 @@ export const BODY_BLOCK_BYTES_MIN = 64 * KIB;
 export const BODY_BLOCK_BYTES_MAX = 2 * MIB;
 /** Of each size, 31.5 MiB in all, resident once they were used. With all of a size in use, bodies go by port. */
 export const BODY_BLOCKS_PER_SIZE = 8;
+/** Payload and attachments of a body in a block: their lengths must fit the record, also of the smallest Inbox. */
+export const BODY_BLOCK_PARTS_MAX = 17;
 /**
  * A producer that finds its ring empty beyond this offset starts again at 0, so a quiet ring keeps to its first pages.
  * Until the consumer has passed the padding there is room for no more than this: at 8 KiB a burst of 128 small messages

@@ -83,9 +83,9 @@ export class HandlerRunner implements ContextHost {
     } else if ((record.flags & RecordFlag.LARGE) !== 0) {
       this.#pull(endpoint, record, aside);
     } else if ((record.flags & RecordFlag.BLOCK) !== 0) {
-      const bytes = this.#blocks.read(record);
+      const { bytes, length, attachments } = this.#blocks.read(record);
       this.#answers.report(RecordKind.TICKET_ENDED, record.sender);
-      this.#run(new CallContext(this, endpoint, record, aside), record.codec, bytes, bytes.length, []);
+      this.#run(new CallContext(this, endpoint, record, aside), record.codec, bytes, length, attachments);
     } else {
       const context = new CallContext(this, endpoint, record, aside);
       this.#run(context, record.codec, record.scratch, record.payloadBytes, undefined);

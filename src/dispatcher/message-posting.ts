@@ -24,8 +24,10 @@ export interface Payload {
   readonly attachmentBytes: number;
   /** All of it in memory of its own; called once, when nothing can refuse the message any more. */
   takeBody(): EncodedBody;
-  /** It is in memory of its own already. */
-  readonly owned?: boolean;
+  /** Some of it is in memory that can be moved. */
+  readonly moves: boolean;
+  /** Payload and attachments where they lie, to be copied at once; instead of `takeBody`, if nothing moves. */
+  viewBody(): Uint8Array[];
 }
 
 /** The payload of a record that another loop wrote: in scratch memory, or a body that nobody else holds. */
@@ -35,7 +37,8 @@ export function receivedPayload(payloadCodec: number, bytes: Uint8Array, length:
     body === null
       ? { bytes: new Uint8Array(bytes.subarray(0, length)), attachments: [] }
       : { bytes: body.bytes, attachments: body.attachments };
-  return { payloadCodec, bytes, length, attachmentBytes, takeBody, owned: body !== null };
+  const viewBody = (): Uint8Array[] => [bytes.subarray(0, length)];
+  return { payloadCodec, bytes, length, attachmentBytes, takeBody, moves: body !== null, viewBody };
 }
 
 function copyOf({ bytes, attachments }: EncodedBody): EncodedBody {
@@ -138,18 +141,22 @@ export class MessagePosting {
 
   /** Makes the one copy of the caller's bytes: in a block, or to be transferred to the taker as it is. */
   #capture(endpoint: HostedEndpoint, record: OutgoingRecord, payload: Payload): number {
-    const { payloadCodec, bytes, length, attachmentBytes, owned } = payload;
-    record.setPayload(payloadCodec, NO_BYTES, 0);
-    // What is in memory of its own already is moved, and loop 0 hands itself everything without a further copy.
-    const copied = attachmentBytes === 0 && owned !== true && endpoint.loops[0] !== 0;
-    const block = copied ? this.#memory.freeBlocks.claim(length) : -1;
-    if (block === -1) {
+    record.setPayload(payload.payloadCodec, NO_BYTES, 0);
+    // Loop 0 hands itself what it has without a further copy.
+    const parts = payload.moves || endpoint.loops[0] === 0 ? null : payload.viewBody();
+    const block = parts === null ? -1 : this.#memory.freeBlocks.claim(parts);
+    if (parts === null || block === -1) {
       record.flags = RecordFlag.LARGE;
       record.sender = this.#tickets.open(endpoint.id, payload.takeBody(), endpoint.budget);
     } else {
       record.flags = RecordFlag.BLOCK;
-      this.#memory.blocks.write(block, bytes, length, record);
-      record.sender = this.#tickets.openBlock(endpoint.id, block, length, endpoint.budget);
+      this.#memory.blocks.write(block, parts, record);
+      record.sender = this.#tickets.openBlock(
+        endpoint.id,
+        block,
+        payload.length + payload.attachmentBytes,
+        endpoint.budget,
+      );
     }
     return record.sender;
   }
