@@ -273,6 +273,15 @@ export class Poster implements RefPoster {
     this.#loopZero.posted(loop.mailbox);
   }
 
+  /** Tells a loop that a body is on its port. `payload` is what of it travels in this record. */
+  postBody(loop: HostedMessageLoop, ticket: number, entry: number, payload: Uint8Array | null): void {
+    if (!loop.alive) return;
+    const record = this.#record.setHeaderOnly(RecordKind.BODY, ticket, 0, entry);
+    if (payload !== null) record.setPayload(0, payload, payload.length);
+    loop.mailbox.post(record, Overflow.FORCE);
+    this.#loopZero.posted(loop.mailbox);
+  }
+
   /** Posts STOP, the last record of an endpoint's backlog. */
   postStop(endpoint: HostedEndpoint): void {
     const record = this.#record.setHeaderOnly(RecordKind.STOP, -1);

@@ -51,7 +51,10 @@ async function connected(transports: Transports, more: Record<number, () => Mana
     1: () => new FileSegmentManagedBuffer(path, 10, 1_024 - 25),
     ...more,
   });
-  const handler = new ScriptedHandler({ streams, receive: (_client, message, reply) => reply.onSuccess(Buffer.from(message)) });
+  const handler = new ScriptedHandler({
+    streams,
+    receive: (_client, message, reply) => reply.onSuccess(Buffer.from(message)),
+  });
   return transports.client(await transports.serve(handler));
 }
 
