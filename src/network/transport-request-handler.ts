@@ -187,7 +187,7 @@ export class TransportRequestHandler implements RequestCounter {
   #isOverloaded(streams: StreamManager): boolean {
     const max = this.#options.maxChunksBeingTransferred;
     // Counting takes time where there are many streams, and nobody sets a limit by default.
-    if (max === Number.POSITIVE_INFINITY || streams.chunksBeingTransferred() < max) return false;
+    if (max >= Number.MAX_SAFE_INTEGER || streams.chunksBeingTransferred() < max) return false;
     const text = `chunks being transferred: ${streams.chunksBeingTransferred()}, at most ${max}; the connection is closed`;
     this.#warn(text, null);
     this.connection.close(new RpcError("ERR_RPC_STREAM", text));
