@@ -31,8 +31,6 @@ export interface RequestHandlerOptions {
   /** Chunks handed out and not sent, of all connections together; who asks for more loses his connection. */
   readonly maxChunksBeingTransferred: number;
   readonly logger: TransportLogger;
-  /** The last unanswered request of a connection that ends once there is none. */
-  readonly onAllAnswered: () => void;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -58,7 +56,7 @@ export class TransportRequestHandler implements RequestCounter {
   }
 
   answered(): void {
-    if (--this.#unanswered === 0) this.#options.onAllAnswered();
+    this.#unanswered--;
   }
 
   /** An RpcRequest, without its length: the hot path, without a message object. */
