@@ -48,7 +48,8 @@ export class FileSegmentManagedBuffer implements ManagedBuffer {
     try {
       file = await open(this.path, "r");
       const { size } = await file.stat();
-      if (size < this.offset + this.size) throw new Error(`it ends before the segment does (actual file length ${size})`);
+      if (size < this.offset + this.size)
+        throw new Error(`it ends before the segment does (actual file length ${size})`);
       return new FileSegmentReader(this, file);
     } catch (error) {
       void file?.close().catch(() => {});

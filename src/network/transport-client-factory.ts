@@ -12,8 +12,8 @@ import type { RpcHandler } from "./rpc-handler.js";
 import type { TransportClientBootstrap } from "./transport-bootstrap.js";
 import { type ChannelHost, TransportChannel } from "./transport-channel.js";
 import type { TransportClient } from "./transport-client.js";
-import type { TransportSettings } from "./transport-settings.js";
 import type { PeerAddress, TransportSecurity } from "./transport-security.js";
+import type { TransportSettings } from "./transport-settings.js";
 
 /** What a factory has from its context. */
 export interface TransportClientFactoryParts {

@@ -279,4 +279,3 @@ function highOf(id: bigint): number {
 function lowOf(id: bigint): number {
   return Number(BigInt.asIntN(32, id));
 }
-

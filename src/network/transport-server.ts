@@ -8,8 +8,8 @@ import { hostPort } from "./dial.js";
 import type { RpcHandler } from "./rpc-handler.js";
 import type { TransportServerBootstrap } from "./transport-bootstrap.js";
 import { type ChannelHost, TransportChannel } from "./transport-channel.js";
-import type { TransportSettings } from "./transport-settings.js";
 import type { PeerAddress, ReadyConnection, TransportSecurity } from "./transport-security.js";
+import type { TransportSettings } from "./transport-settings.js";
 
 export interface TransportServerOptions {
   /** 127.0.0.1 by default. */

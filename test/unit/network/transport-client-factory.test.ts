@@ -5,7 +5,12 @@
  */
 import { createServer } from "node:net";
 import { describe, expect, test } from "vitest";
-import { NioManagedBuffer, StreamManager, type TransportClient } from "../../../dist/src/network/index.js";
+import {
+  type ManagedBuffer,
+  NioManagedBuffer,
+  StreamManager,
+  type TransportClient,
+} from "../../../dist/src/network/index.js";
 import { ask, failureOf, fetchChunk, ScriptedHandler, Transports, until } from "../../fixtures/transport.js";
 
 const echo = (): ScriptedHandler =>
@@ -20,8 +25,12 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function distinctClients(connections: number, concurrent: boolean): Promise<Set<TransportClient>> {
-  await using transports = new Transports();
+async function distinctClients(
+  isSecure: boolean,
+  connections: number,
+  concurrent: boolean,
+): Promise<Set<TransportClient>> {
+  await using transports = new Transports(isSecure);
   const server = await transports.serve(echo());
   const factory = transports.factory(transports.context({ settings: { numConnectionsPerPeer: connections } }));
   const clients = new Set<TransportClient>();
@@ -35,19 +44,24 @@ async function distinctClients(connections: number, concurrent: boolean): Promis
   return clients;
 }
 
-describe("TransportClientFactorySuite", () => {
-  test("[net TransportClientFactorySuite.reuseClientsUpToConfigVariable] no more clients than configured", async () => {
-    expect((await distinctClients(1, false)).size).toBe(1);
-    for (const connections of [2, 3, 4]) expect((await distinctClients(connections, false)).size).toBeLessThanOrEqual(connections);
+describe.each([
+  ["TransportClientFactorySuite", false],
+  ["SslTransportClientFactorySuite", true],
+] as const)("%s", (suite, isSecure) => {
+  test(`[net ${suite}.reuseClientsUpToConfigVariable] no more clients than configured`, async () => {
+    expect((await distinctClients(isSecure, 1, false)).size).toBe(1);
+    for (const connections of [2, 3, 4])
+      expect((await distinctClients(isSecure, connections, false)).size).toBeLessThanOrEqual(connections);
   });
 
-  test("[net TransportClientFactorySuite.reuseClientsUpToConfigVariableConcurrent] also when all want one at once", async () => {
-    expect((await distinctClients(1, true)).size).toBe(1);
-    for (const connections of [2, 3, 4]) expect((await distinctClients(connections, true)).size).toBeLessThanOrEqual(connections);
+  test(`[net ${suite}.reuseClientsUpToConfigVariableConcurrent] also when all want one at once`, async () => {
+    expect((await distinctClients(isSecure, 1, true)).size).toBe(1);
+    for (const connections of [2, 3, 4])
+      expect((await distinctClients(isSecure, connections, true)).size).toBeLessThanOrEqual(connections);
   });
 
-  test("[net TransportClientFactorySuite.returnDifferentClientsForDifferentServers] each server has its own", async () => {
-    await using transports = new Transports();
+  test(`[net ${suite}.returnDifferentClientsForDifferentServers] each server has its own`, async () => {
+    await using transports = new Transports(isSecure);
     const [one, two] = [await transports.serve(echo()), await transports.serve(echo())];
     const factory = transports.factory();
     const clients = [
@@ -58,8 +72,8 @@ describe("TransportClientFactorySuite", () => {
     expect(clients[0]).not.toBe(clients[1]);
   });
 
-  test("[net TransportClientFactorySuite.neverReturnInactiveClients] a closed client is not handed out again", async () => {
-    await using transports = new Transports();
+  test(`[net ${suite}.neverReturnInactiveClients] a closed client is not handed out again`, async () => {
+    await using transports = new Transports(isSecure);
     const server = await transports.serve(echo());
     const factory = transports.factory();
     const first = await factory.createClient("127.0.0.1", server.port);
@@ -70,8 +84,8 @@ describe("TransportClientFactorySuite", () => {
     expect(second.isActive).toBe(true);
   });
 
-  test("[net TransportClientFactorySuite.closeBlockClientsWithFactory] a factory closes its clients, pooled or not", async () => {
-    await using transports = new Transports();
+  test(`[net ${suite}.closeBlockClientsWithFactory] a factory closes its clients, pooled or not`, async () => {
+    await using transports = new Transports(isSecure);
     const [one, two] = [await transports.serve(echo()), await transports.serve(echo())];
     const factory = transports.factory();
     const clients = [
@@ -84,8 +98,8 @@ describe("TransportClientFactorySuite", () => {
     await until(() => factory.connectionCount === 0);
   });
 
-  test("[net TransportClientFactorySuite.closeIdleConnectionForRequestTimeOut] an idle connection ends where that is wanted", async () => {
-    await using transports = new Transports();
+  test(`[net ${suite}.closeIdleConnectionForRequestTimeOut] an idle connection ends where that is wanted`, async () => {
+    await using transports = new Transports(isSecure);
     const server = await transports.serve(echo());
     const settings = { connectionTimeoutMs: 1_000 };
     const client = await transports.client(server, transports.context({ settings, closeIdleConnections: true }));
@@ -97,29 +111,35 @@ describe("TransportClientFactorySuite", () => {
     expect(kept.isActive).toBe(true);
   });
 
-  test("[net TransportClientFactorySuite.closeFactoryBeforeCreateClient] a closed factory makes no clients", async () => {
-    await using transports = new Transports();
+  test(`[net ${suite}.closeFactoryBeforeCreateClient] a closed factory makes no clients`, async () => {
+    await using transports = new Transports(isSecure);
     const server = await transports.serve(echo());
     const factory = transports.factory();
     factory.close();
     expect(await failureOf(factory.createClient("127.0.0.1", server.port))).toMatchObject({ code: "ERR_RPC_CONNECT" });
   });
 
-  test("[net TransportClientFactorySuite.fastFailConnectionInTimeWindow] a failure is remembered for who is in a hurry", async () => {
-    await using transports = new Transports();
+  test(`[net ${suite}.fastFailConnectionInTimeWindow] a failure is remembered for who is in a hurry`, async () => {
+    await using transports = new Transports(isSecure);
     const factory = transports.factory(transports.context({ settings: { retryWaitMs: 5_000 } }));
     const port = await freePort();
     const attempt = (fastFail: boolean) => failureOf(factory.createClient("127.0.0.1", port, { fastFail }));
-    expect(await attempt(true)).toMatchObject({ code: "ERR_RPC_CONNECT", message: expect.stringContaining(`127.0.0.1:${port}`) });
+    expect(await attempt(true)).toMatchObject({
+      code: "ERR_RPC_CONNECT",
+      message: expect.stringContaining(`127.0.0.1:${port}`),
+    });
     expect((await attempt(true)).message).toContain("fail this connection directly");
     expect((await attempt(false)).message).not.toContain("fail this connection directly");
     transports.clock.advance(4_800);
     expect((await attempt(true)).message).not.toContain("fail this connection directly");
   });
 
-  test("[net TransportClientFactorySuite.unlimitedConnectionAndCreationTimeouts] without limits a quiet client lives", async () => {
-    await using transports = new Transports();
-    const settings = { connectionTimeoutMs: Number.POSITIVE_INFINITY, connectionCreationTimeoutMs: Number.POSITIVE_INFINITY };
+  test(`[net ${suite}.unlimitedConnectionAndCreationTimeouts] without limits a quiet client lives`, async () => {
+    await using transports = new Transports(isSecure);
+    const settings = {
+      connectionTimeoutMs: Number.POSITIVE_INFINITY,
+      connectionCreationTimeoutMs: Number.POSITIVE_INFINITY,
+    };
     let asked = 0;
     const handler = new ScriptedHandler({ receive: () => void asked++ });
     const server = await transports.serve(handler, { settings });
@@ -136,7 +156,7 @@ describe("TransportClientFactorySuite", () => {
   });
 
   test("a bootstrap that fails closes the client, and does not count as a failed connect", async () => {
-    await using transports = new Transports();
+    await using transports = new Transports(isSecure);
     const server = await transports.serve(echo());
     let attempts = 0;
     let made: TransportClient | null = null;
@@ -148,7 +168,9 @@ describe("TransportClientFactorySuite", () => {
         },
       },
     ]);
-    expect((await failureOf(factory.createClient("127.0.0.1", server.port, { fastFail: true }))).message).toBe("not yet");
+    expect((await failureOf(factory.createClient("127.0.0.1", server.port, { fastFail: true }))).message).toBe(
+      "not yet",
+    );
     expect((made as unknown as TransportClient).isActive).toBe(false);
     const client = await factory.createClient("127.0.0.1", server.port, { fastFail: true });
     expect(await ask(client, "after")).toBe("after");
@@ -171,7 +193,10 @@ describe("RequestTimeoutIntegrationSuite", () => {
     transports.clock.advance(9_000);
     expect(client.isActive).toBe(true);
     transports.clock.advance(5_000);
-    expect(await second).toMatchObject({ code: "ERR_RPC_CONNECTION_LOST", message: expect.stringContaining("quiet for 10000 ms") });
+    expect(await second).toMatchObject({
+      code: "ERR_RPC_CONNECTION_LOST",
+      message: expect.stringContaining("quiet for 10000 ms"),
+    });
   });
 
   test("[net RequestTimeoutIntegrationSuite.timeoutCleanlyClosesClient] the factory then makes a new one that works", async () => {
@@ -195,11 +220,14 @@ describe("RequestTimeoutIntegrationSuite", () => {
 
   test("[net RequestTimeoutIntegrationSuite.furtherRequestsDelay] the last request is what the quiet is counted from", async () => {
     await using transports = new Transports();
+    class NeverReady extends NioManagedBuffer {
+      override toBody(): never {
+        return new Promise(() => {}) as never;
+      }
+    }
     class NoAnswers extends StreamManager {
-      getChunk(): NioManagedBuffer {
-        const body = new NioManagedBuffer(Buffer.alloc(10));
-        body.toBody = () => new Promise(() => {});
-        return body;
+      getChunk(): ManagedBuffer {
+        return new NeverReady(Buffer.alloc(10));
       }
     }
     const server = await transports.serve(new ScriptedHandler({ streams: new NoAnswers() }));

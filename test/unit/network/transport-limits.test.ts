@@ -115,7 +115,10 @@ describe("connections", () => {
   test("closing writes what is queued, and fails what is outstanding", async () => {
     await using transports = new Transports();
     const oneWays: string[] = [];
-    const handler = new ScriptedHandler({ receive: () => {}, receiveOneWay: (_client, text) => void oneWays.push(text) });
+    const handler = new ScriptedHandler({
+      receive: () => {},
+      receiveOneWay: (_client, text) => void oneWays.push(text),
+    });
     const client = await transports.client(await transports.serve(handler));
     const unanswered = failureOf(ask(client, "never answered"));
     client.send(Buffer.from("last words"));
@@ -201,7 +204,10 @@ describe("peers that do not read", () => {
     const first = await ends[0];
     expect(first).toMatchObject({ code: "ERR_RPC_CONNECTION_LOST" });
     // Requests of which not all bytes had left cannot have been run.
-    expect((await ends[7]) as unknown).toMatchObject({ maybeExecuted: false, message: expect.stringContaining("Failed to send RPC") });
+    expect((await ends[7]) as unknown).toMatchObject({
+      maybeExecuted: false,
+      message: expect.stringContaining("Failed to send RPC"),
+    });
   });
 
   test("requests of one connection that nobody answers are bounded", async () => {
@@ -245,7 +251,14 @@ describe("the write queue", () => {
       random = (random * 1_103_515_245 + 12_345) % 2 ** 31;
       if (random % 7 === 0) {
         const length = random % 200_000;
-        client.uploadStream(Buffer.from(`upload ${index}`), new NioManagedBuffer(Buffer.alloc(length)), callbackOf(() => {}, () => {}));
+        client.uploadStream(
+          Buffer.from(`upload ${index}`),
+          new NioManagedBuffer(Buffer.alloc(length)),
+          callbackOf(
+            () => {},
+            () => {},
+          ),
+        );
         expected.push(`upload ${index}`);
       } else {
         const length = random % (random % 5 === 0 ? 100_000 : 300);

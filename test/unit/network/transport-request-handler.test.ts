@@ -58,7 +58,13 @@ const openStream = (peer: RawPeer, streamId: string) => peer.send({ type: Messag
 describe("ChunkFetchRequestHandlerSuite", () => {
   test("[net ChunkFetchRequestHandlerSuite.handleChunkFetchRequest] chunks are sent until too many are under way", async () => {
     await using transports = new Transports();
-    const [c0, c1, c3, c4, c5] = ["0", "1", "3", "4", "5"].map((text) => new Held(text)) as [Held, Held, Held, Held, Held];
+    const [c0, c1, c3, c4, c5] = ["0", "1", "3", "4", "5"].map((text) => new Held(text)) as [
+      Held,
+      Held,
+      Held,
+      Held,
+      Held,
+    ];
     const { streams, handler, peer, streamId } = await serving(transports, [c0, c1, null, c3, c4, c5]);
     await fetch(peer, streamId, 0);
     await fetch(peer, streamId, 1);
@@ -149,7 +155,11 @@ describe("TransportRequestHandlerSuite", () => {
     expect(textOf((success as { body: ManagedBuffer }).body.bytes() as Uint8Array)).toBe("bitmaps");
     expect(failures).toMatchObject([
       { type: MessageType.RPC_FAILURE, requestId: -2n, errorText: "java.lang.RuntimeException: not merged" },
-      { type: MessageType.RPC_FAILURE, requestId: 2n ** 62n + 3n, errorText: "java.lang.RuntimeException: no such app" },
+      {
+        type: MessageType.RPC_FAILURE,
+        requestId: 2n ** 62n + 3n,
+        errorText: "java.lang.RuntimeException: no such app",
+      },
     ]);
   });
 

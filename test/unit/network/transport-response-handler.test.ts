@@ -4,15 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { type Message, MessageType, NioManagedBuffer } from "../../../dist/src/network/index.js";
-import {
-  failureOf,
-  fetchChunk,
-  stream,
-  Transports,
-  textOf,
-  ask,
-  until,
-} from "../../fixtures/transport.js";
+import { ask, failureOf, fetchChunk, stream, Transports, textOf, until } from "../../fixtures/transport.js";
 
 const body = (text: string): NioManagedBuffer => new NioManagedBuffer(Buffer.from(text));
 const idOf = (message: Message | undefined): bigint => (message as { requestId: bigint }).requestId;
@@ -35,7 +27,12 @@ describe("TransportResponseHandlerSuite", () => {
     const { client, peer, end } = await transports.pair();
     const chunk = failureOf(fetchChunk(client, 1n, 0));
     await peer.received(1);
-    await peer.send({ type: MessageType.CHUNK_FETCH_FAILURE, streamId: 1n, chunkIndex: 0, errorText: "some error msg" });
+    await peer.send({
+      type: MessageType.CHUNK_FETCH_FAILURE,
+      streamId: 1n,
+      chunkIndex: 0,
+      errorText: "some error msg",
+    });
     expect((await chunk).message).toContain("some error msg");
     expect(client.outstandingCount).toBe(0);
     end();
@@ -129,32 +126,35 @@ describe("TransportResponseHandlerSuite", () => {
     peer.socket.write("abc");
     await until(() => client.connection.isActive);
     peer.socket.resetAndDestroy();
-    for (const error of await Promise.all([begun, waiting])) expect(error).toMatchObject({ code: "ERR_RPC_CONNECTION_LOST" });
+    for (const error of await Promise.all([begun, waiting]))
+      expect(error).toMatchObject({ code: "ERR_RPC_CONNECTION_LOST" });
   });
 
-  for (const succeeds of [true, false]) {
-    const name = succeeds ? "handleSuccessfulMergedBlockMeta" : "handleFailedMergedBlockMeta";
-    test(`[net TransportResponseHandlerSuite.${name}] meta of merged blocks reaches who asked`, async () => {
-      await using transports = new Transports();
-      const { client, peer, end } = await transports.pair();
-      const told = new Promise<string>((resolve) => {
-        client.sendMergedBlockMetaReq("app", 0, 1, 2, {
-          onSuccess: (count, bitmaps) => resolve(`${count} ${textOf(bitmaps.bytes() as Uint8Array)}`),
-          onFailure: (error) => resolve(error.message),
-        });
+  async function mergedBlockMeta(succeeds: boolean): Promise<void> {
+    await using transports = new Transports();
+    const { client, peer, end } = await transports.pair();
+    const told = new Promise<string>((resolve) => {
+      client.sendMergedBlockMetaReq("app", 0, 1, 2, {
+        onSuccess: (count, bitmaps) => resolve(`${count} ${textOf(bitmaps.bytes() as Uint8Array)}`),
+        onFailure: (error) => resolve(error.message),
       });
-      const requestId = idOf((await peer.received(1))[0]);
-      const type = MessageType.MERGED_BLOCK_META_SUCCESS;
-      await peer.send({ type, requestId: 22_345n, chunkCount: 2, body: body("strange") });
-      // An answer of another kind does not fit, either.
-      await peer.send({ type: MessageType.RPC_RESPONSE, requestId, body: body("wrong") });
-      if (succeeds) await peer.send({ type, requestId, chunkCount: 2, body: body("bitmaps") });
-      else await peer.send({ type: MessageType.RPC_FAILURE, requestId, errorText: "failed" });
-      expect(await told).toBe(succeeds ? "2 bitmaps" : "failed");
-      expect(client.outstandingCount).toBe(0);
-      end();
     });
+    const requestId = idOf((await peer.received(1))[0]);
+    const type = MessageType.MERGED_BLOCK_META_SUCCESS;
+    await peer.send({ type, requestId: 22_345n, chunkCount: 2, body: body("strange") });
+    // An answer of another kind does not fit, either.
+    await peer.send({ type: MessageType.RPC_RESPONSE, requestId, body: body("wrong") });
+    if (succeeds) await peer.send({ type, requestId, chunkCount: 2, body: body("bitmaps") });
+    else await peer.send({ type: MessageType.RPC_FAILURE, requestId, errorText: "failed" });
+    expect(await told).toBe(succeeds ? "2 bitmaps" : "failed");
+    expect(client.outstandingCount).toBe(0);
+    end();
   }
+
+  test("[net TransportResponseHandlerSuite.handleSuccessfulMergedBlockMeta] meta of merged blocks reaches who asked", () =>
+    mergedBlockMeta(true));
+
+  test("[net TransportResponseHandlerSuite.handleFailedMergedBlockMeta] and its failure", () => mergedBlockMeta(false));
 
   test("the callback of one answer that throws does not keep the others from theirs", async () => {
     await using transports = new Transports();
