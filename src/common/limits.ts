@@ -164,6 +164,8 @@ export const RPCS_PER_CONNECTION_MAX = 2 ** 20;
 export const CONNECTION_SWEEP_MS = 1_000;
 /** An orderly close waits this long for the peer to take what is queued. */
 export const CONNECTION_CLOSE_MS = 10_000;
+/** ... and, once all is written, so long for the peer's own end: to end before it could tear up what it has not read. */
+export const CONNECTION_LINGER_MS = 2_000;
 /** After a failed connect, a caller in a hurry is refused at once for this part of `io.retryWait`. */
 export const FAST_FAIL_FRACTION = 0.95;
 
