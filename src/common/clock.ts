@@ -6,6 +6,10 @@
  * counts from its own start. Wall-clock jumps have no effect.
  */
 
+import { performance } from "node:perf_hooks";
+
+// Imported and not taken from the global object, where a getter stands in its place: it costs a fifth of a reading.
+
 /** A timer handle that can be moved on without being made anew. */
 export interface Timer {
   refresh(): unknown;

@@ -84,8 +84,8 @@ export class LoopQueues {
    * what waits. Without it a bell is eaten by a loop that serves its own endpoint first.
    */
   ringSibling(): void {
-    if (!this.#parking.anyParked()) return;
     let endpoint = this.shared.nextMarkedFrom(0);
+    if (endpoint === -1 || !this.#parking.anyParked()) return;
     while (endpoint !== -1) {
       const set = this.#openSets.get(endpoint);
       if (set !== undefined && this.#parking.unparkOne(set.words, set.open)) return;

@@ -249,10 +249,13 @@ interface DecodeSource extends Uint8Array {
 
 const slice = Uint8Array.prototype.slice as (this: Uint8Array, start: number, end: number) => Uint8Array<ArrayBuffer>;
 
+// Kept here, because the global Buffer is a getter.
+const bufferPrototype = Buffer.prototype;
+
 /** Exactly these two: a subclass goes through the writer like any other instance of a class. */
 function isBareBytes(view: ArrayBufferView): view is Uint8Array {
   const prototype: unknown = Object.getPrototypeOf(view);
-  return prototype === Uint8Array.prototype || prototype === Buffer.prototype;
+  return prototype === Uint8Array.prototype || prototype === bufferPrototype;
 }
 
 /**
