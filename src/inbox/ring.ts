@@ -120,10 +120,7 @@ export class RingProducer {
       this.rewindIfEmpty(units);
     if (((this.#tail + units - this.#head) | 0) > this.#capacity) {
       this.#head = load(this.#words, this.#base + RING_HEAD);
-      if (((this.#tail + units - this.#head) | 0) > this.#capacity) {
-        if (this.#rewound) this.rewindLess();
-        return NO_ROOM;
-      }
+      if (((this.#tail + units - this.#head) | 0) > this.#capacity) return NO_ROOM;
     }
     this.#claimed = units;
     return this.#data + (this.#tail & (this.#capacity - 1)) * UNIT_WORDS;
@@ -146,6 +143,7 @@ export class RingProducer {
 
   /** Rule 5: asks to be rung when there is room again. True if there is room already. */
   wantRoom(units: number): boolean {
+    if (this.#rewound) this.rewindLess();
     store(this.#words, this.#base + RING_WANT, 1);
     this.#head = load(this.#words, this.#base + RING_HEAD);
     return ((this.#tail + units - this.#head) | 0) <= this.#capacity;

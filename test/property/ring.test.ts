@@ -280,6 +280,7 @@ test("a ring in which bursts found too little room behind the padding begins its
       const index = producer.claim(recordUnits(64));
       if (index === NO_ROOM) {
         withoutRoom++;
+        expect(producer.wantRoom(recordUnits(64))).toBe(false);
         break;
       }
       words[index + RECORD_PAYLOAD_BYTES] = 64;
