@@ -31,7 +31,7 @@ export const BODY_BLOCK_PARTS_MAX = 17;
 /**
  * A producer that finds its ring empty beyond this offset starts again at 0, so a quiet ring keeps to its first pages.
  * Until the consumer has passed the padding there is room for no more than this: at 8 KiB a burst of 128 small messages
- * to an idle endpoint found its ring full.
+ * to an idle endpoint found its ring full. A ring that ran out of room so doubles it for itself, up to half its capacity.
  */
 export const REWIND_OFFSET_BYTES = 16 * KIB;
 /** One allocation from which all rings are carved: always fresh, lazily committed pages. */

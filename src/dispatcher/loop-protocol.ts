@@ -84,6 +84,8 @@ export interface AttachRequest {
   readonly segment: SegmentHandle;
   /** Several loops serve this Inbox: take under its lock. */
   readonly shared: boolean;
+  /** The highest id of those loops. */
+  readonly loopMax: number;
   readonly concurrency: number;
   readonly throughput: number | undefined;
   /** Milliseconds, or Infinity. */

@@ -126,13 +126,13 @@ export class Poster implements RefPoster {
       deadline = this.#running.deadline;
       timeoutMs = -remainingMs(deadline, nowMs);
     }
-    const slot = this.#asks.open(endpoint.id, asks, deadline, timeoutMs);
-    this.lastSlot = slot;
-    if (slot === -1) {
+    const promise = this.#asks.open(endpoint.id, asks, deadline, timeoutMs);
+    if (promise === null) {
       asks.rejected++;
       return Promise.reject(tooManyAsks(endpoint.name, this.#asks.count));
     }
-    const promise = this.#asks.lastPromise;
+    const slot = this.#asks.lastSlot;
+    this.lastSlot = slot;
     const record = this.#record;
     record.kind = kind;
     record.askSlot = slot;
@@ -190,14 +190,14 @@ export class Poster implements RefPoster {
       this.#refuseOneWay(target);
       return 0;
     }
-    return this.#posting.broadcast(endpoint, this.#codec, this.#enqueuedAt());
+    return this.#posting.broadcast(endpoint, this.#codec, this.#loopZero.enqueuedAt());
   }
 
   /** Posts a network event to every instance of an endpoint. */
   event(endpoint: HostedEndpoint, event: NetworkEvent): void {
     this.#codec.encode(event);
     if (endpoint.shared) {
-      this.#posting.aside(endpoint, RecordKind.EVENT, Overflow.FORCE, this.#codec, this.#enqueuedAt());
+      this.#posting.aside(endpoint, RecordKind.EVENT, Overflow.FORCE, this.#codec, this.#loopZero.enqueuedAt());
       return;
     }
     this.#fillOneWay(RecordKind.EVENT);
@@ -325,11 +325,7 @@ export class Poster implements RefPoster {
     record.askSlot = -1;
     record.askGeneration = 0;
     record.deadline = NO_DEADLINE;
-    record.enqueuedAt = this.#enqueuedAt();
-  }
-
-  #enqueuedAt(): number {
-    return (this.#clock.now() * 1_000) | 0;
+    record.enqueuedAt = this.#loopZero.enqueuedAt();
   }
 
   /** What the codec holds was offered to an endpoint that takes nothing any more, or is not there. */

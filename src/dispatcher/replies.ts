@@ -77,7 +77,6 @@ export class Replies {
       this.#forwarder.passOn(loop, record);
       return;
     }
-    const name = this.#directory.nameOf(this.#asks.endpoint(askSlot));
     if (kind === RecordKind.EXPIRED) {
       this.#asks.reject(askSlot, this.#poster.timedOut(askSlot, false), "timedOut");
       return;
@@ -90,7 +89,10 @@ export class Replies {
       return;
     }
     if (kind === RecordKind.REPLY) this.#asks.resolve(askSlot, value);
-    else this.#asks.reject(askSlot, failureToError(name, value), "failed");
+    else {
+      const name = this.#directory.nameOf(this.#asks.endpoint(askSlot));
+      this.#asks.reject(askSlot, failureToError(name, value), "failed");
+    }
   }
 
   sendBody(index: number, ticket: number, entry: number): void {

@@ -262,10 +262,16 @@ interface DecodeSource extends Uint8Array {
 
 const slice = Uint8Array.prototype.slice as (this: Uint8Array, start: number, end: number) => Uint8Array<ArrayBuffer>;
 
-/** Exactly these two: a subclass goes through the writer like any other instance of a class. */
+// Kept here, because the global Buffer is a getter.
+const BufferClass = Buffer;
+
+/**
+ * Exactly these two: a subclass goes through the writer like any other instance of a class. Told by the constructor,
+ * because V8 looks a prototype up in a call to its runtime: 5 % of loop 0's time in a profile of 64-byte sends.
+ */
 function isBareBytes(view: ArrayBufferView): view is Uint8Array {
-  const prototype: unknown = Object.getPrototypeOf(view);
-  return prototype === Uint8Array.prototype || prototype === Buffer.prototype;
+  const madeBy: unknown = view.constructor;
+  return (madeBy === Uint8Array || madeBy === BufferClass) && view instanceof Uint8Array;
 }
 
 /**
