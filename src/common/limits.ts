@@ -139,6 +139,8 @@ export const WRITE_BATCHES_KEPT = 64;
 export const WRITE_WINDOW_BYTES = 2 * MIB;
 /** ... in pieces of this size, so that progress is seen; also what is read ahead of a file, in one go. */
 export const WRITE_PIECE_BYTES = 1 * MIB;
+/** What a message counts for whose body is read when its turn has come: who asks for chunks by the thousand is held up. */
+export const WRITE_MESSAGE_BYTES = 1 * KIB;
 /** Answers that wait for a peer who does not read them: from here on nothing more is read from it. */
 export const WRITE_QUEUE_PAUSE_BYTES = 16 * MIB;
 /** What waits in a connection's write queue in all: a request beyond it is refused, an answer ends the connection. */
