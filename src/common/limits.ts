@@ -183,7 +183,9 @@ export const SHUTDOWN_TIMEOUT_MS_DEFAULT = 10_000;
 
 // ── Crashes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A loop that died is started again after this, doubled with each crash within CRASH_WINDOW_MS of the one before. */
+// Defaults of the conf keys rpc.crash.… and rpc.restart.….
+
+/** A loop that died is started again after this, doubled with each crash within CRASH_WINDOW_MS of a start. */
 export const RESTART_DELAY_MS_MIN = 100;
 /** ... but never later: what waits for it is an ask with a timeout. */
 export const RESTART_DELAY_MS_MAX = 5_000;
@@ -240,7 +242,10 @@ assert(ATTACHMENT_BYTES_MIN < MESSAGE_BYTES_MAX, "small messages have no attachm
 assert(RERING_MS < SWEEP_PERIOD_MS, "the sweep is the net under the re-ring");
 assert(SWEEP_PERIOD_MS < ENDPOINT_START_TIMEOUT_MS, "timeouts are noticed by the sweep");
 assert(RESTART_DELAY_MS_MIN < RESTART_DELAY_MS_MAX, "a delay can double");
-assert(RESTART_DELAY_MS_MAX < CRASH_WINDOW_MS, "a loop that dies at once after its longest delay keeps that delay");
+assert(
+  (2 ** (CRASHES_BLAMED_MAX - 1) - 1) * RESTART_DELAY_MS_MIN < CRASH_WINDOW_MS,
+  "an endpoint that kills its loop at once fails: its crashes fit the window, the waits between them included",
+);
 assert(ERROR_CAUSE_DEPTH_MAX < DECODE_DEPTH_MAX, "a chain of causes fits the decode depth");
 assert(ENDPOINT_NAME_BYTES_MAX <= 255, "the length of a name is one byte");
 assert(NETWORK_MESSAGE_BYTES_MAX_DEFAULT <= MESSAGE_BYTES_MAX, "what comes from the network fits an Inbox");

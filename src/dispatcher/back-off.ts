@@ -1,34 +1,42 @@
 /** How long to wait before something that failed is tried again: doubled while it goes on failing. */
 import type { Clock, Timer } from "../common/clock.js";
-import { CRASH_WINDOW_MS, RESTART_DELAY_MS_MAX, RESTART_DELAY_MS_MIN } from "../common/limits.js";
+import type { CrashSettings } from "./engine-settings.js";
 
 export class BackOff {
-  #failedAtMs = Number.NEGATIVE_INFINITY;
+  readonly #settings: CrashSettings;
+  /** Env clock: when it was, or is to be, tried again. */
+  #triedAtMs = Number.NEGATIVE_INFINITY;
   #delayMs = 0;
+
+  constructor(settings: CrashSettings) {
+    this.#settings = settings;
+  }
 
   /** It has failed at `nowMs` of the env clock. Returns the milliseconds until the next attempt. */
   failed(nowMs: number): number {
-    const again = nowMs - this.#failedAtMs <= CRASH_WINDOW_MS;
-    this.#delayMs = again ? Math.min(this.#delayMs * 2, RESTART_DELAY_MS_MAX) : RESTART_DELAY_MS_MIN;
-    this.#failedAtMs = nowMs;
+    const { waitMs, waitMsMax, windowMs } = this.#settings;
+    const again = nowMs - this.#triedAtMs <= windowMs;
+    this.#delayMs = Math.min(again ? this.#delayMs * 2 : waitMs, waitMsMax);
+    this.#triedAtMs = nowMs + this.#delayMs;
     return this.#delayMs;
   }
 }
 
-/** Failures blamed on one endpoint: too many of them within CRASH_WINDOW_MS, and it is FAILED. */
+/** Failures blamed on one endpoint: too many of them within the window, and it is FAILED. */
 export class CrashBudget {
-  readonly #crashesMax: number;
+  readonly settings: CrashSettings;
   #timesMs: number[] = [];
 
-  constructor(crashesMax: number) {
-    this.#crashesMax = crashesMax;
+  constructor(settings: CrashSettings) {
+    this.settings = settings;
   }
 
   /** One more at `nowMs` of the env clock. True when the budget is spent. */
   spend(nowMs: number): boolean {
-    this.#timesMs = this.#timesMs.filter((timeMs) => nowMs - timeMs <= CRASH_WINDOW_MS);
+    const { blamedMax, windowMs } = this.settings;
+    this.#timesMs = this.#timesMs.filter((timeMs) => nowMs - timeMs <= windowMs);
     this.#timesMs.push(nowMs);
-    return this.#timesMs.length >= this.#crashesMax;
+    return this.#timesMs.length >= blamedMax;
   }
 }
 

@@ -13,6 +13,7 @@ import { PayloadWriter, RecordKind, type TakenRecord } from "../inbox/record.js"
 import { SpillTotal } from "../inbox/spill-queue.js";
 import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import type { NetworkEvent } from "./attached-endpoint.js";
+import { delay } from "./back-off.js";
 import { exposeEnv } from "./control-plane.js";
 import { CrashRecovery } from "./crash-recovery.js";
 import { envStopped, NEVER_RAN } from "./dispatch-errors.js";
@@ -256,18 +257,20 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     this.#accepting = false; // 1
     const endsMs = this.#clock.now() + timeoutMs;
     const stops = this.directory.all.map((endpoint) => this.#stopper.stop(endpoint, timeoutMs)); // 2
-    await Promise.race([Promise.allSettled(stops), this.#held(timeoutMs)]);
+    const patience = delay(this.#clock, timeoutMs);
+    await Promise.race([Promise.allSettled(stops), patience.promise.then(() => this.#held())]);
+    patience.cancel();
     const envStopped = new RpcError("ERR_RPC_ENV_STOPPED", "the env was shut down", { maybeExecuted: true });
     this.poster.cancelAsks(this.asks.slots(null), () => envStopped, "failed"); // 3
     const graceMs = Math.max(endsMs - this.#clock.now(), SWEEP_PERIOD_MS);
-    await this.loops.end(new Promise((resolve) => this.#clock.setTimeout(resolve, graceMs).unref())); // 4
+    const grace = delay(this.#clock, graceMs);
+    await this.loops.end(grace.promise).finally(grace.cancel); // 4
     this.#loopZero.close(); // 5
     this.poster.close();
   }
 
-  /** Resolves when a loop does not turn although the time is up: its stops would only wait for it. */
-  async #held(timeoutMs: number): Promise<void> {
-    await new Promise((resolve) => this.#clock.setTimeout(() => resolve(null), timeoutMs).unref());
+  /** The time is up: resolves if a loop does not turn, for its stops would only wait for it. */
+  async #held(): Promise<void> {
     const up = this.loops.all.filter((loop) => loop.up);
     const turning = await Promise.all(up.map((loop) => this.loops.ping(loop, PING_TIMEOUT_MS)));
     if (turning.every(Boolean)) await new Promise(() => {});

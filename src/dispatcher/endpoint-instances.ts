@@ -43,7 +43,8 @@ export class EndpointInstances {
 
   /**
    * Makes an instance and runs its onStart; the loop serves the endpoint's Inbox from then on.
-   * Rejects with ERR_RPC_ENDPOINT_START: it threw, the time was up, or the loop died.
+   * Rejects with ERR_RPC_ENDPOINT_START: it threw, the time was up, or the loop died. At a restart it then does not serve
+   * and never will; at a set-up, where nothing is taken before all have started, the caller detaches it.
    */
   async attach(
     endpoint: HostedEndpoint,
@@ -78,6 +79,11 @@ export class EndpointInstances {
       // A stop that began meanwhile has taken it back.
       const wanted = endpoint.state === EndpointState.STARTING || endpoint.state === EndpointState.RUNNING;
       if (wanted) endpoint.serving.add(loop.index);
+    } catch (error) {
+      // It may have started just then, and have taken messages, its answer being on the way: in this case it serves.
+      const late = restarts > 0 && error instanceof StartTimeout && loop.up;
+      if (late) await this.#takeBackUnlessStarted(endpoint, loop);
+      if (!late || !endpoint.serving.has(loop.index)) throw error;
     } finally {
       endpoint.starting.delete(loop.index);
     }
@@ -100,14 +106,18 @@ export class EndpointInstances {
    */
   async takeBack(endpoint: HostedEndpoint, loop: HostedMessageLoop): Promise<void> {
     if (loop.state === LoopState.DEAD) return;
+    if (!(await this.#takeBackUnlessStarted(endpoint, loop))) await loop.hosted.exited;
+  }
+
+  /** False: its loop has died, or been ended, and that end tells. */
+  async #takeBackUnlessStarted(endpoint: HostedEndpoint, loop: HostedMessageLoop): Promise<boolean> {
     try {
       const gone = await loop.control.call((remote) => remote.takeBack(endpoint.id));
       if (!gone && loop.up) endpoint.serving.add(loop.index);
-      if (gone || loop.up) return;
+      return gone || loop.up;
     } catch {
-      // Its end tells.
+      return false;
     }
-    await loop.hosted.exited;
   }
 
   /** The incarnation of a loop id that can be talked to, within the start timeout. */

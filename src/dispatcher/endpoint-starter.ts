@@ -176,7 +176,7 @@ export class EndpointStarter {
     const counters = loops.map(() => memory.allocateCounters());
     const generation = directory.nextGeneration();
     const { handlerTimeoutMs } = setup;
-    const what = { id, generation, name, description, launch, handlerTimeoutMs };
+    const what = { id, generation, name, description, launch, handlerTimeoutMs, crashes: settings.crashes };
     const endpoint = new HostedEndpoint({ ...what, loops, group, ring, counters, producer, budget });
     directory.add(endpoint);
     if (!endpoint.shared) this.#options.loops.pin(loops[0] as number);

@@ -9,6 +9,16 @@ export interface SpillSettings {
   readonly totalBytesMax: number;
 }
 
+/** What follows from crashes. */
+export interface CrashSettings {
+  /** An endpoint that is to blame for so many within `windowMs` is FAILED. */
+  readonly blamedMax: number;
+  readonly windowMs: number;
+  /** Before what failed is tried again: the first time, and at most. */
+  readonly waitMs: number;
+  readonly waitMsMax: number;
+}
+
 export interface EngineSettings {
   /** Of an ask that names no timeout of its own, and what set it. */
   readonly askTimeout: RpcTimeout;
@@ -19,4 +29,5 @@ export interface EngineSettings {
   /** Of each step of an endpoint's start. */
   readonly startTimeoutMs: number;
   readonly spill: SpillSettings;
+  readonly crashes: CrashSettings;
 }

@@ -8,12 +8,12 @@
  * While RUNNING, its instance on a loop that died is started again with that loop: `serving` says which instances live.
  */
 import type { RpcError } from "../common/errors.js";
-import { CRASHES_BLAMED_MAX } from "../common/limits.js";
 import type { InboxProducer } from "../inbox/inbox.js";
 import type { Region } from "../inbox/segment.js";
 import type { SpillBudget } from "../inbox/spill-queue.js";
 import type { EndpointDescription } from "../rpc/rpc-definition.js";
 import { BackOff, CrashBudget } from "./back-off.js";
+import type { CrashSettings } from "./engine-settings.js";
 import type { EncodedValue, RingRegion } from "./loop-protocol.js";
 import type { LoopGroup } from "./loop-slot.js";
 import { newAskCounts, newOneWayCounts } from "./message-counts.js";
@@ -55,6 +55,7 @@ export interface HostedEndpointOptions {
   readonly budget: SpillBudget;
   /** Milliseconds, or Infinity. */
   readonly handlerTimeoutMs: number;
+  readonly crashes: CrashSettings;
 }
 
 /** Where an endpoint of one instance lives. */
@@ -92,9 +93,9 @@ export class HostedEndpoint {
   readonly serving = new Set<number>();
   readonly starting = new Set<number>();
   /** Crashes of its loops and failed restarts that it is to blame for. */
-  readonly crashes = new CrashBudget(CRASHES_BLAMED_MAX);
+  readonly crashes: CrashBudget;
   /** Between restarts that fail although their loop lives. */
-  readonly backOff = new BackOff();
+  readonly backOff: BackOff;
   /** How often its instance on each loop was started again. */
   readonly #restarts = new Map<number, number>();
   /** Its memory has been given back; resolves when loops of its own have ended too. */
@@ -114,6 +115,8 @@ export class HostedEndpoint {
     this.counters = options.counters;
     this.budget = options.budget;
     this.handlerTimeoutMs = options.handlerTimeoutMs;
+    this.crashes = new CrashBudget(options.crashes);
+    this.backOff = new BackOff(options.crashes);
     this.generation = options.generation;
     this.loops = options.loops;
     this.ring = options.ring;

@@ -108,9 +108,17 @@ export class LoopPoster implements RefPoster {
     if (slot === -1) return Promise.reject(this.#tooManyAsks(target.name));
     const promise = this.#asks.lastPromise;
     this.#setHeader(kind, slot, deadline, nowMs);
-    if (this.#post(target, Overflow.SPILL) === PostResult.FULL)
-      this.#asks.reject(slot, this.#overflowFull(target.name), "rejected");
-    else if (signal !== undefined) this.#asks.watch(slot, signal, this.#onAborted);
+    try {
+      if (this.#post(target, Overflow.SPILL) === PostResult.FULL) {
+        this.#asks.reject(slot, this.#overflowFull(target.name), "rejected");
+        return promise;
+      }
+    } catch (error) {
+      // No memory for the copy of a large body, or a getter of the message has detached what was to be copied.
+      this.#asks.reject(slot, error, "rejected");
+      return promise;
+    }
+    if (signal !== undefined) this.#asks.watch(slot, signal, this.#onAborted);
     return promise;
   }
 

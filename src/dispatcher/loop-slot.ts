@@ -5,6 +5,7 @@
 import type { Timer } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { BackOff } from "./back-off.js";
+import type { CrashSettings } from "./engine-settings.js";
 import { describeThrown } from "./failure.js";
 import type { HostedMessageLoop } from "./hosted-message-loop.js";
 import type { LoopHost } from "./loop-host.js";
@@ -51,7 +52,7 @@ export class Slot {
   group: Group | null = null;
   loop: HostedMessageLoop | null = null;
   epoch = 0;
-  backOff = new BackOff();
+  backOff: BackOff;
   failedStarts = 0;
   pinnedCount = 0;
   /** Until it must be up, until it is started again, or until it counts as stuck. */
@@ -59,9 +60,10 @@ export class Slot {
   /** Who waits for the loop to be up, and since which epoch. */
   readonly #waiters = new Map<(outcome: HostedMessageLoop | RpcError) => void, number>();
 
-  constructor(index: number, regions: LoopRegions) {
+  constructor(index: number, regions: LoopRegions, crashes: CrashSettings) {
     this.index = index;
     this.regions = regions;
+    this.backOff = new BackOff(crashes);
   }
 
   /** `settle` is called once, when the loop is up or never will be. */

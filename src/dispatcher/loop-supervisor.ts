@@ -11,7 +11,6 @@
  */
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import { CRASH_WINDOW_MS, CRASHES_BLAMED_MAX } from "../common/limits.js";
 import { readInFlightEntries } from "../inbox/in-flight-table.js";
 import { type CrashRecovery, lastCrash } from "./crash-recovery.js";
 import type { DispatcherParts } from "./dispatcher-parts.js";
@@ -173,8 +172,6 @@ export class LoopSupervisor implements LoopWatcher {
     }
     if (endpoint.state !== EndpointState.RUNNING || !loop.up || error instanceof LoopLost) return;
     endpoint.lastCrash = error;
-    // A start that had its time may still come to an end one day.
-    void this.#instances.detach(endpoint, loop);
     const failed = this.#blame(endpoint.id);
     if (failed !== null) {
       this.#fail(failed);
@@ -187,11 +184,9 @@ export class LoopSupervisor implements LoopWatcher {
   // ── The end of an endpoint ─────────────────────────────────────────────────────────────────────────────────────────
 
   #fail(endpoint: HostedEndpoint): void {
-    this.#failFor(
-      endpoint,
-      `after ${CRASHES_BLAMED_MAX} crashes or failed restarts within ${CRASH_WINDOW_MS} ms`,
-      endpoint.lastCrash,
-    );
+    const { blamedMax, windowMs } = endpoint.crashes.settings;
+    const why = `after ${blamedMax} crashes or failed restarts within ${windowMs} ms`;
+    this.#failFor(endpoint, why, endpoint.lastCrash);
   }
 
   /** A handler of its was given up, and no new instance could take the place of the old one. */

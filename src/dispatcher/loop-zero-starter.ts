@@ -71,6 +71,7 @@ export class LoopZeroStarter {
       producer: memory.ownProducer(ring, endpoints.doorbell(id), this.#options.writer, budget),
       budget,
       handlerTimeoutMs: setup.handlerTimeoutMs,
+      crashes: settings.crashes,
     });
     directory.add(endpoint);
     this.#byInstance.set(given, endpoint);

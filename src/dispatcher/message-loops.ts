@@ -213,8 +213,8 @@ export class MessageLoops {
 
   /** Ends the loops of an isolated endpoint and frees their ids. Resolves when their threads are gone, or stuck. */
   close(group: LoopGroup): Promise<void> {
-    const grace = new Promise<void>((resolve) => this.#clock.setTimeout(resolve, LOOP_END_GRACE_MS).unref());
-    return this.#close(group as Group, grace, LOOP_END_GRACE_MS);
+    const grace = delay(this.#clock, LOOP_END_GRACE_MS);
+    return this.#close(group as Group, grace.promise, LOOP_END_GRACE_MS).finally(grace.cancel);
   }
 
   /**
@@ -238,15 +238,15 @@ export class MessageLoops {
   }
 
   #add(group: Group, index: number): void {
-    const { memory, ringBytes, loopZero } = this.#options;
+    const { memory, ringBytes, loopZero, settings } = this.#options;
     for (let id = this.#slots.length + 1; id <= index; id++) {
-      this.#slots.push(new Slot(id, memory.allocateLoop(ringBytes)));
+      this.#slots.push(new Slot(id, memory.allocateLoop(ringBytes), settings.crashes));
       loopZero.include(outboundMember(id));
       loopZero.include(mailboxRoomMember(id));
     }
     const slot = this.#slot(index);
     slot.group = group;
-    slot.backOff = new BackOff();
+    slot.backOff = new BackOff(settings.crashes);
     slot.failedStarts = 0;
     group.slots.push(slot);
     this.#run(slot, group);

@@ -145,7 +145,7 @@ export class Poster implements RefPoster {
         return promise;
       }
     } catch (error) {
-      // No memory for the copy of a large body.
+      // No memory for the copy of a large body, or a getter of the message has detached what was to be copied.
       this.#asks.reject(slot, error, "rejected");
       return promise;
     }

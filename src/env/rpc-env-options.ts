@@ -89,6 +89,12 @@ export function readEnvOptions(options: RpcEnvOptions): EnvSettings {
         bytesMax: conf.getSizeBytes("rpc.spill.bytes"),
         totalBytesMax: conf.getSizeBytes("rpc.spill.totalBytes"),
       },
+      crashes: {
+        blamedMax: conf.getCount("rpc.crash.maxBlamed"),
+        windowMs: conf.getTimeMs("rpc.crash.window"),
+        waitMs: conf.getTimeMs("rpc.restart.wait"),
+        waitMsMax: conf.getTimeMs("rpc.restart.maxWait"),
+      },
     },
   };
 }

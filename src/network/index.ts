@@ -1,5 +1,4 @@
 /** The transport by itself, exported as `ringpost/network`: frames, messages, buffers, connections. */
-
 export { type BindOptions, bind, isLoopback } from "./bind.js";
 export type {
   ChunkReceivedCallback,
@@ -45,7 +44,7 @@ export { RoaringBitmap } from "./roaring-bitmap.js";
 export type { RpcBody } from "./rpc-body.js";
 export { BlockPushNonFatalFailure, type MergedBlockMetaReqHandler, RpcHandler } from "./rpc-handler.js";
 export type { RpcReply } from "./rpc-reply.js";
-export type { Secret } from "./secret.js";
+export { parseIdentity, type Secret } from "./secret.js";
 export { StreamManager } from "./stream-manager.js";
 export type { TransportClientBootstrap, TransportServerBootstrap } from "./transport-bootstrap.js";
 export { NO_HANDLE, type TransportClient } from "./transport-client.js";

@@ -10,10 +10,21 @@ export interface Watched {
   readonly by: readonly string[];
 }
 
-/** Rules that no schedule can break. */
-export const HELD_ELSEWHERE: Readonly<Record<string, string>> = {
-  R18: "a timer of loop 0, and a net: the scenarios run without it and lose nothing, so no mutant of it can be caught",
-};
+/** Mutants of src/dispatcher that real threads catch, by the test that builds and runs them. */
+export const THREAD_MUTANTS: readonly { rule: string; name: string; file: string; test: string }[] = [
+  {
+    rule: "R18",
+    name: "no-second-look",
+    file: "poster.ts",
+    test: "test/integration/eaten-bells.test.ts › does not look again",
+  },
+  {
+    rule: "R18",
+    name: "no-look-in-the-sweep",
+    file: "poster.ts",
+    test: "test/integration/eaten-bells.test.ts › looks again a millisecond later, and not in its sweeps",
+  },
+];
 
 const PROCESS = "test/integration/process.test.ts";
 const CRASH = "test/integration/crash.test.ts";
@@ -103,8 +114,11 @@ export const PITFALLS: readonly Watched[] = [
   },
   {
     id: "5",
-    what: "waitAsync keeps no event loop alive. Two hold it, piscina's worker and its port, so no one guard can be removed",
-    by: [`${PROCESS} › lives while its environment does`],
+    what: "waitAsync keeps no event loop alive: a loop's control port holds its thread, a timer the process",
+    by: [
+      "test/integration/idle-threads.test.ts › a thread that nothing holds is gone in its sleep",
+      "guard: an environment that does not hold its process",
+    ],
   },
   {
     id: "6",

@@ -15,6 +15,9 @@ describe("full", () => {
   search(scenarios.saturated(inbox, 3, "replica"), full ? 3 : 1);
   search(scenarios.saturated(inbox, 3, "loop"), full ? 3 : 1);
   search(scenarios.eatenWake(inbox), full ? 3 : 2);
+  search(scenarios.deaf(inbox, ["asleep"]), full ? 3 : 2);
+  search(scenarios.deaf(inbox, ["spinning"]), full ? 3 : 2);
+  search(scenarios.deaf(inbox, ["asleep", "asleep"]), full ? 2 : 1);
   search(scenarios.throughput(inbox, 4), 3);
   search(scenarios.burst(inbox, 4), 3);
   search(scenarios.spillOrder(inbox, 4), 3);

@@ -47,6 +47,15 @@ export const GUARDS: readonly Guard[] = [
     title: "alone and inside",
   },
   {
+    name: "an environment that does not hold its process",
+    pitfall: 5,
+    file: "env/rpc-env.js",
+    find: "() => this.#keepAlive.refresh(), KEEP_ALIVE_MS)",
+    replace: "() => this.#keepAlive.refresh(), KEEP_ALIVE_MS).unref()",
+    test: "test/integration/process.test.ts",
+    title: "lives while its environment does, also one without endpoints",
+  },
+  {
     name: "armed twice",
     pitfall: 6,
     file: "inbox/parking.js",

@@ -17,6 +17,7 @@ import { fixtureUrl } from "../fixtures/fixture-url.js";
 import { Gate, passGate } from "../fixtures/gate.js";
 
 type Calls = typeof import("../fixtures/call-service.js");
+type Process = typeof import("../fixtures/process-service.js");
 type Gated = typeof import("../fixtures/gated-start-service.js");
 
 /** What both endpoints of the timeout tests can do. */
@@ -132,6 +133,48 @@ describe("a limit that a key sets is met:", () => {
         message: expect.stringContaining("messagesMax=3, bytesMax=268435456"),
       });
     }
+  });
+
+  describe("of crashes:", () => {
+    const setup = async (conf: RpcEnvOptions["conf"]) => {
+      const env = await RpcEnv.create({ numThreads: 1, conf });
+      env.on("loopCrashed", () => {});
+      env.on("endpointFailed", () => {});
+      return { env, ref: await env.setupEndpoint<Process>("mortal", fixtureUrl("process-service-serial")) };
+    };
+
+    test("rpc.crash.maxBlamed, within rpc.crash.window", async () => {
+      const conf = { "rpc.crash.maxBlamed": 2, "rpc.crash.window": "10min", "rpc.restart.wait": "1ms" } as const;
+      const { env, ref } = await setup(conf);
+      await using _env = env;
+      for (let crash = 0; crash < 2; crash++) await failureOf(ref.call.exit(3));
+      const error = await failureOf(ref.call.echo(1));
+      expect(error.code).toBe("ERR_RPC_ENDPOINT_FAILED");
+      expect(error.message).toContain("out of service after 2 crashes or failed restarts within 600000 ms");
+    });
+
+    test("rpc.crash.window, outside of which a crash is forgotten", async () => {
+      const { env, ref } = await setup({ "rpc.crash.maxBlamed": 2, "rpc.crash.window": "1ms" });
+      await using _env = env;
+      for (let crash = 0; crash < 6; crash++) await failureOf(ref.call.exit(3));
+      expect(await ref.call.echo("lives")).toBe("lives");
+    });
+
+    test("rpc.restart.wait, up to rpc.restart.maxWait", async () => {
+      const waits = await setup({ "rpc.restart.wait": "10min", "rpc.restart.maxWait": "10min" });
+      const goesOn = await setup({ "rpc.restart.wait": "10min", "rpc.restart.maxWait": "1ms" });
+      await using _waiting = waits.env;
+      await using _goingOn = goesOn.env;
+      for (const { ref } of [waits, goesOn]) await failureOf(ref.call.exit(3));
+      const untaken = failureOf(waits.ref.call.echo("never"));
+      // Time for many restarts of the other.
+      for (let crash = 0; crash < 3; crash++) await failureOf(goesOn.ref.call.exit(3));
+      expect(await goesOn.ref.call.echo("at once")).toBe("at once");
+      expect(waits.env.stats().loops.map(({ epoch }) => epoch)).toContain(1);
+      expect(goesOn.env.stats().loops.map(({ epoch }) => epoch)).toContain(5);
+      await waits.env.shutdown({ timeoutMs: 100 });
+      expect(await untaken).toMatchObject({ maybeExecuted: false });
+    });
   });
 
   test("rpc.dispatcher.numThreads, by Spark's name, unless the option says otherwise", async () => {

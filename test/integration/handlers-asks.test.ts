@@ -83,6 +83,12 @@ describe("an ask of a handler", () => {
       expectConservation(env);
     }));
 
+  test("whose bytes are detached before they are copied is refused, and nothing of it is left to fail later", () =>
+    withPeers(async (_env, a, b) => {
+      using gate = new Gate();
+      expect(await a.call.askDetached?.(b, gate.name)).toEqual(["rejected TypeError", "ERR_RPC_TIMEOUT"]);
+    }));
+
   test("is given up with its loop: the handler that runs it is told, the one that waits never runs", () =>
     withPeers(async (env, a, b) => {
       using gate = new Gate();

@@ -3,6 +3,7 @@
  * Method: restarts and replacements that hang, or die while loop 0 still asks whether their loop turns; a listener that
  * stops the endpoint whose crash it is told of.
  */
+import { setImmediate } from "node:timers/promises";
 import { BroadcastChannel, receiveMessageOnPort } from "node:worker_threads";
 import { type RpcEndpointRef, RpcEnv } from "ringpost";
 import { expect, test } from "vitest";
@@ -67,12 +68,18 @@ test("an endpoint that is stopped by who is told of its last crash does not fail
   expect(env.stats().endpoints).toEqual([]);
 });
 
-/** Holds this thread until somebody else says that he has reached the gate: its env hears of nothing meanwhile. */
-function spinUntilReached(channel: BroadcastChannel): void {
-  while (true) {
-    const received = receiveMessageOnPort(channel as unknown as Parameters<typeof receiveMessageOnPort>[0]);
-    if ((received?.message as { type: string } | undefined)?.type === "reached") return;
-  }
+/**
+ * Opens the gate, and holds this thread until somebody has reached it again, and for `ms` at least: its env hears of
+ * nothing meanwhile.
+ */
+function openAndSpin(gate: Gate, ms = 0): void {
+  const endsMs = performance.now() + ms;
+  const channel = new BroadcastChannel(gate.name);
+  const port = channel as unknown as Parameters<typeof receiveMessageOnPort>[0];
+  gate.open();
+  while ((receiveMessageOnPort(port)?.message as { type: string } | undefined)?.type !== "reached");
+  while (performance.now() < endsMs);
+  channel.close();
 }
 
 test("a stop finds an instance that serves already, although the answer of its start has not come", async () => {
@@ -84,12 +91,33 @@ test("a stop finds an instance that serves already, although the answer of its s
   expect(await outcome(ref.ask({ op: "exit", code: 1 }))).toBe(CRASHED);
   const waiting = [outcome(ref.ask({ op: "wait" })), outcome(ref.ask({ op: "wait" }))];
   await gate.reached();
-  const channel = new BroadcastChannel(gate.name);
-  gate.open();
-  spinUntilReached(channel);
-  channel.close();
+  openAndSpin(gate);
   await env.stop(ref);
   expect(await Promise.all(waiting)).toEqual(["ok", "ok"]);
+  expect([await gate.note(), await gate.note(), await gate.note()]).toMatchObject([
+    { restarts: 0 },
+    { restarts: 1 },
+    "stopped",
+  ]);
+  expect(reports.letters).toEqual([]);
+});
+
+test("an instance that has started again serves, although its time was up before the answer of its start came", async () => {
+  using gate = new Gate();
+  await using env = await RpcEnv.create({ numThreads: 1, conf: { "rpc.startTimeout": 2 } });
+  const reports = new Reports(env);
+  const args: CrashArgs = { gate: gate.name, does: "wait", at: 1 };
+  const ref = await env.setupEndpoint<Serial>("late", serial, { args });
+  expect(await outcome(ref.ask({ op: "exit", code: 1 }))).toBe(CRASHED);
+  const waiting = outcome(ref.ask({ op: "wait" }));
+  await gate.reached();
+  // In this phase of the event loop, timers that are due run before messages that have come.
+  await setImmediate();
+  openAndSpin(gate, 2_000);
+  expect(await waiting).toBe("ok");
+  // Far more than it takes to ask the loop whether it turns, and then for the instance.
+  for (let count = 1; count <= 2_000; count++) expect(await ref.ask({ op: "count" })).toBe(count);
+  await env.stop(ref);
   expect([await gate.note(), await gate.note(), await gate.note()]).toMatchObject([
     { restarts: 0 },
     { restarts: 1 },

@@ -8,6 +8,7 @@ import * as stopping from "../scenarios/stop-scenarios.js";
 const CRASH_RECOVERY = "crash-recovery.ts";
 const STOPPER = "endpoint-stopper.ts";
 const LOOP = "message-loop.ts";
+const POSTER = "poster.ts";
 
 export const STEP_MUTANTS: readonly StepMutant[] = [
   {
@@ -21,6 +22,24 @@ export const STEP_MUTANTS: readonly StepMutant[] = [
     rule: "R15",
     file: LOOP,
     scenario: (inbox) => full.eatenWake(inbox, "ring sibling"),
+  },
+  {
+    name: "no-second-look",
+    rule: "R18",
+    file: POSTER,
+    scenario: (inbox) => full.deaf(inbox, ["asleep"], "look again"),
+  },
+  {
+    name: "no-look-in-the-sweep",
+    rule: "R18",
+    file: POSTER,
+    scenario: (inbox) => full.deaf(inbox, ["asleep", "asleep"], "go on looking"),
+  },
+  {
+    name: "spinner-trusted-for-ever",
+    rule: "R18",
+    file: "main-loop-memory.ts",
+    scenario: (inbox) => full.deaf(inbox, ["spinning"], "ring beside a spinner"),
   },
   {
     name: "entry-freed-before-its-reply",

@@ -3,6 +3,7 @@
  * beside sleepers, and bells that others ate. Overflow towards loop 0: overflow-scenarios.ts.
  */
 import { Overflow, PostResult, TakeResult } from "../../../dist/src/inbox/inbox.js";
+import { RING_OPEN } from "../../../dist/src/inbox/layout.js";
 import { MAILBOX_MEMBER } from "../../../dist/src/inbox/loop-queues.js";
 import { exchange, idle, load, type Scenario, sleep, spin, store, type Thread, turn } from "../explorer.js";
 import {
@@ -14,6 +15,7 @@ import {
   type MessageLoopParts,
   mailboxDoorbell,
   makeLoopZero,
+  makeProducer,
   makeTracedRecord,
   parkingOf,
 } from "./inbox-parts.js";
@@ -151,6 +153,52 @@ export function eatenWake(inbox: Inbox, without?: "ring sibling"): Scenario<unkn
     ],
     threadNames: ["loop 0", "loop 1", "loop 2"],
     daemons: [1, 2],
+    ghost: takenGhost,
+    final: (state) => expectExactly(state, 1),
+  });
+}
+
+/**
+ * R18: loop 0 rings for a shared Inbox, and who is rung does not hear it: user code on his thread (a timer, a promise) goes
+ * on for ever, or he was thought to spin and has lost his core. The message must reach the loop that is left. `without`: loop 0 does not
+ * look again; looks once; rings nobody beside a spinner.
+ */
+export function deaf(
+  inbox: Inbox,
+  deafLoops: readonly ("asleep" | "spinning")[],
+  without?: "look again" | "go on looking" | "ring beside a spinner",
+): Scenario<unknown> {
+  const loopCount = deafLoops.length + 1;
+  return scenario<State & { rung: boolean }>({
+    name: `a bell for ${loopCount} loops, and all but the last hear none: ${deafLoops.join(", ")}`,
+    setup: (memory) => {
+      const state = { ...makeState(inbox, memory, loopCount, true), rung: false };
+      const onRing = (): void => {
+        state.rung = true;
+      };
+      return Object.assign(state, { producer: makeProducer(state.places, true, onRing) });
+    },
+    threads: (state) => [
+      (function* (): Thread {
+        yield* post(state, 1);
+        if (!state.rung || without === "look again") return;
+        const { places } = state;
+        const ready = new inbox.ReadySet(places.groupReady, 0, 1_024);
+        const parking = parkingOf(places);
+        // Its timer, then its sweeps: more looks than loops would find nobody new.
+        for (let look = 0; look < loopCount; look++) {
+          yield* idle();
+          if (!(yield* ready.isMarked(ENDPOINT))) return;
+          if (without === "ring beside a spinner") yield* parking.unparkOne(places.ring.words, RING_OPEN);
+          else yield* parking.ringOne(places.ring.words, RING_OPEN);
+          if (without === "go on looking") return;
+        }
+      })(),
+      ...deafLoops.map((deaf, index) => sharedLoop(state, index, { deaf })),
+      sharedLoop(state, loopCount - 1),
+    ],
+    threadNames: ["loop 0", "loop 1", "loop 2", "loop 3"].slice(0, loopCount + 1),
+    daemons: Array.from({ length: loopCount }, (_, i) => i + 1),
     ghost: takenGhost,
     final: (state) => expectExactly(state, 1),
   });

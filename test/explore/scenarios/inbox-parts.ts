@@ -48,8 +48,11 @@ export interface Inbox {
     "mark" | "unmark" | "next" | "nextFrom" | "tidy"
   >;
   readonly envRegionWords: typeof Parkings.envRegionWords;
-  readonly Parking: ExploredClass<typeof Parkings.Parking, "unpark" | "unparkOne" | "notifyUnconditionally">;
-  readonly Parker: ExploredClass<typeof Parkings.Parker, "announce" | "retract">;
+  readonly Parking: ExploredClass<
+    typeof Parkings.Parking,
+    "unpark" | "unparkOne" | "ringOne" | "notifyUnconditionally"
+  >;
+  readonly Parker: ExploredClass<typeof Parkings.Parker, "announce" | "retract" | "beginSpin">;
   readonly LoopBell: ExploredClass<typeof Parkings.LoopBell, "ring">;
   readonly GroupBell: ExploredClass<typeof Parkings.GroupBell, "ring">;
   readonly Doorbell: ExploredClass<typeof Inboxes.Doorbell, "press">;
@@ -209,12 +212,12 @@ export function parkingOf(places: Places): InstanceType<Inbox["Parking"]> {
   return new places.inbox.Parking(places.env, 0, LOOPS_MAX);
 }
 
-/** Loop 0's side of the Inbox. `shared`: several loops serve it. */
-export function makeProducer(places: Places, shared: boolean): Producer {
+/** Loop 0's side of the Inbox. `shared`: several loops serve it, and `onRing` is told of its bells. */
+export function makeProducer(places: Places, shared: boolean, onRing: () => void = () => {}): Producer {
   const { inbox } = places;
   const parking = parkingOf(places);
   const bell = shared
-    ? new inbox.GroupBell(parking, places.ring.words, RING_OPEN, () => {})
+    ? new inbox.GroupBell(parking, places.ring.words, RING_OPEN, onRing)
     : new inbox.LoopBell(parking, 1);
   const ready = shared ? places.groupReady : loopPlaces(places, 1).ready;
   return producerOf(places, places.ring, new inbox.Doorbell(new inbox.ReadySet(ready, 0, MEMBERS), ENDPOINT, bell));

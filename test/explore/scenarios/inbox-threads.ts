@@ -118,12 +118,15 @@ export interface SharedLoopOptions {
   readonly busyWith?: number;
   /** The handler of the first message never ends. */
   readonly busyWithFirst?: boolean;
+  /** Comes to this and goes no further: user code that it runs while asleep never ends, or it spins without a core. */
+  readonly deaf?: "asleep" | "spinning";
 }
 
 /** A loop that shares the Inbox with others. Sleeps for ever when there is nothing left. */
 export function* sharedLoop(state: State, index: number, options: SharedLoopOptions = {}): Thread {
-  const { queues, entries, record } = state.loops[index] as MessageLoopParts;
+  const { queues, entries, record, parker } = state.loops[index] as MessageLoopParts;
   yield* queues.joinShared(ENDPOINT, state.places.ring.words, 0);
+  if (options.deaf === "spinning") return yield* parker.beginSpin();
   for (;;) {
     yield* queues.unpark();
     let member = yield* queues.shared.next();
@@ -138,7 +141,9 @@ export function* sharedLoop(state: State, index: number, options: SharedLoopOpti
       member = yield* queues.shared.next();
     }
     if (yield* queues.spin(1)) continue;
-    if (yield* queues.park()) yield* sleep();
+    if (!(yield* queues.park())) continue;
+    if (options.deaf === "asleep") return;
+    yield* sleep();
   }
 }
 
