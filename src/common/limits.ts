@@ -21,10 +21,17 @@ export const INBOX_BYTES_MAX = 16 * MIB;
 export const LOOP_RING_BYTES = 1 * MIB;
 /** A record larger than 1/8 of its ring goes by pull ticket: eight large messages must fit, or the ring runs in steps. */
 export const INLINE_FRACTION_DIVISOR = 8;
+/** Body blocks, from the smallest size to the largest, each twice the last. What is larger is better moved than copied. */
+export const BODY_BLOCK_BYTES_MIN = 64 * KIB;
+export const BODY_BLOCK_BYTES_MAX = 2 * MIB;
+/** Of each size, 31.5 MiB in all, resident once they were used. With all of a size in use, bodies go by port. */
+export const BODY_BLOCKS_PER_SIZE = 8;
+/** Payload and attachments of a body in a block: their lengths must fit the record, also of the smallest Inbox. */
+export const BODY_BLOCK_PARTS_MAX = 17;
 /**
  * A producer that finds its ring empty beyond this offset starts again at 0, so a quiet ring keeps to its first pages.
  * Until the consumer has passed the padding there is room for no more than this: at 8 KiB a burst of 128 small messages
- * to an idle endpoint found its ring full.
+ * to an idle endpoint found its ring full. A ring that ran out of room so doubles it for itself, up to half its capacity.
  */
 export const REWIND_OFFSET_BYTES = 16 * KIB;
 /** One allocation from which all rings are carved: always fresh, lazily committed pages. */
@@ -228,6 +235,7 @@ for (const bytes of [INBOX_BYTES_DEFAULT, INBOX_BYTES_MIN, INBOX_BYTES_MAX, LOOP
 assert(INBOX_BYTES_MIN <= INBOX_BYTES_DEFAULT && INBOX_BYTES_DEFAULT <= INBOX_BYTES_MAX, "min <= default <= max");
 assert(isPowerOfTwo(INLINE_FRACTION_DIVISOR), "the inline bound is a shift of the ring's capacity");
 assert(INBOX_BYTES_MIN / INLINE_FRACTION_DIVISOR >= 512, "the smallest Inbox takes a record of 512 bytes inline");
+assert(isPowerOfTwo(BODY_BLOCK_BYTES_MIN) && isPowerOfTwo(BODY_BLOCK_BYTES_MAX), "each size is twice the last");
 assert(INBOX_BYTES_MAX + INBOX_BYTES_MAX / INLINE_FRACTION_DIVISOR <= SEGMENT_BYTES, "ring and slack fit a segment");
 assert(MESSAGE_BYTES_MAX <= SPILL_BYTES_PER_ENDPOINT_MAX, "the largest message can wait");
 assert(MESSAGE_BYTES_MAX <= BODIES_UNDER_WAY_BYTES_MAX, "the largest message can be under way");

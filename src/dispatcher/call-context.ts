@@ -152,3 +152,8 @@ export class CallContext implements RpcCallContext<unknown> {
 function cancelReason(endpoint: string): DOMException {
   return new DOMException(`the ask of "${endpoint}" was aborted, timed out, or lost its asker`, "AbortError");
 }
+
+/** What a handler returned is settled later. A look at `then` may run user code. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+}

@@ -9,15 +9,16 @@
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import type { AskTableView } from "../inbox/ask-table.js";
+import type { BodyBlocks } from "../inbox/body-blocks.js";
 import type { InFlightTable } from "../inbox/in-flight-table.js";
-import { RecordFlag, RecordKind, type TakenRecord } from "../inbox/record.js";
+import { RecordFlag, RecordKind, type TakenRecord, TICKET_FLAGS } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import type { Answers, TakeBody } from "./answers.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
-import { CallContext, type ContextHost, ContextState, DEFERRED } from "./call-context.js";
+import { CallContext, type ContextHost, ContextState, DEFERRED, isThenable } from "./call-context.js";
 import { deferredTooLong } from "./dispatch-errors.js";
-import { type Failure, handlerFailure } from "./failure.js";
+import { answerFailure, type Failure, handlerFailure } from "./failure.js";
 import { asideEntry, NO_MESSAGE } from "./message-counts.js";
 import { OverdueHandlers } from "./overdue-handlers.js";
 import { Pulls } from "./pulls.js";
@@ -29,6 +30,7 @@ export interface HandlerRunnerOptions {
   readonly asks: AskTableView;
   readonly entries: InFlightTable;
   readonly answers: Answers;
+  readonly blocks: BodyBlocks;
   readonly takeBody: TakeBody;
   readonly running: RunningHandler;
   readonly rpcEnv: RpcEnvView;
@@ -42,6 +44,7 @@ export class HandlerRunner implements ContextHost {
   readonly #asks: AskTableView;
   readonly #entries: InFlightTable;
   readonly #answers: Answers;
+  readonly #blocks: BodyBlocks;
   readonly #running: RunningHandler;
   readonly #onReleased: (endpoint: AttachedEndpoint) => void;
   readonly rpcEnv: RpcEnvView;
@@ -59,6 +62,7 @@ export class HandlerRunner implements ContextHost {
     this.#asks = options.asks;
     this.#entries = options.entries;
     this.#answers = options.answers;
+    this.#blocks = options.blocks;
     this.#pulls = new Pulls(options.takeBody);
     this.#running = options.running;
     this.#onReleased = options.onReleased;
@@ -78,6 +82,10 @@ export class HandlerRunner implements ContextHost {
       this.#drop(record);
     } else if ((record.flags & RecordFlag.LARGE) !== 0) {
       this.#pull(endpoint, record, aside);
+    } else if ((record.flags & RecordFlag.BLOCK) !== 0) {
+      const { bytes, length, attachments } = this.#blocks.read(record);
+      this.#answers.report(RecordKind.TICKET_ENDED, record.sender);
+      this.#run(new CallContext(this, endpoint, record, aside), record.codec, bytes, length, attachments);
     } else {
       const context = new CallContext(this, endpoint, record, aside);
       this.#run(context, record.codec, record.scratch, record.payloadBytes, undefined);
@@ -112,10 +120,10 @@ export class HandlerRunner implements ContextHost {
     return this.#pulls.endpoint(entry);
   }
 
-  /** A body has arrived, or its ask has ended (`gone`). */
-  deliverBody(ticket: number, entry: number, gone: boolean): void {
-    const { pull, body } = this.#pulls.end(ticket, entry, gone);
-    const { endpoint, askSlot, askGeneration, deadline } = pull;
+  /** BODY: a body has arrived; or GONE: its ask has ended. */
+  deliverBody(record: TakenRecord): void {
+    const { pull, body } = this.#pulls.end(record);
+    const { endpoint, entry, askSlot, askGeneration, deadline } = pull;
     // The ask may have ended while its body was on its way.
     if (body === null || (askSlot !== -1 && !this.#asks.isWaiting(askSlot, askGeneration))) {
       this.droppedCount++;
@@ -127,7 +135,9 @@ export class HandlerRunner implements ContextHost {
       this.#answers.release(entry);
     } else {
       const context = new CallContext(this, endpoint, pull, pull.aside);
-      this.#run(context, pull.codec, body.bytes, body.bytes.length, body.attachments);
+      const { bytes, attachments } = body;
+      if (bytes === null) this.#run(context, pull.codec, record.scratch, record.payloadBytes, attachments);
+      else this.#run(context, pull.codec, bytes, bytes.length, attachments);
     }
     // Only now: until here this message is what its endpoint may be blocked for.
     endpoint.leaveFlight(pull.aside);
@@ -327,11 +337,7 @@ export class HandlerRunner implements ContextHost {
 
   #sendFailure(context: CallContext, error: unknown): void {
     const endpoint = context.endpoint;
-    const engineError =
-      error instanceof RpcError && error.endpoint === undefined && error.code === "ERR_RPC_SERIALIZATION";
-    const failure = engineError
-      ? ([error.code, `"${endpoint.name}": ${error.message}`, null] as const)
-      : handlerFailure(endpoint.name, error);
+    const failure = answerFailure(endpoint.name, error);
     if (context.askSlot !== -1) {
       this.#answers.failure(RecordKind.FAILURE, context.askSlot, context.askGeneration, failure);
     } else if (context.kind === RecordKind.EVENT) {
@@ -375,7 +381,7 @@ export class HandlerRunner implements ContextHost {
 
   #drop(record: TakenRecord): void {
     this.droppedCount++;
-    if ((record.flags & RecordFlag.LARGE) !== 0) this.#answers.report(RecordKind.TICKET_DROPPED, record.sender);
+    if ((record.flags & TICKET_FLAGS) !== 0) this.#answers.report(RecordKind.TICKET_ENDED, record.sender);
     if (record.entry !== -1) this.#answers.release(record.entry);
   }
 
@@ -391,8 +397,4 @@ export class HandlerRunner implements ContextHost {
     if (endpoint.serial) this.#answers.report(RecordKind.STUCK, endpoint.id, 0, Math.round(ageMs));
     else this.giveUp(entry);
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }
