@@ -131,7 +131,7 @@ export const FRAME_TIMEOUT_MS = 30_000;
 export const FRAMES_PER_TURN = 1_024;
 /** ... or the time it takes them in, whichever is first. */
 export const FRAMES_TURN_MS = 5;
-/** A body is handed to the socket in pieces of this size, as Spark does. */
+/** A body is handed out in pieces of this size, as Spark does, to who asks for no other. */
 export const BODY_PIECE_BYTES_MAX = 256 * KIB;
 
 // ── Connections ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -144,8 +144,10 @@ export const WRITE_BATCHED_FRAME_BYTES_MAX = 16 * KIB;
 export const WRITE_BATCHES_KEPT = 64;
 /** Bytes handed to a socket and not yet written. What waits beyond is still in order here, and can still be counted. */
 export const WRITE_WINDOW_BYTES = 2 * MIB;
-/** ... in pieces of this size, so that progress is seen; also what is read ahead of a file, in one go. */
+/** ... in pieces of this size, so that progress is seen; also what is read ahead of a file: 256 KiB read at 0.7 of the rate. */
 export const WRITE_PIECE_BYTES = 1 * MIB;
+/** What a message counts for whose body is read when its turn has come: who asks for chunks by the thousand is held up. */
+export const WRITE_MESSAGE_BYTES = 1 * KIB;
 /** Answers that wait for a peer who does not read them: from here on nothing more is read from it. */
 export const WRITE_QUEUE_PAUSE_BYTES = 16 * MIB;
 /** What waits in a connection's write queue in all: a request beyond it is refused, an answer ends the connection. */
