@@ -10,7 +10,6 @@ const ADVICE: { readonly [code in RpcErrorCode]?: string } = {
   ERR_RPC_AUTH: "both sides need the same secret (--secret-file), or certificates of one authority (--tls-…)",
   ERR_RPC_TIMEOUT: "--timeout <s> waits longer",
   ERR_RPC_INSECURE_BIND: "here: --secret-file, or --tls-key, --tls-cert and --tls-ca",
-  ERR_RPC_BIND: "--port 0 takes any that is free",
 };
 
 export function adviceOf(error: RpcError): string | null {

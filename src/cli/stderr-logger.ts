@@ -4,6 +4,8 @@ import { printable } from "./json-value.js";
 
 /** The same again within this time is counted, not written: what fails often fails a thousand times a second. */
 const QUIET_MS = 1_000;
+/** Texts with a peer's own words in them may all differ. */
+const KINDS_MAX = 1_000;
 
 interface Said {
   readonly atMs: number;
@@ -30,18 +32,20 @@ export class StderrLogger implements RpcLogger {
   }
 
   #say(level: string, fields: object, text: string): void {
-    const key = `${text} ${String((fields as { readonly endpoint?: unknown }).endpoint)}`;
-    const before = this.#said.get(key);
+    const shown = Object.entries(fields).map(([name, value]) => `${name}=${shownField(value)}`);
+    const line = printable(`${text}: ${shown.join(", ")}`.replaceAll(/\s*\n\s*/g, " "));
+    // Ports and counts are what differs between two of a kind.
+    const kind = line.replaceAll(/\d+/g, "0");
+    const before = this.#said.get(kind);
     const now = performance.now();
     if (before !== undefined && now - before.atMs < QUIET_MS) {
       before.unsaid++;
       return;
     }
-    this.#said.set(key, { atMs: now, unsaid: 0 });
-    const more = before === undefined || before.unsaid === 0 ? "" : `; ${before.unsaid} more like it before`;
-    const shown = Object.entries(fields).map(([name, value]) => `${name}=${shownField(value)}`);
-    const line = `${this.#who}: ${level}: ${text}: ${shown.join(", ")}${more}`;
-    process.stderr.write(`${printable(line.replaceAll(/\s*\n\s*/g, " "))}\n`);
+    if (this.#said.size >= KINDS_MAX) this.#said.clear();
+    this.#said.set(kind, { atMs: now, unsaid: 0 });
+    const more = before === undefined || before.unsaid === 0 ? "" : ` (${before.unsaid} more like it before)`;
+    process.stderr.write(`${this.#who}: ${level}: ${line}${more}\n`);
   }
 }
 
