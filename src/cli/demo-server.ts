@@ -14,10 +14,11 @@ import { fileURLToPath } from "node:url";
 import { defineService, RpcEnv, type RpcEnvOptions } from "../index.js";
 import type { DemoOptions, DemoService } from "./demo-rounds.js";
 import { CommandFailure } from "./exit.js";
+import { silentLogger } from "./stderr-logger.js";
 
 /** Compressed files are answers: as large as they may be within one process. */
 const CONF = { "rpc.message.maxSize": "128m" } as const;
-/** Clients that were killed, after which the demo has shown what it had to show. */
+/** How many of them are started, after which the demo has shown what it had to show. */
 const CLIENTS_MAX = 5;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -62,7 +63,7 @@ export async function connectDemo(
   secret: string[] | undefined,
   uri: string,
 ): Promise<{ env: RpcEnv; service: DemoService }> {
-  const env = await RpcEnv.create({ name: "demo client", secret, conf: CONF });
+  const env = await RpcEnv.create({ name: "demo client", secret, conf: CONF, logger: silentLogger });
   try {
     const ref = await env.setupEndpointRefByURI<typeof import("./compress.service.js")>(uri);
     const about = await env.setupEndpointRef<ReturnType<typeof aboutService>>(ref.address, "about");

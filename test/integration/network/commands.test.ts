@@ -96,6 +96,11 @@ describe("call and cast, ask and send", () => {
     expect(JSON.parse(ref.stdout)).toEqual({ value: { $type: "ref", uri: service } });
   });
 
+  test("a name that no method can have is wrong use", async () => {
+    const { exitCode, stderr } = await ringpost("call", service, "then");
+    expect([exitCode, stderr]).toEqual([2, expect.stringContaining("no service has a method then")]);
+  });
+
   test("one-way messages are handled after the command has ended", async () => {
     const path = join(folder, "cast");
     const { exitCode, stdout } = await ringpost("cast", service, "note", JSON.stringify(path), '"noted"');
@@ -155,7 +160,6 @@ describe("call and cast, ask and send", () => {
     [["ask", "ringpost://x", "1"], "ringpost://x has no address: ringpost://name@host:port"],
     [["ask", "ringpost://x@127.0.0.1:1", "hello"], "is no JSON"],
     [["ask", "ringpost://x@127.0.0.1:1", "@not-there"], "@not-there"],
-    [["call", "ringpost://x@127.0.0.1:1", "then"], "no service has a method then"],
     [["call", "ringpost://x@127.0.0.1:1", "m", "-5"], "negative numbers go behind --"],
     [["call", "ringpost://x@127.0.0.1:1", "m", "--timeout", "0"], "--timeout is a number"],
     [["serve"], "missing required args"],
