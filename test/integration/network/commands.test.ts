@@ -180,11 +180,13 @@ describe("serve", () => {
     await server.says(/\n/);
     const { uri, port } = JSON.parse(server.stdout) as { uri: string; port: number };
     const path = join(folder, "slow");
-    const answer = ringpost("call", uri, "slowNote", JSON.stringify(path), '"done"');
+    const answer = ringpost("call", uri, "noteAndWait", JSON.stringify(path));
     await written(path, "begun ");
-    expect(await server.stop("SIGINT")).toEqual([0, null]);
+    server.child.kill("SIGINT");
+    await server.says(/SIGINT: what has come in is handled/, "stderr");
+    writeFileSync(path, "begun and ended");
+    expect(await server.ended).toEqual([0, null]);
     expect(await answer).toEqual({ exitCode: 0, stdout: "done\n", stderr: "" });
-    expect(server.stderr).toContain("SIGINT: what has come in is handled");
     const again = start("serve", values, "--threads", "1", "--port", String(port));
     expect(await again.uri()).toBe(uri);
     expect(await again.stop()).toEqual([0, null]);
