@@ -6,7 +6,11 @@
  */
 
 /** Where an endpoint can run: every entry that applies is tested in both forms, unless it says why not. */
-export const FORM_NAMES = ["on message loops", "on loop 0"] as const;
+const LOCAL_FORMS = ["on message loops", "on loop 0"] as const;
+const PLAIN_FORMS = ["over the network, on message loops", "over the network, on loop 0"] as const;
+const SECURE_FORMS = ["by secret, on message loops", "by secret, on loop 0", "by certificate, on message loops"] as const;
+const NETWORK_FORMS = [...PLAIN_FORMS, ...SECURE_FORMS] as const;
+export const FORM_NAMES = [...LOCAL_FORMS, ...NETWORK_FORMS] as const;
 export type FormName = (typeof FORM_NAMES)[number];
 
 export type EntryStatus =

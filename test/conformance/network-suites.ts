@@ -1,0 +1,15 @@
+/** What is run for each form with a connection between test and endpoint. */
+import { eventsAndConfSuite } from "./events-and-conf.contract.js";
+import type { NetworkForm } from "./form.js";
+import { gapsSuite } from "./gaps.contract.js";
+import { inboxSuite } from "./inbox.contract.js";
+import { remoteSuite } from "./remote.contract.js";
+import { rpcEnvSuite } from "./rpc-env.contract.js";
+
+export function networkSuites(form: NetworkForm): void {
+  rpcEnvSuite(form);
+  inboxSuite(form);
+  eventsAndConfSuite(form);
+  gapsSuite(form);
+  remoteSuite(form);
+}

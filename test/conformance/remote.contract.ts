@@ -1,0 +1,2 @@
+import type { NetworkForm } from "./form.js";
+export function remoteSuite(_form: NetworkForm): void {}
