@@ -4,7 +4,9 @@ import type { NetworkForm } from "./form.js";
 import { gapsSuite } from "./gaps.contract.js";
 import { inboxSuite } from "./inbox.contract.js";
 import { remoteSuite } from "./remote.contract.js";
+import { remoteGapsSuite } from "./remote-gaps.contract.js";
 import { rpcEnvSuite } from "./rpc-env.contract.js";
+import { secureSuite } from "./secure.contract.js";
 
 export function networkSuites(form: NetworkForm): void {
   rpcEnvSuite(form);
@@ -12,4 +14,6 @@ export function networkSuites(form: NetworkForm): void {
   eventsAndConfSuite(form);
   gapsSuite(form);
   remoteSuite(form);
+  remoteGapsSuite(form);
+  if (form.name.startsWith("by ")) secureSuite(form);
 }

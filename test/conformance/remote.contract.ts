@@ -71,7 +71,7 @@ export function remoteSuite(form: NetworkForm): void {
       await place.setUp(env, "watching", { gate: gate.name });
       await gate.note();
       await during();
-      return notesUntil(gate, (note: object) => "disconnected" in note);
+      return await notesUntil(gate, (note: object) => "disconnected" in note);
     }
 
     /** Connects to `env`, and ends. */
