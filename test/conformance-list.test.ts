@@ -2,7 +2,7 @@
  * Goal: the list of what Spark's suites demand, the tests that carry its tags, and the committed docs/conformance.md
  * cannot drift apart.
  * Method: the titles are read from the sources of the suites. A contract suite runs in every form that its entry has, a test
- * file in its own; the document must be what the generator writes when all of them pass.
+ * file in the form it is named after; the document must be what the generator writes when all of them pass.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -15,33 +15,25 @@ import {
   resultsOf,
   type TaggedResult,
 } from "./conformance/conformance-report.js";
+import { type NetworkResult, networkProblemsOf, networkResultsIn } from "./conformance/network-report.js";
 import { ALL_ENTRIES, FORM_NAMES, type FormName, SPARK_ENTRIES } from "./conformance/spark-entries.js";
+import { NETWORK_ENTRIES } from "./conformance/spark-network-entries.js";
 
-const root = fileURLToPath(new URL(".", import.meta.url));
+const folder = fileURLToPath(new URL("conformance/", import.meta.url));
+
 const statuses = new Map(ALL_ENTRIES.map(({ id, status }) => [id, status]));
-/** The files that are run in one form only. */
-const FILE_FORMS: Readonly<Record<string, FormName>> = {
-  "conformance/on-message-loops.test.ts": "on message loops",
-  "conformance/on-loop-zero.test.ts": "on loop 0",
-};
 
-/** A suite is run in every form that its entries have. */
-function formsOf(file: string, id: string): readonly (FormName | null)[] {
-  if (id.startsWith("net ")) return [null];
-  const one = FILE_FORMS[file];
-  if (one !== undefined) return [one];
+/** A suite is run in every form that its entry has. */
+function formsOf(file: string, id: string): readonly FormName[] {
+  if (file === "on-message-loops.test.ts") return ["on message loops"];
+  if (!file.endsWith(".contract.ts")) return [];
   const status = statuses.get(id);
-  return status?.kind === "applies" ? status.forms : [];
+  return status?.kind === "applies" ? status.forms : FORM_NAMES;
 }
 
 /** Every tagged title of the suites, as if it had passed. */
 function resultsInSources(): TaggedResult[] {
-  const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter(
-    (file) => file.endsWith(".contract.ts") || (file.endsWith(".test.ts") && file !== "conformance-list.test.ts"),
-  );
-  return files.flatMap((file) => {
-    const text = readFileSync(root + file, "utf8");
-    if (!/\[(?:spark|gap|net) /.test(text)) return [];
+  return readdirSync(folder).flatMap((file) => {
     const found: TaggedResult[] = [];
     const visit = (node: ts.Node): void => {
       if (ts.isStringLiteralLike(node)) {
@@ -52,10 +44,34 @@ function resultsInSources(): TaggedResult[] {
       }
       ts.forEachChild(node, visit);
     };
-    visit(ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true));
+    visit(ts.createSourceFile(file, readFileSync(folder + file, "utf8"), ts.ScriptTarget.Latest, true));
     return found;
   });
 }
+
+/** The tests of the network have one form, and their files a folder of their own. */
+function networkResultsInSources(): NetworkResult[] {
+  const unit = fileURLToPath(new URL("unit/network/", import.meta.url));
+  return readdirSync(unit).flatMap((file) => networkResultsIn(file, readFileSync(unit + file, "utf8")));
+}
+
+describe("the list of Spark's network tests", () => {
+  test("has every entry once", () => {
+    expect(new Set(NETWORK_ENTRIES.map(({ id }) => id)).size).toBe(NETWORK_ENTRIES.length);
+  });
+
+  test("has a test for each entry that applies, and no test has a tag of its own", () => {
+    expect(networkProblemsOf(networkResultsInSources())).toEqual([]);
+  });
+
+  test("names entries without a test, failed tests and unknown tags", () => {
+    const one = (id: string, passed: boolean) => ({ id, file: "a.test.ts", passed });
+    const problems = networkProblemsOf([one("net StreamSuite.testSingleStream", false), one("net of mine", true)]);
+    expect(problems).toContain("[net StreamSuite.testZeroLengthStream] has no test");
+    expect(problems).toContain("[net StreamSuite.testSingleStream] failed in a.test.ts");
+    expect(problems).toContain("[net of mine] in a.test.ts: no entry has this tag");
+  });
+});
 
 describe("the list of Spark's tests", () => {
   test("has every number once, in order", () => {
@@ -69,7 +85,7 @@ describe("the list of Spark's tests", () => {
 
   test("is what docs/conformance.md says", () => {
     const document = readFileSync(fileURLToPath(new URL("../docs/conformance.md", import.meta.url)), "utf8");
-    expect(document).toBe(renderReport(resultsInSources()));
+    expect(document).toBe(renderReport(resultsInSources(), networkResultsInSources()));
   });
 });
 
@@ -81,15 +97,14 @@ describe("the report", () => {
   test("names entries without a test, failed tests and unknown tags", () => {
     const problems = problemsOf([
       ...resultsOf(one("[spark 1] it fails", "on loop 0", "failed")),
+      ...resultsOf(one("[spark 1] it fails", "by secret, on loop 0", "failed")),
       ...resultsOf(one("[gap of mine] it is unknown", "on loop 0", "passed")),
       ...resultsOf(one("[spark 27] it does not apply", "on loop 0", "passed")),
       ...resultsOf(one("without a tag", "on loop 0", "failed")),
-      ...resultsOf(one("[net ProtocolSuite.requests] it fails", "on no loop", "failed")),
     ]);
     expect(problems).toContain("[spark 1] has no test on message loops");
     expect(problems).toContain("[spark 1] it fails: failed on loop 0");
-    expect(problems).toContain("[net ProtocolSuite.requests] it fails: failed");
-    expect(problems).toContain("[net ProtocolSuite.responses] has no test");
+    expect(problems).toContain("[spark 1] it fails: failed by secret, on loop 0");
     expect(problems).toContain("[gap of mine] it is unknown: no entry that applies has this tag");
     expect(problems).toContain("[spark 27] it does not apply: no entry that applies has this tag");
     expect(problems.some((problem) => problem.includes("without a tag"))).toBe(false);

@@ -14,7 +14,7 @@ import type { TransportClient } from "../network/transport-client.js";
 import type { EncodedBody, MessageCodec } from "../rpc/codec.js";
 import type { RpcPeer } from "../rpc/rpc-endpoint-options.js";
 import { CONTROL_ENDPOINT, VERIFIER_ENDPOINT } from "./built-in-endpoints.js";
-import { ANSWER_BYTES, writeAnswer } from "./envelope.js";
+import { ANSWER_BYTES, copyBytes, writeAnswer } from "./envelope.js";
 import { PeerConnection } from "./peer-connection.js";
 import type { Peers } from "./peers.js";
 
@@ -49,14 +49,9 @@ class ConnectionAsker implements RemoteAsker {
     const { reply } = this;
     if (!reply.reserve(ANSWER_BYTES + length)) return;
     const { room } = reply;
-    const at = writeAnswer(room, reply.roomOffset, failed, payloadCodec);
-    if (length > LOOPED_BYTES_MAX) room.set(bytes.length === length ? bytes : bytes.subarray(0, length), at);
-    else for (let i = 0; i < length; i++) room[at + i] = bytes[i] as number;
+    copyBytes(room, writeAnswer(room, reply.roomOffset, failed, payloadCodec), bytes, 0, length);
   }
 }
-
-/** Up to this many bytes a loop beats a view and `set`. */
-const LOOPED_BYTES_MAX = 160;
 
 /** The message that is delivered now; one for all. */
 class ArrivingMessage implements ArrivedMessage {
@@ -70,6 +65,12 @@ class ArrivingMessage implements ArrivedMessage {
   readonly attachmentBytes = 0;
   sender: Uint8Array = new Uint8Array(0);
   peer: RpcPeer = { address: null, local: false, identity: null };
+
+  readonly moves = false;
+
+  viewBody(): Uint8Array[] {
+    return [this.bytes];
+  }
 
   takeBody(): EncodedBody {
     // Not `slice`: of a Buffer that would be a view.
