@@ -92,7 +92,9 @@ export function remoteSuite(form: NetworkForm): void {
       const events = await eventsIn(env, async () => visit(env, await client()));
       const address = { host: HOST, port: expect.any(Number) };
       expect(events).toEqual([{ connected: address }, { disconnected: address }]);
-      expect((events[0] as { connected: unknown }).connected).toEqual((events[1] as { disconnected: unknown }).disconnected);
+      expect((events[0] as { connected: unknown }).connected).toEqual(
+        (events[1] as { disconnected: unknown }).disconnected,
+      );
     });
 
     test("[spark 23] a client sees a server come and go, once each, by its address", async () => {

@@ -7,7 +7,11 @@
 
 const LOCAL_FORMS = ["on message loops", "on loop 0"] as const;
 const PLAIN_FORMS = ["over the network, on message loops", "over the network, on loop 0"] as const;
-const SECURE_FORMS = ["by secret, on message loops", "by secret, on loop 0", "by certificate, on message loops"] as const;
+const SECURE_FORMS = [
+  "by secret, on message loops",
+  "by secret, on loop 0",
+  "by certificate, on message loops",
+] as const;
 const NETWORK_FORMS = [...PLAIN_FORMS, ...SECURE_FORMS] as const;
 /**
  * Where an endpoint can run, and the way to it: every entry that applies is tested in all of them, unless it says why not.
