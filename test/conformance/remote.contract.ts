@@ -202,12 +202,13 @@ export function remoteSuite(form: NetworkForm): void {
       ] as const) {
         const to = requestAddress(sender, { host: "::1", port: 1 }, "spark");
         const payloadCodec = payload.length === 0 ? PayloadCodec.EMPTY : PayloadCodec.MSGPACK;
-        const head = { kind: RecordKind.ASK, payloadCodec, remainingMs: 99.5, envId: new Uint8Array(0) };
-        const bytes = new Uint8Array(requestBytes(to, head.envId, payload.length) + 7);
-        const start = writeRequest(bytes, 7, to, head);
+        const envId = new TextEncoder().encode("an env");
+        const bytes = new Uint8Array(requestBytes(to, envId, payload.length) + 7);
+        const start = writeRequest(bytes, 7, to, RecordKind.ASK, payloadCodec, 99.5, envId);
         bytes.set(payload, start);
         reader.read(bytes, 7, bytes.length, false);
-        expect([reader.address.sender, reader.address.name, reader.remainingMs]).toEqual([sender, "spark", 100]);
+        expect([reader.address.sender, reader.address.name]).toEqual([sender, "spark"]);
+        expect([reader.envId, reader.kind, reader.remainingMs]).toEqual(["an env", RecordKind.ASK, 100]);
         expect([...bytes.subarray(reader.payloadStart)]).toEqual(payload);
       }
     });
