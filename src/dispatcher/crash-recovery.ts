@@ -52,7 +52,7 @@ export class CrashRecovery {
     const taken = this.#entries(loop).filter((entry) => !this.#isVoid(loop, entry)); // 2
     const served = this.#served(loop);
     for (const { shared, ring } of served) {
-      if (shared) releaseDeadLock(memory.words(ring.region), ring.region.word, lockOwner(loop.index, loop.epoch)); // 3
+      if (shared) releaseDeadLock(memory.words(ring), ring.word, lockOwner(loop.index, loop.epoch)); // 3
     }
     if (!loop.takenSettled) {
       this.#settle(loop, taken, error); // 4
@@ -101,12 +101,12 @@ export class CrashRecovery {
     const endpoint = this.#endpoint(entry.endpoint);
     if (endpoint === undefined || endpoint.retired !== null) return false;
     if (isAside(entry, endpoint)) {
-      const { region } = loop.regions.mailbox;
-      return isVoidEntry(entry, memory.words(region), region.word, null);
+      const { mailbox } = loop.regions;
+      return isVoidEntry(entry, memory.words(mailbox), mailbox.word, null);
     }
-    const { region } = endpoint.ring;
+    const { ring } = endpoint;
     const owner = endpoint.shared ? lockOwner(loop.index, loop.epoch) : null;
-    return isVoidEntry(entry, memory.words(region), region.word, owner);
+    return isVoidEntry(entry, memory.words(ring), ring.word, owner);
   }
 
   #settle(loop: HostedMessageLoop, taken: readonly InFlightEntry[], error: unknown): void {
@@ -179,8 +179,8 @@ export class CrashRecovery {
     endpoint.serving.delete(loop.index);
     const { memory } = this.#dispatcher;
     if (endpoint.shared) {
-      const { region } = endpoint.ring;
-      and(memory.words(region), region.word + RING_OPEN + (loop.index >> 5), ~(1 << (loop.index & 31)));
+      const { ring } = endpoint;
+      and(memory.words(ring), ring.word + RING_OPEN + (loop.index >> 5), ~(1 << (loop.index & 31)));
       memory.restoreShared(endpoint.id);
     }
     memory.ready.restore(inboxRoomMember(endpoint.id));

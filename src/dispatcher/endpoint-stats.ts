@@ -30,8 +30,7 @@ export function endpointStats(endpoint: HostedEndpoint, memory: MainLoopMemory, 
 }
 
 function oldestAge({ ring, producer }: HostedEndpoint, memory: MainLoopMemory, nowMs: number): number {
-  const { region, capacityBytes } = ring;
-  const oldest = oldestEnqueuedAt(memory.words(region), region.word, capacityBytes);
+  const oldest = oldestEnqueuedAt(memory.words(ring), ring.word, ring.capacityBytes);
   const enqueuedAt = oldest ?? producer.spill.peek()?.enqueuedAt;
   // Both are microseconds wrapped to 32 bits.
   return enqueuedAt === undefined ? 0 : ((((nowMs * 1_000) | 0) - enqueuedAt) >>> 0) / 1_000;

@@ -9,12 +9,12 @@
  */
 import type { RpcError } from "../common/errors.js";
 import type { InboxProducer } from "../inbox/inbox.js";
-import type { Region } from "../inbox/segment.js";
+import type { Region, RingRegion } from "../inbox/segment.js";
 import type { SpillBudget } from "../inbox/spill-queue.js";
 import type { EndpointDescription } from "../rpc/rpc-definition.js";
 import { BackOff, CrashBudget } from "./back-off.js";
 import type { CrashSettings } from "./engine-settings.js";
-import type { EncodedValue, RingRegion } from "./loop-protocol.js";
+import type { EncodedValue } from "./loop-protocol.js";
 import type { LoopGroup } from "./loop-slot.js";
 import { newAskCounts, newOneWayCounts } from "./message-counts.js";
 

@@ -90,7 +90,7 @@ export class LoopZeroStarter {
       this.#options.onStartFailed(endpoint, failure);
       endpoint.state = EndpointState.STOPPED;
       directory.remove(endpoint);
-      memory.release(ring.region);
+      memory.releaseRing(ring);
       for (const region of endpoint.counters) memory.release(region);
       throw failure;
     }

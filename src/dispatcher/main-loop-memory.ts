@@ -17,12 +17,19 @@ import { MAILBOX_MEMBER } from "../inbox/loop-queues.js";
 import { envRegionWords, GroupBell, LoopBell, Parker, Parking } from "../inbox/parking.js";
 import { CollectedReadySet, ReadySet, readySetWords } from "../inbox/ready-set.js";
 import type { PayloadWriter } from "../inbox/record.js";
-import { initialiseRing, ringRegionBytes } from "../inbox/ring.js";
-import { type Region, type Segment, SegmentAllocator, type SegmentHandle } from "../inbox/segment.js";
+import { initialiseRing, ringDataBytes } from "../inbox/ring.js";
+import {
+  type Place,
+  type Region,
+  type RingRegion,
+  type Segment,
+  SegmentAllocator,
+  type SegmentHandle,
+} from "../inbox/segment.js";
 import type { SpillBudget } from "../inbox/spill-queue.js";
 import { StructureLogOwner } from "../inbox/structure-log.js";
 import { ENDPOINT_MEMBERS, LOOP_ZERO_MEMBERS, mailboxRoomMember, outboundMember } from "./loop-members.js";
-import type { EnvRegions, LoopRegions, RingRegion } from "./loop-protocol.js";
+import type { EnvRegions, LoopRegions } from "./loop-protocol.js";
 
 export class MainLoopMemory {
   readonly regions: EnvRegions;
@@ -60,17 +67,17 @@ export class MainLoopMemory {
     this.asks = new AskTable(this.segment(asks).words, asks.word, ASKS_OUTSTANDING_MAX);
   }
 
-  segment(region: Region): Segment {
-    return this.#allocator.segment(region.segment);
+  segment(place: Place): Segment {
+    return this.#allocator.segment(place.segment);
   }
 
-  handle(region: Region): SegmentHandle {
-    const { index, buffer } = this.segment(region);
+  handle(place: Place): SegmentHandle {
+    const { index, buffer } = this.segment(place);
     return { index, buffer };
   }
 
-  words(region: Region): Int32Array {
-    return this.segment(region).words;
+  words(place: Place): Int32Array {
+    return this.segment(place).words;
   }
 
   parker(onBell: () => void): Parker {
@@ -78,9 +85,9 @@ export class MainLoopMemory {
   }
 
   allocateRing(capacityBytes: number): RingRegion {
-    const region = this.#allocator.allocate(ringRegionBytes(capacityBytes));
-    initialiseRing(this.words(region), region.word);
-    return { region, capacityBytes };
+    const ring = this.#allocator.allocateRing(capacityBytes, ringDataBytes(capacityBytes));
+    initialiseRing(this.words(ring), ring.word);
+    return ring;
   }
 
   allocateCounters(): Region {
@@ -91,6 +98,10 @@ export class MainLoopMemory {
 
   release(region: Region): void {
     this.#allocator.release(region);
+  }
+
+  releaseRing(ring: RingRegion): void {
+    this.#allocator.releaseRing(ring);
   }
 
   /** The memory of a loop id, which is never given back while its env lives. */
@@ -114,15 +125,15 @@ export class MainLoopMemory {
     const words = this.words(entries);
     const used = TABLE_ENTRIES + (words[entries.word + TABLE_COUNT] as number) * ENTRY_WORDS;
     words.fill(0, entries.word, entries.word + used);
-    for (const { region } of [mailbox, outbound]) initialiseRing(this.words(region), region.word);
+    for (const ring of [mailbox, outbound]) initialiseRing(this.words(ring), ring.word);
   }
 
   /** Segments that a loop must map before it starts. */
   loopSegments(loop: LoopRegions): SegmentHandle[] {
     const { control, ready, entries, mailbox, outbound } = loop;
-    const needed = [...Object.values(this.regions), control, ready, entries, mailbox.region, outbound.region];
+    const needed: Place[] = [...Object.values(this.regions), control, ready, entries, mailbox, outbound];
     const handles = new Map<number, SegmentHandle>();
-    for (const region of needed) handles.set(region.segment, this.handle(region));
+    for (const place of needed) handles.set(place.segment, this.handle(place));
     return [...handles.values()];
   }
 
@@ -165,7 +176,7 @@ export class MainLoopMemory {
     budget: SpillBudget,
     onRing: () => void,
   ): InboxProducer {
-    const bell = new GroupBell(this.parking, this.words(ring.region), ring.region.word + RING_OPEN, onRing);
+    const bell = new GroupBell(this.parking, this.words(ring), ring.word + RING_OPEN, onRing);
     return new InboxProducer(this.place(ring), new Doorbell(this.#sharedReady, endpoint, bell), writer, budget);
   }
 
@@ -180,7 +191,7 @@ export class MainLoopMemory {
   /** Re-ring: if a shared Inbox is still marked, wakes another loop that is open for it. True while it is marked. */
   reRing(endpoint: number, ring: RingRegion): boolean {
     if (!this.#sharedReady.isMarked(endpoint)) return false;
-    this.parking.ringOne(this.words(ring.region), ring.region.word + RING_OPEN);
+    this.parking.ringOne(this.words(ring), ring.word + RING_OPEN);
     return true;
   }
 
@@ -190,7 +201,7 @@ export class MainLoopMemory {
   }
 
   place(ring: RingRegion): RingPlace {
-    return { segment: this.segment(ring.region), base: ring.region.word, capacityBytes: ring.capacityBytes };
+    return { segment: this.segment(ring), base: ring.word, capacityBytes: ring.capacityBytes };
   }
 
   #mailboxDoorbell(loop: number, regions: LoopRegions): Doorbell {

@@ -9,7 +9,9 @@ import {
   ENTRY_WORDS,
   LINE_WORDS,
   LOOP_CONTROL_WORDS,
+  RING_DATA,
   RING_HEAD,
+  RING_HEADER_WORDS,
   RING_OPEN,
   TABLE_ENTRIES,
 } from "../../../dist/src/inbox/layout.js";
@@ -30,7 +32,7 @@ type Entry = Tables.InFlightEntry;
 /** What scenarios use of src/inbox, its coloured members as generators. */
 export interface Inbox {
   readonly initialiseRing: typeof Rings.initialiseRing;
-  readonly ringRegionBytes: typeof Rings.ringRegionBytes;
+  readonly ringDataBytes: typeof Rings.ringDataBytes;
   readonly RingProducer: ExploredClass<typeof Rings.RingProducer, "claim" | "publish" | "wantRoom">;
   readonly RingConsumer: ExploredClass<
     typeof Rings.RingConsumer,
@@ -166,8 +168,10 @@ export function makePlaces(
   { capacityBytes = CAPACITY_BYTES, position = 0, mailbox = false, outbound = false }: PlacesOptions = {},
 ): Places {
   const makeRing = (name: string, wanted: boolean, at = 0): Segment => {
-    const ring = segmentOf(memory.words(name, wanted ? inbox.ringRegionBytes(capacityBytes) / 4 : 0));
-    if (wanted) inbox.initialiseRing(ring.words, 0, at);
+    if (!wanted) return segmentOf(memory.words(name, 0));
+    const ring = segmentOf(memory.words(name, RING_HEADER_WORDS + inbox.ringDataBytes(capacityBytes) / 4));
+    ring.words[RING_DATA] = RING_HEADER_WORDS;
+    inbox.initialiseRing(ring.words, 0, at);
     return ring;
   };
   return {
