@@ -24,7 +24,7 @@ import { type InFlightEntry, isVoidEntry, readInFlightEntries } from "../inbox/i
 import { lockOwner, releaseDeadLock } from "../inbox/inbox.js";
 import { COUNTER_HANDLED, EntryState, RING_OPEN } from "../inbox/layout.js";
 import { RecordKind, TakenRecord } from "../inbox/record.js";
-import { counterView } from "../inbox/segment.js";
+import { countersAt } from "../inbox/segment.js";
 import type { DispatcherParts } from "./dispatcher-parts.js";
 import type { EndpointStopper } from "./endpoint-stopper.js";
 import { describeThrown } from "./failure.js";
@@ -131,10 +131,11 @@ export class CrashRecovery {
     if (entry.count !== 0) {
       const region = endpoint.counters[endpoint.loops.indexOf(loop.index)];
       if (region === undefined) return;
-      const counters = counterView(dispatcher.memory.segment(region), region);
-      const handled = counters[COUNTER_HANDLED] as number;
+      const counters = dispatcher.memory.segment(region).doubles;
+      const index = countersAt(region) + COUNTER_HANDLED;
+      const handled = counters[index] as number;
       // The loop died between mark and count.
-      if (((handled + 1) | 0) === entry.count) counters[COUNTER_HANDLED] = handled + 1;
+      if (((handled + 1) | 0) === entry.count) counters[index] = handled + 1;
     } else {
       const named = isAside(entry, endpoint) ? asideEntry(entry.index) : entry.index;
       if (dispatcher.reportedFailures.has(loop.index, named, endpoint, entry.position)) return;

@@ -43,6 +43,8 @@ export class MainLoopMemory {
   readonly loopZero: { readonly control: Region; readonly entries: Region };
   readonly #allocator = new SegmentAllocator();
   readonly #sharedReady: ReadySet;
+  /** By loop id, whose memory never changes: the ready set that producers mark, and its bell. */
+  readonly #doors: { readonly ready: ReadySet; readonly bell: LoopBell }[] = [];
 
   constructor() {
     const allocate = (words: number): Region => this.#allocator.allocate(words * 4);
@@ -138,7 +140,12 @@ export class MainLoopMemory {
   }
 
   mailboxProducer(loop: number, regions: LoopRegions, writer: PayloadWriter, budget: SpillBudget): InboxProducer {
-    return new InboxProducer(this.place(regions.mailbox), this.#mailboxDoorbell(loop, regions), writer, budget);
+    return new InboxProducer(
+      this.place(regions.mailbox),
+      this.#doorbell(MAILBOX_MEMBER, loop, regions),
+      writer,
+      budget,
+    );
   }
 
   /** Reads a loop's outbound ring; when the loop waits for room there, its mailbox bit tells it. */
@@ -146,7 +153,7 @@ export class MainLoopMemory {
     // The loop's last incarnation may have died between the two bits of a mark; the next would trust the first (R19).
     this.ready.restore(outboundMember(loop));
     this.ready.restore(mailboxRoomMember(loop));
-    return new RecordReader(this.place(regions.outbound), this.#mailboxDoorbell(loop, regions));
+    return new RecordReader(this.place(regions.outbound), this.#doorbell(MAILBOX_MEMBER, loop, regions));
   }
 
   /** The Inbox of an endpoint that one loop serves. */
@@ -158,9 +165,7 @@ export class MainLoopMemory {
     writer: PayloadWriter,
     budget: SpillBudget,
   ): InboxProducer {
-    const ready = new ReadySet(this.words(regions.ready), regions.ready.word, ENDPOINT_MEMBERS);
-    const doorbell = new Doorbell(ready, endpoint, new LoopBell(this.parking, loop));
-    return new InboxProducer(this.place(ring), doorbell, writer, budget);
+    return new InboxProducer(this.place(ring), this.#doorbell(endpoint, loop, regions), writer, budget);
   }
 
   /** The Inbox of an endpoint of loop 0: nobody has to be rung on another thread. */
@@ -204,8 +209,14 @@ export class MainLoopMemory {
     return { segment: this.segment(ring), base: ring.word, capacityBytes: ring.capacityBytes };
   }
 
-  #mailboxDoorbell(loop: number, regions: LoopRegions): Doorbell {
-    const ready = new ReadySet(this.words(regions.ready), regions.ready.word, ENDPOINT_MEMBERS);
-    return new Doorbell(ready, MAILBOX_MEMBER, new LoopBell(this.parking, loop));
+  /** Of a member of a loop's own ready set. */
+  #doorbell(member: number, loop: number, { ready: { segment, word } }: LoopRegions): Doorbell {
+    let door = this.#doors[loop];
+    if (door === undefined) {
+      const ready = new ReadySet(this.#allocator.segment(segment).words, word, ENDPOINT_MEMBERS);
+      door = { ready, bell: new LoopBell(this.parking, loop) };
+      this.#doors[loop] = door;
+    }
+    return new Doorbell(door.ready, member, door.bell);
   }
 }

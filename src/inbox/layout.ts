@@ -157,7 +157,6 @@ export const COUNTER_FAILED = 1;
 export const COUNTER_TAKEN = 2;
 /** One-way messages handled. */
 export const COUNTER_HANDLED = 3;
-export const COUNTER_COUNT = 4;
 export const COUNTER_WORDS = LINE_WORDS;
 
 /**

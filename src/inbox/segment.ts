@@ -11,9 +11,9 @@
  */
 import { assert } from "../common/assert.js";
 import { SEGMENT_BYTES } from "../common/limits.js";
-import { COUNTER_COUNT, LINE_WORDS, RING_DATA, RING_HEADER_WORDS } from "./layout.js";
+import { LINE_WORDS, RING_DATA, RING_HEADER_WORDS } from "./layout.js";
 
-/** A segment as one thread sees it: three views of the same memory, made once. */
+/** A segment as one thread sees it: views of the same memory, made once, so that nobody needs one of his own. */
 export interface Segment {
   readonly index: number;
   readonly buffer: SharedArrayBuffer;
@@ -21,6 +21,8 @@ export interface Segment {
   readonly bytes: Uint8Array;
   /** For copies of whole units: V8 copies shared memory byte by byte unless both sides are 8-aligned. */
   readonly longs: BigInt64Array;
+  /** For counters: doubles, because 2^31 messages pass within hours. */
+  readonly doubles: Float64Array;
 }
 
 /** A place in a segment: `word` is an index of its words. Plain data, so that it can be posted. */
@@ -53,12 +55,13 @@ export function mapSegment(handle: SegmentHandle): Segment {
     words: new Int32Array(buffer),
     bytes: new Uint8Array(buffer),
     longs: new BigInt64Array(buffer),
+    doubles: new Float64Array(buffer),
   };
 }
 
-/** The counters of one endpoint on one loop (layout.ts). Doubles, because 2^31 messages pass within hours. */
-export function counterView(segment: Segment, region: Region): Float64Array {
-  return new Float64Array(segment.buffer, region.word * 4, COUNTER_COUNT);
+/** Where the counters of one endpoint on one loop (layout.ts) begin in the doubles of their segment. */
+export function countersAt({ word }: Place): number {
+  return word / 2;
 }
 
 const REGION_ALIGNMENT_BYTES = LINE_WORDS * 4;

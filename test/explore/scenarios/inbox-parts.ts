@@ -22,7 +22,7 @@ import type * as ReadySets from "../../../dist/src/inbox/ready-set.js";
 import type * as Records from "../../../dist/src/inbox/record.js";
 import type { OutgoingRecord, PayloadWriter, TakenRecord } from "../../../dist/src/inbox/record.js";
 import type * as Rings from "../../../dist/src/inbox/ring.js";
-import type { Segment } from "../../../dist/src/inbox/segment.js";
+import { mapSegment, type Segment } from "../../../dist/src/inbox/segment.js";
 import type * as Spills from "../../../dist/src/inbox/spill-queue.js";
 import { type Explored, type ExploredClass, load, type Memory, sleep, spin, type Thread, write } from "../explorer.js";
 import { loadVariant, type Mutant } from "../variants.js";
@@ -195,7 +195,7 @@ export function makePlaces(
 
 function segmentOf(words: Int32Array): Segment {
   const buffer = words.buffer as SharedArrayBuffer;
-  return { index: 0, buffer, words, bytes: new Uint8Array(buffer), longs: new BigInt64Array(buffer) };
+  return { ...mapSegment({ index: 0, buffer }), words };
 }
 
 export interface RingAt {
