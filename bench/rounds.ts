@@ -15,6 +15,9 @@ export type Group =
   | "tinypool"
   | "workerpool"
   | "poolifier"
+  | "grpc"
+  | "nats"
+  | "bare echo"
   | "ceiling"
   | "nothing";
 
