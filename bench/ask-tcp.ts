@@ -22,6 +22,7 @@ const RIVALS: readonly { readonly group: Group; readonly row: string; readonly a
   { group: "grpc", row: "beside grpc-js", atLeast: 30 },
   { group: "nats", row: "beside NATS", atLeast: 6 },
   { group: "bare echo", row: "beside a bare framed echo", atLeast: 0.6 },
+  { group: "bare codec", row: "beside a bare framed echo that packs and unpacks", atLeast: 0.6 },
 ];
 /** The rows of the design are about small messages. */
 const COMPARED = ["small object", "64 bytes"];

@@ -18,6 +18,7 @@ export type Group =
   | "grpc"
   | "nats"
   | "bare echo"
+  | "bare codec"
   | "ceiling"
   | "nothing";
 

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { askLocal } from "./ask-local.js";
 import { askTcp } from "./ask-tcp.js";
+import { connections } from "./connections.js";
 import { cpuHandlers } from "./cpu-handlers.js";
 import { endpoints } from "./endpoints.js";
 import { idle } from "./idle.js";
@@ -23,6 +24,7 @@ const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<void>>
   "ask-local": askLocal,
   "send-local": sendLocal,
   "ask-tcp": askTcp,
+  connections,
   "cpu-handlers": cpuHandlers,
   mixed,
   large,

@@ -5,6 +5,7 @@ import { connect as connectSocket } from "node:net";
 import { createInterface } from "node:readline";
 import { credentials } from "@grpc/grpc-js";
 import { connect as connectNats } from "@nats-io/transport-node";
+import { Packr } from "msgpackr";
 import { RpcEnv } from "ringpost";
 import type { Message } from "../messages.js";
 import type { Group } from "../rounds.js";
@@ -14,6 +15,7 @@ import { ServerProcess } from "./server-process.js";
 
 const HOST = "127.0.0.1";
 const NATS_SERVER = "nats-server";
+const packr = new Packr({ useRecords: false });
 
 /** Asks for the same message again and again: whatever can be done once for it, its contestant does here. */
 export type Ask = (message: Message) => () => Promise<boolean>;
@@ -42,7 +44,7 @@ export async function startTcpContestants(isSame: Same): Promise<TcpContestants>
     const nats = await startNats(ends, isSame);
     if (nats === null) missing.set("nats", `there is no ${NATS_SERVER} on this machine`);
     else all.push(nats);
-    all.push(await startBare(ends, isSame));
+    for (const packs of [true, false]) all.push(await startBare(ends, isSame, packs));
   } catch (error) {
     await ends[Symbol.asyncDispose]();
     throw error;
@@ -143,8 +145,9 @@ async function endProcess(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-async function startBare(ends: Ends, isSame: Same): Promise<TcpContestant> {
-  const { port } = ends.use(await ServerProcess.start("echo-bare"));
+/** @param packs objects are packed and unpacked on both sides, as an RPC does; else what goes is bytes to everybody. */
+async function startBare(ends: Ends, isSame: Same, packs: boolean): Promise<TcpContestant> {
+  const { port } = ends.use(await ServerProcess.start("echo-bare", packs ? "packs" : ""));
   const socket = connectSocket({ host: HOST, port, noDelay: true });
   await once(socket, "connect");
   ends.defer(() => {
@@ -153,24 +156,27 @@ async function startBare(ends: Ends, isSame: Same): Promise<TcpContestant> {
   const writer = new FrameWriter(socket);
   let waiting: ((right: boolean) => void)[] = [];
   let next = 0;
-  let expected: Uint8Array = new Uint8Array(0);
+  let expected: Message = new Uint8Array(0);
   readFrames(socket, (bytes, start, end) => {
-    waiting[next++]?.(isSame(expected, bytes.subarray(start, end)));
+    const back = bytes.subarray(start, end);
+    waiting[next++]?.(isSame(expected, expected instanceof Uint8Array ? back : packr.unpack(back)));
     if (next < waiting.length) return;
     waiting = [];
     next = 0;
   });
+  const ask = (message: Message, bytes: () => Uint8Array) => (): Promise<boolean> => {
+    expected = message;
+    const body = bytes();
+    writer.write(body, 0, body.length);
+    return new Promise((resolve) => waiting.push(resolve));
+  };
   return {
-    name: "bare framed echo",
-    group: "bare echo",
-    // An object is written once: the echo is of bytes.
+    name: packs ? "bare echo, msgpackr" : "bare framed echo",
+    group: packs ? "bare codec" : "bare echo",
     ask: (message) => {
+      if (packs && !(message instanceof Uint8Array)) return ask(message, () => packr.pack(message));
       const bytes = message instanceof Uint8Array ? message : Buffer.from(JSON.stringify(message));
-      return () => {
-        expected = bytes;
-        writer.write(bytes, 0, bytes.length);
-        return new Promise((resolve) => waiting.push(resolve));
-      };
+      return ask(bytes, () => bytes);
     },
   };
 }
