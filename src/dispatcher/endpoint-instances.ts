@@ -65,6 +65,7 @@ export class EndpointInstances {
       inbox: ring,
       segment: this.#memory.handle(ring.region),
       shared,
+      loopMax: Math.max(...endpoint.loops),
       replica: { index: position, count: endpoint.loops.length },
       counters,
       countersSegment: this.#memory.handle(counters),

@@ -133,7 +133,7 @@ export class EndpointServer {
       case RecordKind.GONE:
         // Its handler runs from here, and is to blame if the thread dies of it.
         this.#words[this.#control + LOOP_ENDPOINT] = runner.pulling(detail);
-        runner.deliverBody(subject, detail, kind === RecordKind.GONE);
+        runner.deliverBody(record);
         this.#words[this.#control + LOOP_ENDPOINT] = 0;
         break;
       case RecordKind.PING:

@@ -140,7 +140,7 @@ export class LoopEndpoints implements LoopControl {
     });
     const place = this.#memory.place(request.inbox);
     this.#loop.add(endpoint, (queues) => {
-      if (request.shared) queues.joinShared(request.endpoint, place.segment.words, place.base);
+      if (request.shared) queues.joinShared(request.endpoint, place.segment.words, place.base, request.loopMax);
       else {
         queues.own.include(request.endpoint);
         // What came before this instance did, after a crash: its bit is set no more.

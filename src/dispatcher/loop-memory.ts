@@ -3,6 +3,7 @@
  */
 import { LOOPS_MAX } from "../common/limits.js";
 import { AskTableView } from "../inbox/ask-table.js";
+import { BodyBlocks } from "../inbox/body-blocks.js";
 import { Doorbell, type RingPlace } from "../inbox/inbox.js";
 import { LoopBell, Parking } from "../inbox/parking.js";
 import { CollectedReadySet, ReadySet, SharedReadySet } from "../inbox/ready-set.js";
@@ -25,6 +26,7 @@ export class LoopMemory {
   readonly sharedReady: SharedReadySet;
   readonly asks: AskTableView;
   readonly structures: StructureLog;
+  readonly blocks: BodyBlocks;
   readonly envWords: Int32Array;
   readonly envRegion: number;
   readonly #loopZeroReady: ReadySet;
@@ -35,7 +37,8 @@ export class LoopMemory {
     this.loop = start.loop;
     this.epoch = start.epoch;
     for (const handle of start.segments) this.map(handle);
-    const { env, loopZeroReady, sharedReady, asks, structures } = start.envRegions;
+    const { env, loopZeroReady, sharedReady, asks, structures, blocks } = start.envRegions;
+    this.blocks = new BodyBlocks(this.segment(blocks.segment), blocks);
     this.structures = new StructureLog(this.segment(structures.segment), structures.word);
     const { ready } = start.loopRegions;
     this.envWords = this.segment(env.segment).words;

@@ -99,6 +99,7 @@ export class LoopZeroEndpoints implements EndpointGate {
       asks: new AskTableView(memory.words(asks), asks.word),
       entries: this.#table,
       answers,
+      blocks: memory.blocks,
       takeBody: (ticket) => this.#takeBody(ticket),
       running: options.running,
       rpcEnv: options.rpcEnv,

@@ -3,6 +3,7 @@
  */
 import { ASKS_OUTSTANDING_MAX, IN_FLIGHT_ENTRIES_PER_LOOP, LOOPS_MAX, RECORD_SHAPES_BYTES } from "../common/limits.js";
 import { AskTable } from "../inbox/ask-table.js";
+import { BODY_BLOCKS_BYTES, BodyBlocks, FreeBodyBlocks } from "../inbox/body-blocks.js";
 import { type Bell, Doorbell, InboxProducer, RecordReader, type RingPlace } from "../inbox/inbox.js";
 import {
   COUNTER_WORDS,
@@ -29,6 +30,8 @@ export class MainLoopMemory {
   readonly ready: CollectedReadySet;
   readonly asks: AskTable;
   readonly structures: StructureLogOwner;
+  readonly blocks: BodyBlocks;
+  readonly freeBlocks = new FreeBodyBlocks();
   /** Control line and in-flight table of loop 0's own endpoints. */
   readonly loopZero: { readonly control: Region; readonly entries: Region };
   readonly #allocator = new SegmentAllocator();
@@ -42,12 +45,14 @@ export class MainLoopMemory {
       sharedReady: allocate(readySetWords(ENDPOINT_MEMBERS)),
       asks: allocate(ASKS_OUTSTANDING_MAX),
       structures: this.#allocator.allocate(RECORD_SHAPES_BYTES),
+      blocks: this.#allocator.allocate(BODY_BLOCKS_BYTES),
     };
     this.loopZero = {
       control: allocate(LOOP_CONTROL_WORDS),
       entries: allocate(TABLE_ENTRIES + IN_FLIGHT_ENTRIES_PER_LOOP * ENTRY_WORDS),
     };
-    const { env, loopZeroReady, sharedReady, asks, structures } = this.regions;
+    const { env, loopZeroReady, sharedReady, asks, structures, blocks } = this.regions;
+    this.blocks = new BodyBlocks(this.segment(blocks), blocks);
     this.structures = new StructureLogOwner(this.segment(structures), structures.word);
     this.parking = new Parking(this.segment(env).words, env.word, LOOPS_MAX);
     this.ready = new CollectedReadySet(this.segment(loopZeroReady).words, loopZeroReady.word, LOOP_ZERO_MEMBERS);
@@ -114,9 +119,8 @@ export class MainLoopMemory {
 
   /** Segments that a loop must map before it starts. */
   loopSegments(loop: LoopRegions): SegmentHandle[] {
-    const { env, loopZeroReady, sharedReady, asks, structures } = this.regions;
-    const needed = [env, loopZeroReady, sharedReady, asks, structures, loop.control, loop.ready, loop.entries];
-    needed.push(loop.mailbox.region, loop.outbound.region);
+    const { control, ready, entries, mailbox, outbound } = loop;
+    const needed = [...Object.values(this.regions), control, ready, entries, mailbox.region, outbound.region];
     const handles = new Map<number, SegmentHandle>();
     for (const region of needed) handles.set(region.segment, this.handle(region));
     return [...handles.values()];

@@ -20,7 +20,7 @@ import { LoopEndpoints } from "./loop-endpoints.js";
 import { LoopEnvView } from "./loop-env-view.js";
 import { LoopMemory } from "./loop-memory.js";
 import { LoopPoster } from "./loop-poster.js";
-import type { Body, LoopStart } from "./loop-protocol.js";
+import type { BodyOnPort, LoopStart } from "./loop-protocol.js";
 import { MessageLoop } from "./message-loop.js";
 import { Outbound } from "./outbound.js";
 import { RunningHandler } from "./running-handler.js";
@@ -92,7 +92,8 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
     asks: memory.asks,
     entries: table,
     answers: out,
-    takeBody: () => (receiveMessageOnPort(start.bodyPort) as { message: Body } | undefined)?.message,
+    blocks: memory.blocks,
+    takeBody: () => (receiveMessageOnPort(start.bodyPort) as { message: BodyOnPort } | undefined)?.message,
     running,
     rpcEnv,
     onReleased: (endpoint) => loop.released(endpoint),

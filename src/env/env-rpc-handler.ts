@@ -66,6 +66,12 @@ class ArrivingMessage implements ArrivedMessage {
   sender: Uint8Array = new Uint8Array(0);
   peer: RpcPeer = { address: null, local: false, identity: null };
 
+  readonly moves = false;
+
+  viewBody(): Uint8Array[] {
+    return [this.bytes];
+  }
+
   takeBody(): EncodedBody {
     // Not `slice`: of a Buffer that would be a view.
     return { bytes: new Uint8Array(this.bytes), attachments: [] };

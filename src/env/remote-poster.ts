@@ -100,10 +100,10 @@ export class RemotePoster implements RefPoster {
       deadline = running.deadline;
       timeoutMs = -remainingMs(deadline, nowMs);
     }
-    const slot = this.#asks.open(0, UNCOUNTED, deadline, timeoutMs);
+    const promise = this.#asks.open(0, UNCOUNTED, deadline, timeoutMs);
+    if (promise === null) return Promise.reject(tooManyAsks(target.name, this.#asks.count));
+    const slot = this.#asks.lastSlot;
     this.lastSlot = slot;
-    if (slot === -1) return Promise.reject(tooManyAsks(target.name, this.#asks.count));
-    const promise = this.#asks.lastPromise;
     const ask = new MainThreadAsk(this, target, slot);
     this.#sent[slot] = ask;
     const { payloadCodec, bytes, length } = codec;

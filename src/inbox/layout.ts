@@ -85,7 +85,7 @@ export const TABLE_ENTRIES = LINE_WORDS;
  * |    4 | STARTED_AT     | env clock, ms, int32                                             |
  * |    5 | COUNT          | 0, or the value of the one-way counter once it counts this one   |
  * |    6 | KIND           | kind (bits 0–7) and flags (16–31) of the record                  |
- * |    7 | SENDER         | as in the record: the ticket, if flag LARGE is set               |
+ * |    7 | SENDER         | as in the record: the ticket, if flag LARGE or BLOCK is set      |
  */
 export const ENTRY_STATE = 0;
 export const ENTRY_POSITION = 1;

@@ -9,7 +9,8 @@
  *  3. Bytes in [HEAD, TAIL) never change.
  *  4. Rewind on empty: a producer that finds its ring empty, far from the start, writes a PAD that covers the rest of
  *     the lap, then its record at the start, and publishes both with one TAIL store. A quiet ring so keeps using the
- *     same two pages. PAD is nobody's message, and the only padding there is.
+ *     same two pages. PAD is nobody's message, and the only padding there is. A ring that ran out of room behind a PAD
+ *     rewinds twice as far from the start from then on.
  *  5. Room again: a producer without room stores WANT, then loads HEAD once more, and only then gives up. A consumer
  *     loads WANT after each HEAD store. One of the two sees the other.
  *
@@ -86,7 +87,10 @@ export class RingProducer {
   readonly #base: number;
   readonly #data: number;
   readonly #capacity: number;
-  readonly #rewindUnits: number;
+  /** The ring is rewound beyond this offset. Never more than half of it, so that each lap ends where it is empty. */
+  #rewindUnits: number;
+  /** It was rewound, and has not run out of room since. */
+  #rewound = false;
   /** Where the next record goes; ahead of the TAIL word by what is not yet published. */
   #tail: number;
   #published: number;
@@ -139,6 +143,7 @@ export class RingProducer {
 
   /** Rule 5: asks to be rung when there is room again. True if there is room already. */
   wantRoom(units: number): boolean {
+    if (this.#rewound) this.rewindLess();
     store(this.#words, this.#base + RING_WANT, 1);
     this.#head = load(this.#words, this.#base + RING_HEAD);
     return ((this.#tail + units - this.#head) | 0) <= this.#capacity;
@@ -187,6 +192,13 @@ export class RingProducer {
     this.#words[index + RECORD_META] = PAD_META;
     this.#tail = (this.#tail + pad) | 0;
     this.#total += pad;
+    this.#rewound = true;
+  }
+
+  /** Until its PAD has been read, a ring has room for no more than lies before it: too little for bursts like this one. */
+  rewindLess(): void {
+    this.#rewound = false;
+    this.#rewindUnits = Math.max(this.#rewindUnits, Math.min(this.#rewindUnits * 2, this.#capacity / 2));
   }
 }
 

@@ -266,3 +266,30 @@ test("a quiet ring keeps to its first pages: a producer that finds it empty far 
   }
   expect((farthest - RING_DATA) * 4).toBeLessThanOrEqual(512 + 96);
 });
+
+test("a ring in which bursts found too little room behind the padding begins its laps later, and has room for them", () => {
+  const capacityBytes = 4_096;
+  const words = new Int32Array(ringRegionBytes(capacityBytes) / 4);
+  initialiseRing(words, 0, 0);
+  const producer = new RingProducer(words, 0, capacityBytes, 512);
+  const consumer = new RingConsumer(words, 0, capacityBytes);
+  let withoutRoom = 0;
+  for (let burst = 0; burst < 100; burst++) {
+    const recordCount = burst % 2 === 0 ? 6 : 20;
+    for (let n = 0; n < recordCount; n++) {
+      const index = producer.claim(recordUnits(64));
+      if (index === NO_ROOM) {
+        withoutRoom++;
+        expect(producer.wantRoom(recordUnits(64))).toBe(false);
+        break;
+      }
+      words[index + RECORD_PAYLOAD_BYTES] = 64;
+      words[index + RECORD_META] = packMeta(RecordKind.SEND, 0, 0);
+      producer.commit();
+      producer.publish();
+    }
+    for (let index = consumer.peek(); index !== EMPTY; index = consumer.peek()) consumer.release(index);
+  }
+  // Once at 512 bytes, once at 1,024; at half the ring there is room for every burst of less.
+  expect(withoutRoom).toBe(2);
+});

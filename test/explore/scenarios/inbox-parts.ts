@@ -105,7 +105,7 @@ export function inboxVariant(mutant?: Mutant): Inbox {
 /** The one endpoint of a scenario, and the smallest ready set there is. */
 export const ENDPOINT = 1;
 const MEMBERS = 1_024;
-const LOOPS_MAX = 4;
+export const LOOPS_MAX = 4;
 const ENTRIES = 4;
 /** Four header-only records. */
 export const CAPACITY_BYTES = 128;
