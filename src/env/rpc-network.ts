@@ -159,7 +159,6 @@ export class RpcNetwork {
       peers,
       streams: new NoStreams(),
       delivery: dispatcher.remote,
-      now: () => clock.now(),
       verify: running.verify,
       onVersionShown: (connection) => outboxes.sendCancels(connection),
       onClosed: (connection, error) => outboxes.onConnectionLost(connection, error),
