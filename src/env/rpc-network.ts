@@ -46,6 +46,8 @@ export interface RpcNetworkOptions {
   readonly security: TransportSecurity;
   readonly logger: RpcLogger | null;
   readonly outboxBytesMax: number;
+  /** Between two looks at who was heard of, in milliseconds. */
+  readonly livenessLookMs: number;
   readonly events: NetworkEvents;
 }
 
@@ -94,6 +96,7 @@ export class RpcNetwork {
     this.#factory = this.#context.createClientFactory();
     this.#peers = new Peers({
       clock,
+      lookMs: options.livenessLookMs,
       connected: (address) => {
         if (this.#stopping) return;
         events.connected(address);
