@@ -53,6 +53,11 @@ class ConnectionAsker implements RemoteAsker {
     if (length > LOOPED_BYTES_MAX) room.set(bytes.length === length ? bytes : bytes.subarray(0, length), at);
     else for (let i = 0; i < length; i++) room[at + i] = bytes[i] as number;
   }
+
+  /** Its request counts no more among those of the connection that are not answered. */
+  forget(): void {
+    this.reply.discard();
+  }
 }
 
 /** Up to this many bytes a loop beats a view and `set`. */
