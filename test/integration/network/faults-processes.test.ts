@@ -3,9 +3,12 @@
  * Method: peers are processes of their own (test/fixtures/fault-main.ts); a healthy client asks all the time. Bounds of
  * time are ten times the contract's. `RINGPOST_FULL_FAULTS=1`: with the contract's own times.
  */
+import { once } from "node:events";
+import { connect } from "node:net";
 import { RpcAddress, RpcEnv } from "ringpost";
 import { describe, expect, test } from "vitest";
 import { Child } from "../../fixtures/child-process.js";
+import { call } from "../../fixtures/envelopes.js";
 import {
   DEAD_MS,
   endings,
@@ -151,4 +154,38 @@ describe("a peer that is stopped and goes on", () => {
     expect(await child.says()).toEqual({ again: 7 });
     await until(() => server.env.stats().endpoints[0]?.asks.aborted === ASKS);
   }, 150_000);
+});
+
+describe("an environment that is shut down", () => {
+  test("with peers that read nothing and peers that say nothing ends in time, and so does its process", async () => {
+    await using child = new Child("fault-main", ["serve", { port: 0 }]);
+    const port = await portOf(child);
+    const sockets = await Promise.all(
+      Array.from({ length: 10 }, async (_, i) => {
+        const socket = connect({ port, host: "127.0.0.1" }).on("error", () => {});
+        await once(socket, "connect");
+        socket.pause();
+        // Half of them have 20 MiB to read, and do not; the others are waited for by a handler.
+        if (i % 2 === 0) for (let id = 0; id < 20; id++) socket.write(call(id, "make", 1_048_576));
+        else socket.write(call(1, "gate", "nobody opens it"));
+        return socket;
+      }),
+    );
+    await using env = await clientEnv();
+    const ref = await env.setupEndpointRef<FaultService>({ host: "127.0.0.1", port }, "service");
+    // Behind what the others have asked, as far as it matters.
+    for (let i = 0; i < 20; i++) expect(await ref.call.echo(i)).toBe(i);
+    const hanging = endings([ref.call.gate("nobody opens it")]);
+    expect(await ref.call.echo("sent")).toBe("sent");
+    const startedMs = performance.now();
+    const code = await child.end();
+    const tookMs = performance.now() - startedMs;
+    const { down } = (await child.says()) as { down: number };
+    console.log(`shutdown with slow peers: resolved after ${down.toFixed(0)} ms, process ended after ${tookMs.toFixed(0)} ms`);
+    expect(code).toBe(0);
+    // 1 s for the backlog, 5 s of grace for handlers that do not end, 10 s for what peers have not read.
+    expect(tookMs).toBeLessThan(40_000);
+    expect((await hanging).flat()[0]).toMatch(/ERR_RPC_(ENV_STOPPED|STOPPED|CONNECTION_LOST|ENDPOINT_STOPPED)/);
+    for (const socket of sockets) socket.destroy();
+  });
 });
