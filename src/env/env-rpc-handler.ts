@@ -131,6 +131,15 @@ export class EnvRpcHandler extends RpcHandler {
     this.#options.peers.opened(connection);
   }
 
+  /**
+   * No environment ends one side alone: it is gone, as a process that was killed is, and the system of neither says more
+   * than that. So nobody waits for what its asks would still find out.
+   */
+  override peerEnded(client: TransportClient): void {
+    const connection = client.attachment as PeerConnection;
+    this.#options.delivery.cancel((asker) => asker.peer === connection);
+  }
+
   override channelInactive(client: TransportClient): void {
     const connection = client.attachment as PeerConnection;
     const text = `the connection to ${connection.place} has ended`;

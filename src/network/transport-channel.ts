@@ -352,6 +352,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     this.#state = "PEER_ENDED";
     this.#stopReading(null);
     this.responses.connectionEnded(this.#lost(null));
+    this.#requests.peerEnded();
   }
 
   #onError(error: Error): void {

@@ -118,6 +118,10 @@ export class TransportRequestHandler implements RequestCounter {
     this.#guard("channelActive", () => this.#rpcHandler.channelActive(this.#client));
   }
 
+  peerEnded(): void {
+    this.#guard("peerEnded", () => this.#rpcHandler.peerEnded(this.#client));
+  }
+
   exceptionCaught(cause: Error): void {
     this.#guard("exceptionCaught", () => this.#rpcHandler.exceptionCaught(cause, this.#client));
   }

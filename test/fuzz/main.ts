@@ -1,9 +1,10 @@
 /**
- * Fuzzes a live port:  npm run fuzz -- [--seconds 60] [--seed n] [--connections 8]
+ * Fuzzes a live port:  npm run fuzz -- [--seconds 60] [--seed n] [--connections 8] [--add n]
  *
  * Streams of test/fuzz/corpus first, then new ones (streams.ts), cut into chunks at random and ended by an end, a reset or
  * silence, while a healthy client asks all the time. Exit code 1 when the process that is fuzzed ends, stands still for ten
- * seconds or keeps memory, or the healthy client sees an error; what was under way then is kept beside the corpus.
+ * seconds or keeps memory, or the healthy client sees an error; what was under way then is kept in the corpus. --add puts so
+ * many new streams there.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -13,6 +14,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { RpcEnv } from "ringpost";
+import { firstEvent } from "../fixtures/first-event.js";
 import { type Random, randomOf } from "../fixtures/random.js";
 import type service from "./fuzz-service.js";
 import { FrameCounts, framesIn, framesOfOtherTypes, pick, streamOf } from "./streams.js";
@@ -22,6 +24,7 @@ const { values: options } = parseArgs({
     seconds: { type: "string", default: "60" },
     seed: { type: "string" },
     connections: { type: "string", default: "8" },
+    add: { type: "string", default: "0" },
   },
 });
 
@@ -73,6 +76,10 @@ async function askAllTheTime(): Promise<void> {
     slowestMs = Math.max(slowestMs, performance.now() - startedMs);
     await new Promise((resolve) => setImmediate(resolve));
   }
+}
+
+function keep(name: string, stream: Buffer): void {
+  writeFileSync(new URL(`${name}.hex`, CORPUS), `${stream.toString("hex")}\n`);
 }
 
 async function residentMib(): Promise<number> {
@@ -144,7 +151,7 @@ async function send(stream: Buffer, chance: Random): Promise<void> {
   const socket = connect({ port, host: "127.0.0.1", localAddress: `127.0.0.${chance.integer(2, 9)}` });
   socket.on("error", () => {});
   if (chance.next() < 0.95) socket.resume();
-  await Promise.race([once(socket, "connect"), once(socket, "close")]);
+  await firstEvent(socket, "connect", "close");
   for (let at = 0; at < stream.length && !socket.destroyed; ) {
     const end = chance.next() < 0.5 ? stream.length : at + chance.logarithmic(1, stream.length - at);
     await written(socket, stream.subarray(at, end));
@@ -156,8 +163,11 @@ async function send(stream: Buffer, chance: Random): Promise<void> {
 
 function written(socket: Socket, bytes: Buffer): Promise<void> {
   return new Promise((resolve) => {
-    socket.write(bytes, () => resolve());
-    socket.once("close", () => resolve());
+    const done = (): void => {
+      socket.off("close", done);
+      resolve();
+    };
+    socket.on("close", done).write(bytes, done);
   });
 }
 
@@ -167,12 +177,12 @@ async function over(socket: Socket, chance: Random): Promise<void> {
   if (how === "end" && !socket.destroyed) {
     socket.end();
     const patience = setTimeout(() => socket.destroy(), 20);
-    await Promise.race([once(socket, "end"), socket.closed ? null : once(socket, "close")]);
+    await firstEvent(socket, "end", "close");
     clearTimeout(patience);
   }
   if (how === "reset") socket.resetAndDestroy();
   else socket.destroy();
-  if (!socket.closed) await once(socket, "close");
+  await firstEvent(socket, "close");
 }
 
 // ── The run ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -180,6 +190,7 @@ async function over(socket: Socket, chance: Random): Promise<void> {
 const own = await recorded();
 const others = await framesOfOtherTypes();
 console.log(`frames to begin with: ${own.length} of an environment, ${others.length} others`);
+for (let i = 0; i < Number(options.add); i++) keep(`stream-${seed}-${i}`, streamOf(random, own, others));
 const healthy = askAllTheTime();
 let streams = 0;
 const corpus = readdirSync(CORPUS).filter((name) => name.endsWith(".hex")).sort();
@@ -232,9 +243,7 @@ const patience = setTimeout(() => {
 if (!serverEnded) await once(server, "exit");
 clearTimeout(patience);
 if (problems.length > 0) {
-  for (const [index, stream] of [...underWay].entries()) {
-    writeFileSync(new URL(`found-${seed}-${index}.hex`, CORPUS), `${stream.toString("hex")}\n`);
-  }
+  for (const [index, stream] of [...underWay].entries()) keep(`found-${seed}-${index}`, stream);
 }
 console.log(`streams: ${streams}, ${counts.brokenStreams} ended by the frame decoder; ${counts}`);
 console.log(`healthy client: ${replies} answers, the slowest ${slowestMs.toFixed(0)} ms`);

@@ -10,6 +10,7 @@ import { describe, expect, test } from "vitest";
 import { OUTBOX_MESSAGES_MAX } from "../../../dist/src/common/limits.js";
 import { Child } from "../../fixtures/child-process.js";
 import { call } from "../../fixtures/envelopes.js";
+import { firstEvent } from "../../fixtures/first-event.js";
 import { endings, expectConserved, type FaultService, HealthyClient, serving, Told, until } from "../../fixtures/faults.js";
 import { fixtureUrl } from "../../fixtures/fixture-url.js";
 import { Gate } from "../../fixtures/gate.js";
@@ -22,7 +23,7 @@ const SILENCE = { "rpc.liveness.interval": "30s" };
 async function dial(port: number, localAddress = "127.0.0.1"): Promise<Socket> {
   const socket = connect({ port, host: "127.0.0.1", localAddress });
   socket.on("error", () => {}).resume();
-  await Promise.race([once(socket, "connect"), once(socket, "close")]);
+  await firstEvent(socket, "connect", "close");
   return socket;
 }
 
@@ -31,9 +32,9 @@ async function admits(port: number): Promise<void> {
   for (;;) {
     const socket = await dial(port);
     socket.write(call(1, "echo", 1));
-    const answered = await Promise.race([once(socket, "data").then(() => true), once(socket, "close").then(() => false)]);
+    const answered = await firstEvent(socket, "data", "close");
     await closed([socket]);
-    if (answered) return;
+    if (answered === "data") return;
   }
 }
 
@@ -170,10 +171,10 @@ describe("a process that has no open files left", () => {
     await healthy.goesOn();
     const answered = sockets.map(async (socket) => {
       socket.write(call(1, "echo", 1));
-      return Promise.race([once(socket, "data").then(() => 1), once(socket, "close").then(() => 0)]);
+      return firstEvent(socket, "data", "close");
     });
     const taken = await Promise.race([
-      Promise.all(answered).then((all) => all.reduce<number>((sum, one) => sum + one, 0)),
+      Promise.all(answered).then((all) => all.filter((event) => event === "data").length),
       healthy.goesOn(300).then(() => "some wait"),
     ]);
     console.log(`80 open files, 150 connections: answered=${taken}`);

@@ -65,7 +65,8 @@ describe("a peer that is killed", () => {
 
   test("has the handlers of its asks cancelled", async () => {
     using gate = new Gate();
-    await using server = await serving();
+    // Not because of its silence.
+    await using server = await serving({ conf: { "rpc.liveness.interval": "60s" } });
     await using healthy = await HealthyClient.of(server);
     await using child = new Child("fault-main", ["ask", {}, RpcAddress.hostPort(server.address), ASKS]);
     expect(await child.says()).toEqual({ echo: "here" });
