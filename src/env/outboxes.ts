@@ -146,7 +146,7 @@ export class Outboxes {
   #to(target: RefTarget): Outbox {
     const place = target.place as string;
     let outbox = this.#outboxes.get(place);
-    if (outbox !== undefined && outbox.isOpen) return outbox;
+    if (outbox?.isOpen) return outbox;
     this.#refuseIfStopped();
     const address = placeAddress(place);
     // Its connection takes nothing more, and its end is not told yet.

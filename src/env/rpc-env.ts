@@ -286,7 +286,10 @@ class MainRpcEnv implements RpcEnv {
     try {
       await this.#dispatcher.shutdown(timeoutMs);
     } finally {
-      await this.#network.stop(new RpcError("ERR_RPC_ENV_STOPPED", "the env was shut down", { maybeExecuted: true }));
+      await this.#network.stop(
+        new RpcError("ERR_RPC_ENV_STOPPED", "the env was shut down", { maybeExecuted: true }),
+        timeoutMs,
+      );
     }
   }
 

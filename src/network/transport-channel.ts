@@ -19,11 +19,7 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import {
-  CONNECTION_CLOSE_MS,
-  FRAMES_UNFINISHED_BYTES_MAX,
-  WRITE_QUEUE_PAUSE_BYTES,
-} from "../common/limits.js";
+import { CONNECTION_CLOSE_MS, FRAMES_UNFINISHED_BYTES_MAX, WRITE_QUEUE_PAUSE_BYTES } from "../common/limits.js";
 import { i32At } from "./big-endian.js";
 import type { Connection } from "./connection.js";
 import { decodeMessage, messageTypeAt, RPC_BODY_OFFSET } from "./decode.js";

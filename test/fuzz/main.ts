@@ -193,7 +193,9 @@ console.log(`frames to begin with: ${own.length} of an environment, ${others.len
 for (let i = 0; i < Number(options.add); i++) keep(`stream-${seed}-${i}`, streamOf(random, own, others));
 const healthy = askAllTheTime();
 let streams = 0;
-const corpus = readdirSync(CORPUS).filter((name) => name.endsWith(".hex")).sort();
+const corpus = readdirSync(CORPUS)
+  .filter((name) => name.endsWith(".hex"))
+  .sort();
 for (const name of corpus) {
   const text = readFileSync(new URL(name, CORPUS), "utf8");
   await send(Buffer.from(text.replaceAll(/\s/g, ""), "hex"), random);

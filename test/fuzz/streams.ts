@@ -31,7 +31,14 @@ const OTHERS: readonly Message[] = [
   { type: MessageType.STREAM_RESPONSE, streamId: "a stream", byteCount: 10, body: memory(10) },
   { type: MessageType.STREAM_FAILURE, streamId: "a stream", errorText: "none" },
   { type: MessageType.UPLOAD_STREAM, requestId: 3n, meta: Buffer.from("meta"), byteCount: 30, body: memory(30) },
-  { type: MessageType.MERGED_BLOCK_META_REQUEST, requestId: 4n, appId: "app", shuffleId: 1, shuffleMergeId: 2, reduceId: 3 },
+  {
+    type: MessageType.MERGED_BLOCK_META_REQUEST,
+    requestId: 4n,
+    appId: "app",
+    shuffleId: 1,
+    shuffleMergeId: 2,
+    reduceId: 3,
+  },
   { type: MessageType.MERGED_BLOCK_META_SUCCESS, requestId: 4n, chunkCount: 2, body: memory(16) },
 ];
 
@@ -50,7 +57,8 @@ export function framesOfOtherTypes(): Promise<Buffer[]> {
 export function framesIn(sent: Uint8Array): Buffer[] {
   const frames: Buffer[] = [];
   const decoder = new TransportFrameDecoder({
-    frame: (bytes, start, end) => frames.push(withLength(Buffer.concat([Buffer.alloc(LENGTH_BYTES), bytes.subarray(start, end)]))),
+    frame: (bytes, start, end) =>
+      frames.push(withLength(Buffer.concat([Buffer.alloc(LENGTH_BYTES), bytes.subarray(start, end)]))),
     bodyBytes: () => {},
     bodyEnd: () => {},
   });

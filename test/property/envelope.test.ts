@@ -27,7 +27,9 @@ const host = fc.oneof(
 );
 const address = fc.option(fc.record({ host, port: fc.integer({ min: 1, max: 65_535 }) }));
 const codec = fc.constantFrom(PayloadCodec.EMPTY, PayloadCodec.MSGPACK, PayloadCodec.BYTES);
-const name = fc.string({ unit: "grapheme", minLength: 1, maxLength: 60 }).filter((text) => Buffer.byteLength(text) <= 255);
+const name = fc
+  .string({ unit: "grapheme", minLength: 1, maxLength: 60 })
+  .filter((text) => Buffer.byteLength(text) <= 255);
 const id = fc.stringMatching(/^[A-Za-z0-9_-]{0,40}$/);
 
 const request = fc.record({
@@ -129,24 +131,32 @@ test(`a request with some of its bytes changed, and random bytes, are requests o
 
 test(`an answer is read as it was written; cut and random ones are answers or ERR_RPC_PROTOCOL (seed ${seed})`, () => {
   fc.assert(
-    fc.property(fc.boolean(), codec, fc.uint8Array({ maxLength: 50 }), fc.nat(20), (failed, payloadCodec, payload, before) => {
-      const bytes = new Uint8Array(before + ANSWER_BYTES + payload.length);
-      const at = writeAnswer(bytes, before, failed, payloadCodec);
-      checkAnswer(bytes, before, bytes.length);
-      expect([at, answerFailed(bytes, before), answerCodec(bytes, before)]).toEqual([
-        before + ANSWER_BYTES,
-        failed,
-        payloadCodec,
-      ]);
-      for (const cut of [0, 1, 2, 3]) {
-        expect(() => checkAnswer(bytes, before, before + cut)).toThrow(expect.objectContaining({ code: "ERR_RPC_PROTOCOL" }));
-      }
-      try {
-        checkAnswer(payload, 0, payload.length);
-      } catch (error) {
-        expect(error).toMatchObject({ code: "ERR_RPC_PROTOCOL" });
-      }
-    }),
+    fc.property(
+      fc.boolean(),
+      codec,
+      fc.uint8Array({ maxLength: 50 }),
+      fc.nat(20),
+      (failed, payloadCodec, payload, before) => {
+        const bytes = new Uint8Array(before + ANSWER_BYTES + payload.length);
+        const at = writeAnswer(bytes, before, failed, payloadCodec);
+        checkAnswer(bytes, before, bytes.length);
+        expect([at, answerFailed(bytes, before), answerCodec(bytes, before)]).toEqual([
+          before + ANSWER_BYTES,
+          failed,
+          payloadCodec,
+        ]);
+        for (const cut of [0, 1, 2, 3]) {
+          expect(() => checkAnswer(bytes, before, before + cut)).toThrow(
+            expect.objectContaining({ code: "ERR_RPC_PROTOCOL" }),
+          );
+        }
+        try {
+          checkAnswer(payload, 0, payload.length);
+        } catch (error) {
+          expect(error).toMatchObject({ code: "ERR_RPC_PROTOCOL" });
+        }
+      },
+    ),
     { seed, numRuns: 1_000 },
   );
 });

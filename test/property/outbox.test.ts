@@ -224,7 +224,8 @@ class World {
   #lose(connection: PeerConnection): void {
     const client = connection.client as unknown as RecordingClient;
     client.isActive = false;
-    for (const ask of this.asks) if (ask.connection === connection && !ask.ended) this.expectedFailed.set(ask, LOST.code);
+    for (const ask of this.asks)
+      if (ask.connection === connection && !ask.ended) this.expectedFailed.set(ask, LOST.code);
     client.end(LOST);
     this.outboxes.onConnectionLost(connection, LOST);
   }

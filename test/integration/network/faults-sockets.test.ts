@@ -93,7 +93,9 @@ describe("a half-open connection: the socket is there, and nobody behind it", ()
     await using healthy = await HealthyClient.of(other);
     await using env = await RpcEnv.create({ numThreads: 1, conf: QUICK_CONF });
     const told = new Told(env);
-    const ref = await env.setupEndpointRef<FaultService>({ host: "127.0.0.1", port: deaf.port }, "x", { verify: false });
+    const ref = await env.setupEndpointRef<FaultService>({ host: "127.0.0.1", port: deaf.port }, "x", {
+      verify: false,
+    });
     const startedMs = performance.now();
     expect(await endings([ref.call.echo(1), ref.call.echo(2)])).toEqual([LOST, LOST]);
     expect(performance.now() - startedMs).toBeLessThan(DEAD_MS * SLACK);
@@ -137,7 +139,9 @@ describe("a reset in the middle of a frame", () => {
     });
     await using env = await RpcEnv.create({ numThreads: 1, conf: QUICK_CONF });
     const told = new Told(env);
-    const ref = await env.setupEndpointRef<FaultService>({ host: "127.0.0.1", port: cutting.port }, "x", { verify: false });
+    const ref = await env.setupEndpointRef<FaultService>({ host: "127.0.0.1", port: cutting.port }, "x", {
+      verify: false,
+    });
     expect(await endings([ref.call.echo(1), ref.call.echo(2)])).toEqual([LOST, LOST]);
     await told.times("disconnected", 1);
   });
@@ -170,7 +174,10 @@ describe("a peer that reads its answers slowly", () => {
     expect(deadMs).toBeGreaterThan(DEAD_MS / 2);
     expect(deadMs).toBeLessThan(DEAD_MS * SLACK);
     const [slow] = server.told.events.find(({ event }) => event === "networkError")?.values ?? [];
-    expect(slow).toMatchObject({ code: "ERR_RPC_CONNECTION_LOST", message: expect.stringMatching(/the peer took|nothing was heard/) });
+    expect(slow).toMatchObject({
+      code: "ERR_RPC_CONNECTION_LOST",
+      message: expect.stringMatching(/the peer took|nothing was heard/),
+    });
     await healthy.goesOn();
     const grown = residentMib() - before;
     console.log(`slow reader, 48 MiB: RSS +${grown.toFixed(0)} MiB afterwards`);
@@ -256,4 +263,3 @@ function openAsks({ env }: { readonly env: RpcEnv }): number {
   const { sent, replied, failed, timedOut, aborted, rejected } = env.stats().endpoints[0]!.asks;
   return sent - replied - failed - timedOut - aborted - rejected;
 }
-
