@@ -94,18 +94,19 @@ describe("1,000 idle connections", () => {
       }
       return 6_400 / (performance.now() - startedMs);
     };
-    await rate();
-    const [rateBefore, bytesBefore] = [await rate(), await ref.call.residentBytes()];
+    const best = async (): Promise<number> => Math.max(await rate(), await rate(), await rate());
+    await best();
+    const [rateBefore, bytesBefore] = [await best(), await ref.call.residentBytes()];
     const sockets = await Promise.all(Array.from({ length: 1_000 }, () => dial(port)));
     const answers = sockets.map((socket) => once(socket, "data"));
     for (const [i, socket] of sockets.entries()) socket.write(call(i, "echo", i));
     await Promise.all(answers);
-    const [rateWith, bytesWith] = [await rate(), await ref.call.residentBytes()];
+    const [rateWith, bytesWith] = [await best(), await ref.call.residentBytes()];
     const kib = (bytesWith - bytesBefore) / 1_024 / 1_000;
     console.log(
       `1,000 idle: ${kib.toFixed(1)} KiB each, throughput ${(rateWith / rateBefore).toFixed(2)} of that without`,
     );
-    // Expected: about 20 KiB, and 0.9.
+    // Expected: about 22 KiB, and 1.
     expect(kib).toBeLessThan(200);
     expect(rateWith / rateBefore).toBeGreaterThan(0.1);
     expect(sockets.every((socket) => !socket.destroyed)).toBe(true);
