@@ -31,7 +31,13 @@ export async function askLocal({ quick, report }: BenchOptions): Promise<void> {
         const batches = contestants.all.map(({ name, group, run }) => ({
           name,
           group,
-          batch: (operations: number) => atDepth(depth, operations, async () => isSame(sent, await run(sent))),
+          batch: (operations: number) =>
+            atDepth(
+              depth,
+              operations,
+              () => run(sent),
+              (back) => isSame(sent, back),
+            ),
         }));
         const operationsMin = depth === 1 ? 100 : depth * (quick ? 1 : 8);
         const series = await rates(batches, { ...size, operationsMin });

@@ -15,7 +15,9 @@ import {
   resultsOf,
   type TaggedResult,
 } from "./conformance/conformance-report.js";
+import { type NetworkResult, networkProblemsOf, networkResultsIn } from "./conformance/network-report.js";
 import { ALL_ENTRIES, FORM_NAMES, type FormName, SPARK_ENTRIES } from "./conformance/spark-entries.js";
+import { NETWORK_ENTRIES } from "./conformance/spark-network-entries.js";
 
 const folder = fileURLToPath(new URL("conformance/", import.meta.url));
 
@@ -42,6 +44,30 @@ function resultsInSources(): TaggedResult[] {
   });
 }
 
+/** The tests of the network have one form, and their files a folder of their own. */
+function networkResultsInSources(): NetworkResult[] {
+  const unit = fileURLToPath(new URL("unit/network/", import.meta.url));
+  return readdirSync(unit).flatMap((file) => networkResultsIn(file, readFileSync(unit + file, "utf8")));
+}
+
+describe("the list of Spark's network tests", () => {
+  test("has every entry once", () => {
+    expect(new Set(NETWORK_ENTRIES.map(({ id }) => id)).size).toBe(NETWORK_ENTRIES.length);
+  });
+
+  test("has a test for each entry that applies, and no test has a tag of its own", () => {
+    expect(networkProblemsOf(networkResultsInSources())).toEqual([]);
+  });
+
+  test("names entries without a test, failed tests and unknown tags", () => {
+    const one = (id: string, passed: boolean) => ({ id, file: "a.test.ts", passed });
+    const problems = networkProblemsOf([one("net StreamSuite.testSingleStream", false), one("net of mine", true)]);
+    expect(problems).toContain("[net StreamSuite.testZeroLengthStream] has no test");
+    expect(problems).toContain("[net StreamSuite.testSingleStream] failed in a.test.ts");
+    expect(problems).toContain("[net of mine] in a.test.ts: no entry has this tag");
+  });
+});
+
 describe("the list of Spark's tests", () => {
   test("has every number once, in order", () => {
     expect(SPARK_ENTRIES.map(({ id }) => id)).toEqual(SPARK_ENTRIES.map((_, index) => `spark ${index + 1}`));
@@ -54,7 +80,7 @@ describe("the list of Spark's tests", () => {
 
   test("is what docs/conformance.md says", () => {
     const document = readFileSync(fileURLToPath(new URL("../docs/conformance.md", import.meta.url)), "utf8");
-    expect(document).toBe(renderReport(resultsInSources()));
+    expect(document).toBe(renderReport(resultsInSources(), networkResultsInSources()));
   });
 });
 

@@ -21,10 +21,17 @@ export const INBOX_BYTES_MAX = 16 * MIB;
 export const LOOP_RING_BYTES = 1 * MIB;
 /** A record larger than 1/8 of its ring goes by pull ticket: eight large messages must fit, or the ring runs in steps. */
 export const INLINE_FRACTION_DIVISOR = 8;
+/** Body blocks, from the smallest size to the largest, each twice the last. What is larger is better moved than copied. */
+export const BODY_BLOCK_BYTES_MIN = 64 * KIB;
+export const BODY_BLOCK_BYTES_MAX = 2 * MIB;
+/** Of each size, 31.5 MiB in all, resident once they were used. With all of a size in use, bodies go by port. */
+export const BODY_BLOCKS_PER_SIZE = 8;
+/** Payload and attachments of a body in a block: their lengths must fit the record, also of the smallest Inbox. */
+export const BODY_BLOCK_PARTS_MAX = 17;
 /**
  * A producer that finds its ring empty beyond this offset starts again at 0, so a quiet ring keeps to its first pages.
  * Until the consumer has passed the padding there is room for no more than this: at 8 KiB a burst of 128 small messages
- * to an idle endpoint found its ring full.
+ * to an idle endpoint found its ring full. A ring that ran out of room so doubles it for itself, up to half its capacity.
  */
 export const REWIND_OFFSET_BYTES = 16 * KIB;
 /** One allocation from which all rings are carved: always fresh, lazily committed pages. */
@@ -124,7 +131,7 @@ export const FRAME_TIMEOUT_MS = 30_000;
 export const FRAMES_PER_TURN = 1_024;
 /** ... or the time it takes them in, whichever is first. */
 export const FRAMES_TURN_MS = 5;
-/** A body is handed to the socket in pieces of this size, as Spark does. */
+/** A body is handed out in pieces of this size, as Spark does, to who asks for no other. */
 export const BODY_PIECE_BYTES_MAX = 256 * KIB;
 
 // ── Connections ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -137,8 +144,10 @@ export const WRITE_BATCHED_FRAME_BYTES_MAX = 16 * KIB;
 export const WRITE_BATCHES_KEPT = 64;
 /** Bytes handed to a socket and not yet written. What waits beyond is still in order here, and can still be counted. */
 export const WRITE_WINDOW_BYTES = 2 * MIB;
-/** ... in pieces of this size, so that progress is seen; also what is read ahead of a file, in one go. */
+/** ... in pieces of this size, so that progress is seen; also what is read ahead of a file: 256 KiB read at 0.7 of the rate. */
 export const WRITE_PIECE_BYTES = 1 * MIB;
+/** What a message counts for whose body is read when its turn has come: who asks for chunks by the thousand is held up. */
+export const WRITE_MESSAGE_BYTES = 1 * KIB;
 /** Answers that wait for a peer who does not read them: from here on nothing more is read from it. */
 export const WRITE_QUEUE_PAUSE_BYTES = 16 * MIB;
 /** What waits in a connection's write queue in all: a request beyond it is refused, an answer ends the connection. */
@@ -157,6 +166,8 @@ export const RPCS_PER_CONNECTION_MAX = 2 ** 20;
 export const CONNECTION_SWEEP_MS = 1_000;
 /** An orderly close waits this long for the peer to take what is queued. */
 export const CONNECTION_CLOSE_MS = 10_000;
+/** ... and, once all is written, so long for the peer's own end: to end before it could tear up what it has not read. */
+export const CONNECTION_LINGER_MS = 2_000;
 /** After a failed connect, a caller in a hurry is refused at once for this part of `io.retryWait`. */
 export const FAST_FAIL_FRACTION = 0.95;
 
@@ -241,6 +252,7 @@ for (const bytes of [INBOX_BYTES_DEFAULT, INBOX_BYTES_MIN, INBOX_BYTES_MAX, LOOP
 assert(INBOX_BYTES_MIN <= INBOX_BYTES_DEFAULT && INBOX_BYTES_DEFAULT <= INBOX_BYTES_MAX, "min <= default <= max");
 assert(isPowerOfTwo(INLINE_FRACTION_DIVISOR), "the inline bound is a shift of the ring's capacity");
 assert(INBOX_BYTES_MIN / INLINE_FRACTION_DIVISOR >= 512, "the smallest Inbox takes a record of 512 bytes inline");
+assert(isPowerOfTwo(BODY_BLOCK_BYTES_MIN) && isPowerOfTwo(BODY_BLOCK_BYTES_MAX), "each size is twice the last");
 assert(INBOX_BYTES_MAX + INBOX_BYTES_MAX / INLINE_FRACTION_DIVISOR <= SEGMENT_BYTES, "ring and slack fit a segment");
 assert(MESSAGE_BYTES_MAX <= SPILL_BYTES_PER_ENDPOINT_MAX, "the largest message can wait");
 assert(MESSAGE_BYTES_MAX <= BODIES_UNDER_WAY_BYTES_MAX, "the largest message can be under way");

@@ -1,6 +1,6 @@
 /** Where the outcome of a message goes: from a message loop to loop 0 by ring (outbound.ts), on loop 0 to itself. */
 import type { Failure } from "./failure.js";
-import type { Body } from "./loop-protocol.js";
+import type { BodyOnPort } from "./loop-protocol.js";
 
 export interface Answers {
   /**
@@ -19,4 +19,4 @@ export interface Answers {
 }
 
 /** Where the large bodies of taken messages come from: the body that was sent for `ticket`. */
-export type TakeBody = (ticket: number) => Body | undefined;
+export type TakeBody = (ticket: number) => BodyOnPort | undefined;

@@ -61,9 +61,15 @@ export class CallContext implements RpcCallContext<unknown> {
   /** It is one of the messages that its endpoint has in flight. */
   counted = false;
   /** `host:port` of the sender; null for one of this env. */
-  sender: string | null = null;
+  readonly sender: string | null;
 
-  constructor(host: ContextHost, endpoint: AttachedEndpoint, message: ContextMessage, aside: boolean) {
+  constructor(
+    host: ContextHost,
+    endpoint: AttachedEndpoint,
+    message: ContextMessage,
+    aside: boolean,
+    sender: string | null,
+  ) {
     this.#host = host;
     this.endpoint = endpoint;
     this.entry = message.entry;
@@ -73,6 +79,7 @@ export class CallContext implements RpcCallContext<unknown> {
     this.askGeneration = message.askGeneration;
     this.deadline = message.deadline;
     this.aside = aside;
+    this.sender = sender;
   }
 
   // One class serves both directions; RpcSendContext differs from RpcCallContext in its type only.
@@ -158,4 +165,9 @@ export class CallContext implements RpcCallContext<unknown> {
 
 function cancelReason(endpoint: string): DOMException {
   return new DOMException(`the ask of "${endpoint}" was aborted, timed out, or lost its asker`, "AbortError");
+}
+
+/** What a handler returned is settled later. A look at `then` may run user code. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }

@@ -52,7 +52,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
   readonly memory = new MainLoopMemory();
   readonly directory = new EndpointDirectory();
   readonly asks = new OutstandingAsks(this.memory.asks);
-  readonly tickets = new Tickets();
+  readonly tickets = new Tickets(this.memory.freeBlocks);
   readonly running = new RunningHandler();
   readonly refs: EndpointRefs;
   readonly loops: MessageLoops;
@@ -131,7 +131,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
     const refusal = (target: RefTarget): RpcError => this.refusalOf(target);
     const onDeadLetter = (endpoint: string, error: RpcError, message: () => unknown): void =>
       events.deadLetter(endpoint, error, 1, message);
-    const posting = new MessagePosting(loops, loopZero, asks, tickets);
+    const posting = new MessagePosting(memory, loops, loopZero, asks, tickets);
     this.poster = new Poster({
       clock,
       codec,
@@ -343,7 +343,7 @@ export class Dispatcher implements DispatcherParts, LoopZeroHandler {
       case RecordKind.SHUTDOWN_REQUEST:
         this.forwarder.onRecord(loop, record);
         break;
-      case RecordKind.TICKET_DROPPED:
+      case RecordKind.TICKET_ENDED:
         this.tickets.end(record.askSlot);
         break;
       default:

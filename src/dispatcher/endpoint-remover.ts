@@ -55,10 +55,12 @@ export class EndpointRemover {
     const refusal = this.#options.refusal(endpoint);
     poster.cancelAsks(asks.slots(endpoint.id), () => refusal, "failed");
     endpoint.settleRoomWaiters(refusal);
-    tickets.endAllOf(endpoint.id);
     const { loops: served, group } = endpoint;
     if (!endpoint.shared) for (const loop of served) if (loop !== 0) loops.unpin(loop);
-    this.#whenUntouched(endpoint, () => memory.release(endpoint.ring.region));
+    this.#whenUntouched(endpoint, () => {
+      tickets.endAllOf(endpoint.id);
+      memory.releaseRing(endpoint.ring);
+    });
     endpoint.retired = group === null ? Promise.resolve() : loops.close(group);
     return endpoint.retired;
   }

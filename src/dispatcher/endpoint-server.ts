@@ -133,7 +133,7 @@ export class EndpointServer {
       case RecordKind.GONE:
         // Its handler runs from here, and is to blame if the thread dies of it.
         this.#words[this.#control + LOOP_ENDPOINT] = runner.pulling(detail);
-        runner.deliverBody(subject, detail, kind === RecordKind.GONE);
+        runner.deliverBody(record);
         this.#words[this.#control + LOOP_ENDPOINT] = 0;
         break;
       case RecordKind.PING:
@@ -224,7 +224,7 @@ export class EndpointServer {
     if (endpoint === undefined) return;
     const runner = this.#runner as HandlerRunner;
     if (!runner.isRunning(entry, endpoint, position)) return;
-    const { serial, replace } = endpoint;
+    const { serial, replacer } = endpoint;
     if (serial) {
       endpoint.replacing = true;
       this.#block(endpoint);
@@ -232,7 +232,7 @@ export class EndpointServer {
     runner.giveUp(entry);
     if (!serial) return;
     const text = `its instance was given up: a handler did not end within ${endpoint.handlerTimeoutMs} ms`;
-    replace(new RpcError("ERR_RPC_HANDLER_TIMEOUT", text, { endpoint: endpoint.name })).then(
+    replacer.replace(new RpcError("ERR_RPC_HANDLER_TIMEOUT", text, { endpoint: endpoint.name })).then(
       (behaviour) => {
         endpoint.behaviour = behaviour;
         endpoint.replacing = false;

@@ -15,6 +15,13 @@ const PASSED_THROUGH: readonly RpcErrorCode[] = [
 /** `maybeExecuted` where it is not what the code says by default. */
 export type Failure = readonly [code: RpcErrorCode, text: string, cause: unknown, maybeExecuted?: boolean];
 
+/** An ask fails: its handler threw, or what it answered cannot travel. */
+export function answerFailure(endpoint: string, error: unknown): Failure {
+  const engineError =
+    error instanceof RpcError && error.endpoint === undefined && error.code === "ERR_RPC_SERIALIZATION";
+  return engineError ? [error.code, `"${endpoint}": ${error.message}`, null] : handlerFailure(endpoint, error);
+}
+
 /** What the asker is told of `error`, which a handler of `endpoint` threw. */
 export function handlerFailure(endpoint: string, error: unknown): Failure {
   // One that names an endpoint came from what the handler asked in turn: to its caller that is the handler's failure.

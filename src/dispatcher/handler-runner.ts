@@ -8,16 +8,16 @@
  */
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import { isThenable } from "../common/thenable.js";
 import type { AskTableView } from "../inbox/ask-table.js";
+import type { BodyBlocks } from "../inbox/body-blocks.js";
 import type { InFlightTable } from "../inbox/in-flight-table.js";
-import { RecordFlag, RecordKind, type TakenRecord } from "../inbox/record.js";
+import { RecordFlag, RecordKind, type TakenRecord, TICKET_FLAGS } from "../inbox/record.js";
 import type { RpcEnvView } from "../rpc/rpc-env-view.js";
 import type { Answers, TakeBody } from "./answers.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
-import { CallContext, type ContextHost, ContextState, DEFERRED } from "./call-context.js";
+import { CallContext, type ContextHost, ContextState, DEFERRED, isThenable } from "./call-context.js";
 import { deferredTooLong } from "./dispatch-errors.js";
-import { type Failure, handlerFailure } from "./failure.js";
+import { answerFailure, type Failure, handlerFailure } from "./failure.js";
 import { asideEntry, NO_MESSAGE } from "./message-counts.js";
 import { OverdueHandlers } from "./overdue-handlers.js";
 import { Pulls } from "./pulls.js";
@@ -31,6 +31,7 @@ export interface HandlerRunnerOptions {
   readonly asks: AskTableView;
   readonly entries: InFlightTable;
   readonly answers: Answers;
+  readonly blocks: BodyBlocks;
   readonly takeBody: TakeBody;
   readonly running: RunningHandler;
   readonly rpcEnv: RpcEnvView;
@@ -44,6 +45,7 @@ export class HandlerRunner implements ContextHost {
   readonly #asks: AskTableView;
   readonly #entries: InFlightTable;
   readonly #answers: Answers;
+  readonly #blocks: BodyBlocks;
   readonly #running: RunningHandler;
   readonly #onReleased: (endpoint: AttachedEndpoint) => void;
   readonly rpcEnv: RpcEnvView;
@@ -61,16 +63,14 @@ export class HandlerRunner implements ContextHost {
     this.#asks = options.asks;
     this.#entries = options.entries;
     this.#answers = options.answers;
+    this.#blocks = options.blocks;
     this.#pulls = new Pulls(options.takeBody);
     this.#running = options.running;
     this.#onReleased = options.onReleased;
     this.rpcEnv = options.rpcEnv;
   }
 
-  /**
-   * Serves a message just taken. `nowMs`: env clock, int32, not older than the turn. `aside`: it came by mailbox and does
-   * not count against the endpoint's concurrency.
-   */
+  /** Serves a message just taken. `nowMs`: int32, of this turn. `aside`: by mailbox, outside the endpoint's concurrency. */
   serve(endpoint: AttachedEndpoint, record: TakenRecord, nowMs: number, aside = false): void {
     const { askSlot, askGeneration, deadline } = record;
     if (askSlot !== -1 && !this.#asks.isWaiting(askSlot, askGeneration)) {
@@ -81,9 +81,14 @@ export class HandlerRunner implements ContextHost {
     } else if ((record.flags & RecordFlag.LARGE) !== 0) {
       this.#pull(endpoint, record, aside);
     } else {
-      const context = new CallContext(this, endpoint, record, aside);
-      if ((record.flags & RecordFlag.REMOTE) !== 0) context.sender = senderOf(record);
-      this.#run(context, record.codec, record.scratch, messageBytes(record), undefined);
+      const context = new CallContext(this, endpoint, record, aside, senderOf(record));
+      if ((record.flags & RecordFlag.BLOCK) === 0) {
+        this.#run(context, record.codec, record.scratch, messageBytes(record), undefined);
+      } else {
+        const { bytes, length, attachments } = this.#blocks.read(record);
+        this.#answers.report(RecordKind.TICKET_ENDED, record.sender);
+        this.#run(context, record.codec, bytes, length, attachments);
+      }
     }
   }
 
@@ -114,10 +119,10 @@ export class HandlerRunner implements ContextHost {
     return this.#pulls.endpoint(entry);
   }
 
-  /** A body has arrived, or its ask has ended (`gone`). */
-  deliverBody(ticket: number, entry: number, gone: boolean): void {
-    const { pull, body } = this.#pulls.end(ticket, entry, gone);
-    const { endpoint, askSlot, askGeneration, deadline } = pull;
+  /** BODY: a body has arrived; or GONE: its ask has ended. */
+  deliverBody(record: TakenRecord): void {
+    const { pull, body } = this.#pulls.end(record);
+    const { endpoint, entry, askSlot, askGeneration, deadline } = pull;
     // The ask may have ended while its body was on its way.
     if (body === null || (askSlot !== -1 && !this.#asks.isWaiting(askSlot, askGeneration))) {
       this.droppedCount++;
@@ -128,9 +133,10 @@ export class HandlerRunner implements ContextHost {
       this.droppedCount++;
       this.#answers.release(entry);
     } else {
-      const context = new CallContext(this, endpoint, pull, pull.aside);
-      context.sender = pull.sender;
-      this.#run(context, pull.codec, body.bytes, body.bytes.length, body.attachments);
+      const context = new CallContext(this, endpoint, pull, pull.aside, pull.sender);
+      const { bytes, attachments } = body;
+      if (bytes === null) this.#run(context, pull.codec, record.scratch, record.payloadBytes, attachments);
+      else this.#run(context, pull.codec, bytes, bytes.length, attachments);
     }
     // Only now: until here this message is what its endpoint may be blocked for.
     endpoint.leaveFlight(pull.aside);
@@ -303,7 +309,7 @@ export class HandlerRunner implements ContextHost {
       return;
     }
     context.state = ContextState.DEFERRED;
-    if (!context.detached) this.#detach(context);
+    this.#detach(context);
     if (!context.counted) return;
     context.counted = false;
     endpoint.leaveFlight(context.aside);
@@ -331,11 +337,7 @@ export class HandlerRunner implements ContextHost {
 
   #sendFailure(context: CallContext, error: unknown): void {
     const endpoint = context.endpoint;
-    const engineError =
-      error instanceof RpcError && error.endpoint === undefined && error.code === "ERR_RPC_SERIALIZATION";
-    const failure = engineError
-      ? ([error.code, `"${endpoint.name}": ${error.message}`, null] as const)
-      : handlerFailure(endpoint.name, error);
+    const failure = answerFailure(endpoint.name, error);
     if (context.askSlot !== -1) {
       this.#answers.fail(context.askSlot, context.askGeneration, failure, context.remote);
     } else if (context.kind === RecordKind.EVENT) {
@@ -379,7 +381,7 @@ export class HandlerRunner implements ContextHost {
 
   #drop(record: TakenRecord): void {
     this.droppedCount++;
-    if ((record.flags & RecordFlag.LARGE) !== 0) this.#answers.report(RecordKind.TICKET_DROPPED, record.sender);
+    if ((record.flags & TICKET_FLAGS) !== 0) this.#answers.report(RecordKind.TICKET_ENDED, record.sender);
     if (record.entry !== -1) this.#answers.release(record.entry);
   }
 
@@ -390,8 +392,7 @@ export class HandlerRunner implements ContextHost {
   }
 
   /** A handler runs on long after its ask has ended. */
-  #graceOver(context: CallContext, ageMs: number): void {
-    const { endpoint, entry } = context;
+  #graceOver({ endpoint, entry }: CallContext, ageMs: number): void {
     if (endpoint.serial) this.#answers.report(RecordKind.STUCK, endpoint.id, 0, Math.round(ageMs));
     else this.giveUp(entry);
   }

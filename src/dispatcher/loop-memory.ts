@@ -3,10 +3,11 @@
  */
 import { LOOPS_MAX } from "../common/limits.js";
 import { AskTableView } from "../inbox/ask-table.js";
+import { BodyBlocks } from "../inbox/body-blocks.js";
 import { Doorbell, type RingPlace } from "../inbox/inbox.js";
 import { LoopBell, Parking } from "../inbox/parking.js";
 import { CollectedReadySet, ReadySet, SharedReadySet } from "../inbox/ready-set.js";
-import { mapSegment, type Segment, type SegmentHandle } from "../inbox/segment.js";
+import { mapSegment, type RingRegion, type Segment, type SegmentHandle } from "../inbox/segment.js";
 import { StructureLog } from "../inbox/structure-log.js";
 import {
   ENDPOINT_MEMBERS,
@@ -15,7 +16,7 @@ import {
   mailboxRoomMember,
   outboundMember,
 } from "./loop-members.js";
-import type { LoopStart, RingRegion } from "./loop-protocol.js";
+import type { LoopStart } from "./loop-protocol.js";
 
 export class LoopMemory {
   readonly loop: number;
@@ -25,6 +26,7 @@ export class LoopMemory {
   readonly sharedReady: SharedReadySet;
   readonly asks: AskTableView;
   readonly structures: StructureLog;
+  readonly blocks: BodyBlocks;
   readonly envWords: Int32Array;
   readonly envRegion: number;
   readonly #loopZeroReady: ReadySet;
@@ -35,7 +37,8 @@ export class LoopMemory {
     this.loop = start.loop;
     this.epoch = start.epoch;
     for (const handle of start.segments) this.map(handle);
-    const { env, loopZeroReady, sharedReady, asks, structures } = start.envRegions;
+    const { env, loopZeroReady, sharedReady, asks, structures, blocks } = start.envRegions;
+    this.blocks = new BodyBlocks(this.segment(blocks.segment), blocks);
     this.structures = new StructureLog(this.segment(structures.segment), structures.word);
     const { ready } = start.loopRegions;
     this.envWords = this.segment(env.segment).words;
@@ -67,7 +70,7 @@ export class LoopMemory {
   }
 
   place(ring: RingRegion): RingPlace {
-    return { segment: this.segment(ring.region.segment), base: ring.region.word, capacityBytes: ring.capacityBytes };
+    return { segment: this.segment(ring.segment), base: ring.word, capacityBytes: ring.capacityBytes };
   }
 
   /** Tells loop 0 of news in this loop's outbound ring. */

@@ -104,10 +104,13 @@ export class LoopPoster implements RefPoster {
       deadline = this.#running.deadline;
       timeoutMs = -remainingMs(deadline, nowMs);
     }
-    const slot = this.#open(target, kind, deadline, timeoutMs);
+    const promise = this.#open(target, kind, deadline, timeoutMs);
+    if (promise === null) {
+      this.lastSlot = -1;
+      return Promise.reject(this.#tooManyAsks(target.name));
+    }
+    const slot = this.#asks.lastSlot;
     this.lastSlot = slot;
-    if (slot === -1) return Promise.reject(this.#tooManyAsks(target.name));
-    const promise = this.#asks.lastPromise;
     this.#setHeader(kind, slot, deadline, nowMs);
     try {
       if (this.#post(target, Overflow.SPILL) === PostResult.FULL) {
@@ -138,16 +141,16 @@ export class LoopPoster implements RefPoster {
     if (signal?.aborted) return Promise.reject(signal.reason);
     const nowMs = this.#clock.now();
     const deadline = timeoutMs === Number.POSITIVE_INFINITY ? NO_DEADLINE : (nowMs + timeoutMs) | 0 || 1;
-    const slot = this.#open(target, RecordKind.READY, deadline, timeoutMs);
-    if (slot === -1) return Promise.reject(this.#tooManyAsks(target.name));
-    const promise = this.#asks.lastPromise as Promise<void>;
+    const promise = this.#open(target, RecordKind.READY, deadline, timeoutMs);
+    if (promise === null) return Promise.reject(this.#tooManyAsks(target.name));
+    const slot = this.#asks.lastSlot;
     this.#setHeader(RecordKind.READY, slot, deadline, nowMs);
     if (this.#postRequest(target, Overflow.SPILL) === PostResult.FULL) {
       this.#asks.reject(slot, this.#overflowFull(target.name), "rejected");
     } else if (signal !== undefined) {
       this.#asks.watch(slot, signal, this.#onAborted);
     }
-    return promise;
+    return promise as Promise<void>;
   }
 
   generation(slot: number): number {
@@ -201,13 +204,14 @@ export class LoopPoster implements RefPoster {
 
   // ── One record ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #open(target: RefTarget, kind: number, deadline: number, timeoutMs: number): number {
-    const slot = this.#asks.open(target.id, UNCOUNTED, deadline, timeoutMs);
-    if (slot === -1) return -1;
+  #open(target: RefTarget, kind: number, deadline: number, timeoutMs: number): Promise<unknown> | null {
+    const promise = this.#asks.open(target.id, UNCOUNTED, deadline, timeoutMs);
+    if (promise === null) return null;
+    const slot = this.#asks.lastSlot;
     this.#targets[slot] = target;
     this.#kinds[slot] = kind;
     if (!this.#sweeping) this.#startSweep();
-    return slot;
+    return promise;
   }
 
   #setHeader(kind: number, slot: number, deadline: number, nowMs: number): void {

@@ -3,18 +3,12 @@
  * control plane. Every value is structured-cloneable.
  */
 import type { MessagePort } from "node:worker_threads";
-import type { Region, SegmentHandle } from "../inbox/segment.js";
+import type { Region, RingRegion, SegmentHandle } from "../inbox/segment.js";
 import type { EncodedBody } from "../rpc/codec.js";
 import type { RefHandle } from "../rpc/ref-handle.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
 import type { EndpointDescription } from "../rpc/rpc-definition.js";
 import type { EngineSettings } from "./engine-settings.js";
-
-/** A ring and its size. */
-export interface RingRegion {
-  readonly region: Region;
-  readonly capacityBytes: number;
-}
 
 /** Where the memory of one message loop lies. */
 export interface LoopRegions {
@@ -32,6 +26,7 @@ export interface EnvRegions {
   readonly sharedReady: Region;
   readonly asks: Region;
   readonly structures: Region;
+  readonly blocks: Region;
 }
 
 /** The one task of a message loop's thread. */
@@ -63,9 +58,13 @@ export interface Body extends EncodedBody {
   readonly ticket: number;
 }
 
+/** What is posted of a body whose payload travels in its record. */
+export type BodyOnPort = Omit<Body, "bytes"> & { readonly bytes: Body["bytes"] | null };
+
 /** Posts a body; its memory goes with it. */
-export function postBody(port: MessagePort, body: Body): void {
-  port.postMessage(body, [body.bytes.buffer, ...body.attachments]);
+export function postBody(port: MessagePort, body: BodyOnPort): void {
+  const { bytes, attachments } = body;
+  port.postMessage(body, bytes === null ? attachments : [bytes.buffer, ...attachments]);
 }
 
 export interface AttachRequest {
@@ -79,6 +78,8 @@ export interface AttachRequest {
   readonly segment: SegmentHandle;
   /** Several loops serve this Inbox: take under its lock. */
   readonly shared: boolean;
+  /** The highest id of those loops. */
+  readonly loopMax: number;
   readonly concurrency: number;
   readonly throughput: number | undefined;
   /** Milliseconds, or Infinity. */

@@ -3,6 +3,7 @@
  */
 import { ASKS_OUTSTANDING_MAX, IN_FLIGHT_ENTRIES_PER_LOOP, LOOPS_MAX, RECORD_SHAPES_BYTES } from "../common/limits.js";
 import { AskTable } from "../inbox/ask-table.js";
+import { BODY_BLOCKS_BYTES, BodyBlocks, FreeBodyBlocks } from "../inbox/body-blocks.js";
 import { type Bell, Doorbell, InboxProducer, RecordReader, type RingPlace } from "../inbox/inbox.js";
 import {
   COUNTER_WORDS,
@@ -16,12 +17,19 @@ import { MAILBOX_MEMBER } from "../inbox/loop-queues.js";
 import { envRegionWords, GroupBell, LoopBell, Parker, Parking } from "../inbox/parking.js";
 import { CollectedReadySet, ReadySet, readySetWords } from "../inbox/ready-set.js";
 import type { PayloadWriter } from "../inbox/record.js";
-import { initialiseRing, ringRegionBytes } from "../inbox/ring.js";
-import { type Region, type Segment, SegmentAllocator, type SegmentHandle } from "../inbox/segment.js";
+import { initialiseRing, ringDataBytes } from "../inbox/ring.js";
+import {
+  type Place,
+  type Region,
+  type RingRegion,
+  type Segment,
+  SegmentAllocator,
+  type SegmentHandle,
+} from "../inbox/segment.js";
 import type { SpillBudget } from "../inbox/spill-queue.js";
 import { StructureLogOwner } from "../inbox/structure-log.js";
 import { ENDPOINT_MEMBERS, LOOP_ZERO_MEMBERS, mailboxRoomMember, outboundMember } from "./loop-members.js";
-import type { EnvRegions, LoopRegions, RingRegion } from "./loop-protocol.js";
+import type { EnvRegions, LoopRegions } from "./loop-protocol.js";
 
 export class MainLoopMemory {
   readonly regions: EnvRegions;
@@ -29,10 +37,14 @@ export class MainLoopMemory {
   readonly ready: CollectedReadySet;
   readonly asks: AskTable;
   readonly structures: StructureLogOwner;
+  readonly blocks: BodyBlocks;
+  readonly freeBlocks = new FreeBodyBlocks();
   /** Control line and in-flight table of loop 0's own endpoints. */
   readonly loopZero: { readonly control: Region; readonly entries: Region };
   readonly #allocator = new SegmentAllocator();
   readonly #sharedReady: ReadySet;
+  /** By loop id, whose memory never changes: the ready set that producers mark, and its bell. */
+  readonly #doors: { readonly ready: ReadySet; readonly bell: LoopBell }[] = [];
 
   constructor() {
     const allocate = (words: number): Region => this.#allocator.allocate(words * 4);
@@ -42,12 +54,14 @@ export class MainLoopMemory {
       sharedReady: allocate(readySetWords(ENDPOINT_MEMBERS)),
       asks: allocate(ASKS_OUTSTANDING_MAX),
       structures: this.#allocator.allocate(RECORD_SHAPES_BYTES),
+      blocks: this.#allocator.allocate(BODY_BLOCKS_BYTES),
     };
     this.loopZero = {
       control: allocate(LOOP_CONTROL_WORDS),
       entries: allocate(TABLE_ENTRIES + IN_FLIGHT_ENTRIES_PER_LOOP * ENTRY_WORDS),
     };
-    const { env, loopZeroReady, sharedReady, asks, structures } = this.regions;
+    const { env, loopZeroReady, sharedReady, asks, structures, blocks } = this.regions;
+    this.blocks = new BodyBlocks(this.segment(blocks), blocks);
     this.structures = new StructureLogOwner(this.segment(structures), structures.word);
     this.parking = new Parking(this.segment(env).words, env.word, LOOPS_MAX);
     this.ready = new CollectedReadySet(this.segment(loopZeroReady).words, loopZeroReady.word, LOOP_ZERO_MEMBERS);
@@ -55,17 +69,17 @@ export class MainLoopMemory {
     this.asks = new AskTable(this.segment(asks).words, asks.word, ASKS_OUTSTANDING_MAX);
   }
 
-  segment(region: Region): Segment {
-    return this.#allocator.segment(region.segment);
+  segment(place: Place): Segment {
+    return this.#allocator.segment(place.segment);
   }
 
-  handle(region: Region): SegmentHandle {
-    const { index, buffer } = this.segment(region);
+  handle(place: Place): SegmentHandle {
+    const { index, buffer } = this.segment(place);
     return { index, buffer };
   }
 
-  words(region: Region): Int32Array {
-    return this.segment(region).words;
+  words(place: Place): Int32Array {
+    return this.segment(place).words;
   }
 
   parker(onBell: () => void): Parker {
@@ -73,9 +87,9 @@ export class MainLoopMemory {
   }
 
   allocateRing(capacityBytes: number): RingRegion {
-    const region = this.#allocator.allocate(ringRegionBytes(capacityBytes));
-    initialiseRing(this.words(region), region.word);
-    return { region, capacityBytes };
+    const ring = this.#allocator.allocateRing(capacityBytes, ringDataBytes(capacityBytes));
+    initialiseRing(this.words(ring), ring.word);
+    return ring;
   }
 
   allocateCounters(): Region {
@@ -86,6 +100,10 @@ export class MainLoopMemory {
 
   release(region: Region): void {
     this.#allocator.release(region);
+  }
+
+  releaseRing(ring: RingRegion): void {
+    this.#allocator.releaseRing(ring);
   }
 
   /** The memory of a loop id, which is never given back while its env lives. */
@@ -109,21 +127,25 @@ export class MainLoopMemory {
     const words = this.words(entries);
     const used = TABLE_ENTRIES + (words[entries.word + TABLE_COUNT] as number) * ENTRY_WORDS;
     words.fill(0, entries.word, entries.word + used);
-    for (const { region } of [mailbox, outbound]) initialiseRing(this.words(region), region.word);
+    for (const ring of [mailbox, outbound]) initialiseRing(this.words(ring), ring.word);
   }
 
   /** Segments that a loop must map before it starts. */
   loopSegments(loop: LoopRegions): SegmentHandle[] {
-    const { env, loopZeroReady, sharedReady, asks, structures } = this.regions;
-    const needed = [env, loopZeroReady, sharedReady, asks, structures, loop.control, loop.ready, loop.entries];
-    needed.push(loop.mailbox.region, loop.outbound.region);
+    const { control, ready, entries, mailbox, outbound } = loop;
+    const needed: Place[] = [...Object.values(this.regions), control, ready, entries, mailbox, outbound];
     const handles = new Map<number, SegmentHandle>();
-    for (const region of needed) handles.set(region.segment, this.handle(region));
+    for (const place of needed) handles.set(place.segment, this.handle(place));
     return [...handles.values()];
   }
 
   mailboxProducer(loop: number, regions: LoopRegions, writer: PayloadWriter, budget: SpillBudget): InboxProducer {
-    return new InboxProducer(this.place(regions.mailbox), this.#mailboxDoorbell(loop, regions), writer, budget);
+    return new InboxProducer(
+      this.place(regions.mailbox),
+      this.#doorbell(MAILBOX_MEMBER, loop, regions),
+      writer,
+      budget,
+    );
   }
 
   /** Reads a loop's outbound ring; when the loop waits for room there, its mailbox bit tells it. */
@@ -131,7 +153,7 @@ export class MainLoopMemory {
     // The loop's last incarnation may have died between the two bits of a mark; the next would trust the first (R19).
     this.ready.restore(outboundMember(loop));
     this.ready.restore(mailboxRoomMember(loop));
-    return new RecordReader(this.place(regions.outbound), this.#mailboxDoorbell(loop, regions));
+    return new RecordReader(this.place(regions.outbound), this.#doorbell(MAILBOX_MEMBER, loop, regions));
   }
 
   /** The Inbox of an endpoint that one loop serves. */
@@ -143,9 +165,7 @@ export class MainLoopMemory {
     writer: PayloadWriter,
     budget: SpillBudget,
   ): InboxProducer {
-    const ready = new ReadySet(this.words(regions.ready), regions.ready.word, ENDPOINT_MEMBERS);
-    const doorbell = new Doorbell(ready, endpoint, new LoopBell(this.parking, loop));
-    return new InboxProducer(this.place(ring), doorbell, writer, budget);
+    return new InboxProducer(this.place(ring), this.#doorbell(endpoint, loop, regions), writer, budget);
   }
 
   /** The Inbox of an endpoint of loop 0: nobody has to be rung on another thread. */
@@ -161,7 +181,7 @@ export class MainLoopMemory {
     budget: SpillBudget,
     onRing: () => void,
   ): InboxProducer {
-    const bell = new GroupBell(this.parking, this.words(ring.region), ring.region.word + RING_OPEN, onRing);
+    const bell = new GroupBell(this.parking, this.words(ring), ring.word + RING_OPEN, onRing);
     return new InboxProducer(this.place(ring), new Doorbell(this.#sharedReady, endpoint, bell), writer, budget);
   }
 
@@ -176,7 +196,7 @@ export class MainLoopMemory {
   /** Re-ring: if a shared Inbox is still marked, wakes another loop that is open for it. True while it is marked. */
   reRing(endpoint: number, ring: RingRegion): boolean {
     if (!this.#sharedReady.isMarked(endpoint)) return false;
-    this.parking.ringOne(this.words(ring.region), ring.region.word + RING_OPEN);
+    this.parking.ringOne(this.words(ring), ring.word + RING_OPEN);
     return true;
   }
 
@@ -186,11 +206,17 @@ export class MainLoopMemory {
   }
 
   place(ring: RingRegion): RingPlace {
-    return { segment: this.segment(ring.region), base: ring.region.word, capacityBytes: ring.capacityBytes };
+    return { segment: this.segment(ring), base: ring.word, capacityBytes: ring.capacityBytes };
   }
 
-  #mailboxDoorbell(loop: number, regions: LoopRegions): Doorbell {
-    const ready = new ReadySet(this.words(regions.ready), regions.ready.word, ENDPOINT_MEMBERS);
-    return new Doorbell(ready, MAILBOX_MEMBER, new LoopBell(this.parking, loop));
+  /** Of a member of a loop's own ready set. */
+  #doorbell(member: number, loop: number, { ready: { segment, word } }: LoopRegions): Doorbell {
+    let door = this.#doors[loop];
+    if (door === undefined) {
+      const ready = new ReadySet(this.#allocator.segment(segment).words, word, ENDPOINT_MEMBERS);
+      door = { ready, bell: new LoopBell(this.parking, loop) };
+      this.#doors[loop] = door;
+    }
+    return new Doorbell(door.ready, member, door.bell);
   }
 }

@@ -8,9 +8,15 @@ import type { EncodedBody } from "../rpc/codec.js";
 import type { HostedEndpoint } from "./hosted-endpoint.js";
 import type { Body } from "./loop-protocol.js";
 import type { LoopZero } from "./loop-zero.js";
+import type { MainLoopMemory } from "./main-loop-memory.js";
 import type { MessageLoops } from "./message-loops.js";
 import type { OutstandingAsks } from "./outstanding-asks.js";
-import { TICKET_PAYLOAD_BYTES, type Tickets } from "./tickets.js";
+import type { Tickets } from "./tickets.js";
+
+/** The payload of a record whose body travels by ticket. */
+const NO_BYTES = new Uint8Array(0);
+/** Sender of a message of this env. */
+const OURSELVES = NO_BYTES;
 
 /** A payload as a codec has left it: `bytes[0 .. length)`, and attachments beside it. */
 export interface Payload {
@@ -20,6 +26,10 @@ export interface Payload {
   readonly attachmentBytes: number;
   /** All of it in memory of its own; called once, when nothing can refuse the message any more. */
   takeBody(): EncodedBody;
+  /** Some of it is in memory that can be moved. */
+  readonly moves: boolean;
+  /** Payload and attachments where they lie, to be copied at once; instead of `takeBody`, if nothing moves. */
+  viewBody(): Uint8Array[];
 }
 
 /** The payload of a record that another loop wrote: in scratch memory, or a body that nobody else holds. */
@@ -29,25 +39,30 @@ export function receivedPayload(payloadCodec: number, bytes: Uint8Array, length:
     body === null
       ? { bytes: new Uint8Array(bytes.subarray(0, length)), attachments: [] }
       : { bytes: body.bytes, attachments: body.attachments };
-  return { payloadCodec, bytes, length, attachmentBytes, takeBody };
+  const viewBody = (): Uint8Array[] => [bytes.subarray(0, length)];
+  return { payloadCodec, bytes, length, attachmentBytes, takeBody, moves: body !== null, viewBody };
 }
 
 function copyOf({ bytes, attachments }: EncodedBody): EncodedBody {
   return { bytes: bytes.slice(), attachments: attachments.map((attachment) => attachment.slice(0)) };
 }
 
-/** Sender of a message of this env. */
-const OURSELVES = new Uint8Array(0);
-
 export class MessagePosting {
+  readonly #memory: MainLoopMemory;
   readonly #loops: MessageLoops;
   readonly #loopZero: LoopZero;
   readonly #asks: OutstandingAsks;
   readonly #tickets: Tickets;
   readonly #record = new OutgoingRecord();
-  readonly #ticketPayload = new Uint8Array(TICKET_PAYLOAD_BYTES);
 
-  constructor(loops: MessageLoops, loopZero: LoopZero, asks: OutstandingAsks, tickets: Tickets) {
+  constructor(
+    memory: MainLoopMemory,
+    loops: MessageLoops,
+    loopZero: LoopZero,
+    asks: OutstandingAsks,
+    tickets: Tickets,
+  ) {
+    this.#memory = memory;
     this.#loops = loops;
     this.#loopZero = loopZero;
     this.#asks = asks;
@@ -124,7 +139,7 @@ export class MessagePosting {
         ticket = this.#tickets.open(endpoint.id, copyOf(body), endpoint.budget);
         record.flags |= RecordFlag.LARGE;
         record.sender = ticket;
-        record.setPayload(payloadCodec, this.#ticketPayload, TICKET_PAYLOAD_BYTES, sender);
+        record.setPayload(payloadCodec, NO_BYTES, 0, sender);
       }
       if (loop.mailbox.post(record, overflow) === PostResult.FULL) {
         if (ticket !== -1) this.#tickets.end(ticket);
@@ -146,14 +161,35 @@ export class MessagePosting {
     if (!endpoint.budget.admits(payload.length + payload.attachmentBytes)) return PostResult.FULL;
     // What is refused must still have its buffers, so room is looked for before they are moved.
     if (overflow === Overflow.REFUSE && !endpoint.producer.hasRoom()) return PostResult.FULL;
-    // The one copy that captures the caller's bytes; it is transferred to the taker as it is.
-    const ticket = this.#tickets.open(endpoint.id, payload.takeBody(), endpoint.budget);
-    record.flags |= RecordFlag.LARGE;
-    record.sender = ticket;
-    record.setPayload(payload.payloadCodec, this.#ticketPayload, TICKET_PAYLOAD_BYTES, sender);
+    const ticket = this.#capture(endpoint, record, payload, sender);
     const result = endpoint.producer.post(record, overflow);
     if (result === PostResult.FULL) this.#tickets.end(ticket);
-    else if (record.askSlot !== -1) this.#asks.setTicket(record.askSlot, ticket);
+    // A block is not given back while a loop may be reading it, whatever becomes of the ask.
+    else if ((record.flags & RecordFlag.LARGE) !== 0 && record.askSlot !== -1) {
+      this.#asks.setTicket(record.askSlot, ticket);
+    }
     return result;
+  }
+
+  /** Makes the one copy of the caller's bytes: in a block, or to be transferred to the taker as it is. */
+  #capture(endpoint: HostedEndpoint, record: OutgoingRecord, payload: Payload, sender: Uint8Array): number {
+    record.setPayload(payload.payloadCodec, NO_BYTES, 0, sender);
+    // Loop 0 hands itself what it has without a further copy.
+    const parts = payload.moves || endpoint.loops[0] === 0 ? null : payload.viewBody();
+    const block = parts === null ? -1 : this.#memory.freeBlocks.claim(parts);
+    if (parts === null || block === -1) {
+      record.flags |= RecordFlag.LARGE;
+      record.sender = this.#tickets.open(endpoint.id, payload.takeBody(), endpoint.budget);
+    } else {
+      record.flags |= RecordFlag.BLOCK;
+      this.#memory.blocks.write(block, parts, record, sender);
+      record.sender = this.#tickets.openBlock(
+        endpoint.id,
+        block,
+        payload.length + payload.attachmentBytes,
+        endpoint.budget,
+      );
+    }
+    return record.sender;
   }
 }

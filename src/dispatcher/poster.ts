@@ -126,13 +126,13 @@ export class Poster implements RefPoster {
       deadline = this.#running.deadline;
       timeoutMs = -remainingMs(deadline, nowMs);
     }
-    const slot = this.#asks.open(endpoint.id, asks, deadline, timeoutMs);
-    this.lastSlot = slot;
-    if (slot === -1) {
+    const promise = this.#asks.open(endpoint.id, asks, deadline, timeoutMs);
+    if (promise === null) {
       asks.rejected++;
       return Promise.reject(tooManyAsks(endpoint.name, this.#asks.count));
     }
-    const promise = this.#asks.lastPromise;
+    const slot = this.#asks.lastSlot;
+    this.lastSlot = slot;
     const record = this.#record;
     record.kind = kind;
     record.askSlot = slot;
@@ -190,14 +190,14 @@ export class Poster implements RefPoster {
       this.#refuseOneWay(target);
       return 0;
     }
-    return this.#posting.broadcast(endpoint, this.#codec, this.#enqueuedAt());
+    return this.#posting.broadcast(endpoint, this.#codec, this.#loopZero.enqueuedAt());
   }
 
   /** Posts a network event to every instance of an endpoint. */
   event(endpoint: HostedEndpoint, event: NetworkEvent): void {
     this.#codec.encode(event);
     if (endpoint.shared) {
-      this.#posting.aside(endpoint, RecordKind.EVENT, Overflow.FORCE, this.#codec, this.#enqueuedAt());
+      this.#posting.aside(endpoint, RecordKind.EVENT, Overflow.FORCE, this.#codec, this.#loopZero.enqueuedAt());
       return;
     }
     this.#fillOneWay(RecordKind.EVENT);
@@ -273,6 +273,15 @@ export class Poster implements RefPoster {
     this.#loopZero.posted(loop.mailbox);
   }
 
+  /** Tells a loop that a body is on its port. `payload` is what of it travels in this record. */
+  postBody(loop: HostedMessageLoop, ticket: number, entry: number, payload: Uint8Array | null): void {
+    if (!loop.alive) return;
+    const record = this.#record.setHeaderOnly(RecordKind.BODY, ticket, 0, entry);
+    if (payload !== null) record.setPayload(0, payload, payload.length);
+    loop.mailbox.post(record, Overflow.FORCE);
+    this.#loopZero.posted(loop.mailbox);
+  }
+
   /** Posts STOP, the last record of an endpoint's backlog. */
   postStop(endpoint: HostedEndpoint): void {
     const record = this.#record.setHeaderOnly(RecordKind.STOP, -1);
@@ -316,11 +325,7 @@ export class Poster implements RefPoster {
     record.askSlot = -1;
     record.askGeneration = 0;
     record.deadline = NO_DEADLINE;
-    record.enqueuedAt = this.#enqueuedAt();
-  }
-
-  #enqueuedAt(): number {
-    return (this.#clock.now() * 1_000) | 0;
+    record.enqueuedAt = this.#loopZero.enqueuedAt();
   }
 
   /** What the codec holds was offered to an endpoint that takes nothing any more, or is not there. */

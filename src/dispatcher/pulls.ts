@@ -1,9 +1,9 @@
 /** Messages that a loop has taken and whose bodies are on their way. Step 5 of the data flow, for large bodies. */
 import { assert } from "../common/assert.js";
-import { RecordFlag, type TakenRecord } from "../inbox/record.js";
+import { RecordKind, type TakenRecord } from "../inbox/record.js";
 import type { TakeBody } from "./answers.js";
 import type { AttachedEndpoint } from "./attached-endpoint.js";
-import type { Body } from "./loop-protocol.js";
+import type { BodyOnPort } from "./loop-protocol.js";
 import { senderOf } from "./remote-record.js";
 
 /** What must be kept of the record, whose memory is used again. */
@@ -32,7 +32,7 @@ export class Pulls {
 
   begin(endpoint: AttachedEndpoint, record: TakenRecord, aside: boolean): void {
     const { entry, kind, codec, askSlot, askGeneration, deadline, position } = record;
-    const sender = (record.flags & RecordFlag.REMOTE) === 0 ? null : senderOf(record);
+    const sender = senderOf(record);
     const kept = { endpoint, entry, kind, codec, askSlot, askGeneration, deadline, position, sender, aside };
     this.#pulls.set(entry, kept);
   }
@@ -42,12 +42,15 @@ export class Pulls {
     return this.#pulls.get(entry)?.endpoint.id ?? 0;
   }
 
-  /** The body has come, or there is none because its ask has ended (`gone`): then it is null. */
-  end(ticket: number, entry: number, gone: boolean): { readonly pull: Pull; readonly body: Body | null } {
+  /** The body has come (BODY), or there is none because its ask has ended (GONE): then it is null. */
+  end({ kind, askSlot: ticket, sender: entry }: TakenRecord): {
+    readonly pull: Pull;
+    readonly body: BodyOnPort | null;
+  } {
     const pull = this.#pulls.get(entry);
     assert(pull !== undefined, "a body was sent for a message that waits for none");
     this.#pulls.delete(entry);
-    if (gone) return { pull, body: null };
+    if (kind === RecordKind.GONE) return { pull, body: null };
     const body = this.#takeBody(ticket);
     assert(body !== undefined && body.ticket === ticket, "bodies arrive in the order of their records");
     return { pull, body };

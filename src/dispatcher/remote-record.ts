@@ -1,20 +1,23 @@
 /**
  * How a message from another node lies in an Inbox: flag REMOTE, and behind the message its sender as text, `host:port`.
- * SENDER is the length of that text. With LARGE, SENDER is the ticket, as always, and the text stands behind the ticket.
+ * SENDER is the length of that text. Of a body with a ticket SENDER is the ticket, as always, and the text is the payload,
+ * or stands behind the name of the body's block.
  */
-import { RecordFlag, type TakenRecord } from "../inbox/record.js";
-import { TICKET_PAYLOAD_BYTES } from "./tickets.js";
+import { blockNameBytes } from "../inbox/body-blocks.js";
+import { RecordFlag, type TakenRecord, TICKET_FLAGS } from "../inbox/record.js";
 
 const latin1Slice = Buffer.prototype.latin1Slice as (this: Uint8Array, start: number, end: number) => string;
 
-/** Bytes of the message itself, of a record that is not LARGE. */
+/** Bytes of the message itself, of a record without a ticket. */
 export function messageBytes(record: TakenRecord): number {
   return (record.flags & RecordFlag.REMOTE) === 0 ? record.payloadBytes : record.payloadBytes - record.sender;
 }
 
-/** Who sent a message from another node. */
-export function senderOf(record: TakenRecord): string {
-  const { scratch, payloadBytes } = record;
-  const start = (record.flags & RecordFlag.LARGE) === 0 ? payloadBytes - record.sender : TICKET_PAYLOAD_BYTES;
+/** Who sent a message from another node; null for any other message. */
+export function senderOf(record: TakenRecord): string | null {
+  const { scratch, payloadBytes, flags, sender } = record;
+  if ((flags & RecordFlag.REMOTE) === 0) return null;
+  let start = payloadBytes - sender;
+  if ((flags & TICKET_FLAGS) !== 0) start = (flags & RecordFlag.BLOCK) === 0 ? 0 : blockNameBytes(record);
   return latin1Slice.call(scratch, start, payloadBytes);
 }

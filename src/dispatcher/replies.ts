@@ -77,7 +77,6 @@ export class Replies {
       this.#forwarder.passOn(loop, record);
       return;
     }
-    const name = this.#directory.nameOf(this.#asks.endpoint(askSlot));
     if (kind === RecordKind.EXPIRED) {
       this.#asks.reject(askSlot, this.#poster.timedOut(askSlot, false), "timedOut");
       return;
@@ -90,7 +89,10 @@ export class Replies {
       return;
     }
     if (kind === RecordKind.REPLY) this.#asks.resolve(askSlot, value);
-    else this.#asks.reject(askSlot, failureToError(name, value), "failed");
+    else {
+      const name = this.#directory.nameOf(this.#asks.endpoint(askSlot));
+      this.#asks.reject(askSlot, failureToError(name, value), "failed");
+    }
   }
 
   sendBody(index: number, ticket: number, entry: number): void {
@@ -104,8 +106,11 @@ export class Replies {
       this.#poster.postControl(loop, RecordKind.GONE, ticket, 0, entry);
       return;
     }
-    postBody(loop.bodyPort, { ...body, ticket });
-    this.#poster.postControl(loop, RecordKind.BODY, ticket, 0, entry);
+    // Beside attachments a payload is small. In a buffer of its own it would be external memory to V8, of which the
+    // first byte above its limit costs milliseconds of marking, on each side.
+    const inRecord = body.attachments.length > 0 && body.bytes.length <= loop.mailbox.inlinePayloadBytesMax;
+    postBody(loop.bodyPort, { ticket, bytes: inRecord ? null : body.bytes, attachments: body.attachments });
+    this.#poster.postBody(loop, ticket, entry, inRecord ? body.bytes : null);
   }
 
   /** The body of the record that is read now; those of loop 0's own answers do not travel. */

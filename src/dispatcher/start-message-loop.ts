@@ -20,7 +20,7 @@ import { LoopEndpoints } from "./loop-endpoints.js";
 import { LoopEnvView } from "./loop-env-view.js";
 import { LoopMemory } from "./loop-memory.js";
 import { LoopPoster } from "./loop-poster.js";
-import type { Body, LoopStart } from "./loop-protocol.js";
+import type { BodyOnPort, LoopStart } from "./loop-protocol.js";
 import { MessageLoop } from "./message-loop.js";
 import { Outbound } from "./outbound.js";
 import { RunningHandler } from "./running-handler.js";
@@ -92,15 +92,16 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
     asks: memory.asks,
     entries: table,
     answers: out,
-    takeBody: () => (receiveMessageOnPort(start.bodyPort) as { message: Body } | undefined)?.message,
+    blocks: memory.blocks,
+    takeBody: () => (receiveMessageOnPort(start.bodyPort) as { message: BodyOnPort } | undefined)?.message,
     running,
     rpcEnv,
     onReleased: (endpoint) => loop.released(endpoint),
   });
   // Exposed ports keep this thread's event loop alive: a pending waitAsync alone would let it exit.
   const blame = new Blame(clock, controlWords, control.word);
-  const controlParts = { loop, memory, refs, codec: controlCodec, rpcEnv, blame, clock, startTimeoutMs };
-  expose(new LoopEndpoints(controlParts), start.controlPort);
+  const host = { codec: controlCodec, blame, clock, startTimeoutMs };
+  expose(new LoopEndpoints({ loop, memory, refs, rpcEnv, host }), start.controlPort);
   await loop.run(runner);
   start.controlPort.close();
   start.envPort.close();

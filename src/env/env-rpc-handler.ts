@@ -14,7 +14,7 @@ import type { TransportClient } from "../network/transport-client.js";
 import type { EncodedBody, MessageCodec } from "../rpc/codec.js";
 import type { RpcPeer } from "../rpc/rpc-endpoint-options.js";
 import { CONTROL_ENDPOINT, VERIFIER_ENDPOINT } from "./built-in-endpoints.js";
-import { ANSWER_BYTES, writeAnswer } from "./envelope.js";
+import { ANSWER_BYTES, copyBytes, writeAnswer } from "./envelope.js";
 import { PeerConnection } from "./peer-connection.js";
 import type { Peers } from "./peers.js";
 
@@ -49,9 +49,7 @@ class ConnectionAsker implements RemoteAsker {
     const { reply } = this;
     if (!reply.reserve(ANSWER_BYTES + length)) return;
     const { room } = reply;
-    const at = writeAnswer(room, reply.roomOffset, failed, payloadCodec);
-    if (length > LOOPED_BYTES_MAX) room.set(bytes.length === length ? bytes : bytes.subarray(0, length), at);
-    else for (let i = 0; i < length; i++) room[at + i] = bytes[i] as number;
+    copyBytes(room, writeAnswer(room, reply.roomOffset, failed, payloadCodec), bytes, 0, length);
   }
 
   /** Its request counts no more among those of the connection that are not answered. */
@@ -59,9 +57,6 @@ class ConnectionAsker implements RemoteAsker {
     this.reply.discard();
   }
 }
-
-/** Up to this many bytes a loop beats a view and `set`. */
-const LOOPED_BYTES_MAX = 160;
 
 /** The message that is delivered now; one for all. */
 class ArrivingMessage implements ArrivedMessage {
@@ -75,6 +70,12 @@ class ArrivingMessage implements ArrivedMessage {
   readonly attachmentBytes = 0;
   sender: Uint8Array = new Uint8Array(0);
   peer: RpcPeer = { address: null, local: false, identity: null };
+
+  readonly moves = false;
+
+  viewBody(): Uint8Array[] {
+    return [this.bytes];
+  }
 
   takeBody(): EncodedBody {
     // Not `slice`: of a Buffer that would be a view.
@@ -129,15 +130,6 @@ export class EnvRpcHandler extends RpcHandler {
     const connection = new PeerConnection(client, this.#options.onVersionShown);
     client.attachment = connection;
     this.#options.peers.opened(connection);
-  }
-
-  /**
-   * No environment ends one side alone: it is gone, as a process that was killed is, and the system of neither says more
-   * than that. So nobody waits for what its asks would still find out.
-   */
-  override peerEnded(client: TransportClient): void {
-    const connection = client.attachment as PeerConnection;
-    this.#options.delivery.cancel((asker) => asker.peer === connection);
   }
 
   override channelInactive(client: TransportClient): void {

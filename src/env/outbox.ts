@@ -10,14 +10,12 @@
  */
 import { RpcError } from "../common/errors.js";
 import { OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX, WRITE_QUEUE_PAUSE_BYTES } from "../common/limits.js";
-import { type RequestHead, requestBytes, writeRequest } from "./envelope.js";
+import { copyBytes, requestBytes, writeRequest } from "./envelope.js";
 import type { OutgoingAsk } from "./outgoing-ask.js";
 import type { PeerConnection } from "./peer-connection.js";
 
 /** A message to be sent: its bytes are valid during the call. */
 export interface OutgoingMessage {
-  /** The address part of its envelope. */
-  readonly address: Uint8Array;
   readonly kind: number;
   readonly payloadCodec: number;
   readonly bytes: Uint8Array;
@@ -41,6 +39,12 @@ export interface OutboxHost {
   readonly waitingBytesMax: number;
 }
 
+/** A message that waits, with the address part of its envelope; its bytes are its own. */
+interface WaitingMessage {
+  readonly address: Uint8Array;
+  readonly message: OutgoingMessage;
+}
+
 export const OutboxState = { CONNECTING: "connecting", CONNECTED: "connected", CLOSED: "closed" } as const;
 export type OutboxState = (typeof OutboxState)[keyof typeof OutboxState];
 
@@ -52,7 +56,7 @@ export class Outbox {
   /** `host:port`, or the id of an env that does not listen. */
   readonly place: string;
   readonly #host: OutboxHost;
-  readonly #queue: OutgoingMessage[] = [];
+  readonly #queue: WaitingMessage[] = [];
   readonly #roomWaiters = new Set<(error: RpcError | null) => void>();
   #connection: PeerConnection | null = null;
   #bytes = 0;
@@ -84,12 +88,13 @@ export class Outbox {
   /**
    * Sends a message, or keeps a copy of it until there is a connection. False: full; a refused ask is told nothing.
    * Throws ERR_RPC_MESSAGE_TOO_LARGE.
+   * @param address The address part of its envelope.
    */
-  post(message: OutgoingMessage): boolean {
+  post(address: Uint8Array, message: OutgoingMessage): boolean {
     const connection = this.#connection;
     if (connection !== null) {
       if (message.ask === null && connection.client.queuedBytes > WRITE_QUEUE_PAUSE_BYTES) return false;
-      return writeMessage(connection, this.#host, message);
+      return writeMessage(connection, this.#host, address, message);
     }
     this.#dropEnded();
     const bytes = message.length + ENTRY_BYTES;
@@ -97,7 +102,7 @@ export class Outbox {
       const full = this.#queue.length >= OUTBOX_MESSAGES_MAX || this.#bytes + bytes > OUTBOX_BYTES_MAX;
       if (full || this.#host.waitingBytes + bytes > this.#host.waitingBytesMax) return false;
     }
-    this.#queue.push({ ...message, bytes: message.bytes.slice(0, message.length) });
+    this.#queue.push({ address, message: { ...message, bytes: message.bytes.slice(0, message.length) } });
     this.#account(bytes);
     return true;
   }
@@ -108,9 +113,9 @@ export class Outbox {
     this.#connection = connection;
     const queue = this.#queue.splice(0);
     this.#account(-this.#bytes);
-    for (const message of queue) {
+    for (const { address, message } of queue) {
       if (message.ask?.ended === true) continue;
-      if (writeMessage(connection, this.#host, message)) continue;
+      if (writeMessage(connection, this.#host, address, message)) continue;
       const error = outboxFull(this.place, connection.client.queuedBytes);
       if (message.ask === null) message.lost(error, message.bytes);
       else message.ask.onFailure(error);
@@ -125,7 +130,7 @@ export class Outbox {
     this.#connection = null;
     const queue = this.#queue.splice(0);
     this.#account(-this.#bytes);
-    for (const message of queue) {
+    for (const { message } of queue) {
       if (message.ask === null) message.lost(error, message.bytes);
       else message.ask.onFailure(error);
     }
@@ -156,17 +161,17 @@ export class Outbox {
 
   /** An ask that waits here has ended. */
   forget(ask: OutgoingAsk): void {
-    const index = this.#queue.findIndex((message) => message.ask === ask);
+    const index = this.#queue.findIndex(({ message }) => message.ask === ask);
     if (index === -1) return;
-    const [message] = this.#queue.splice(index, 1) as [OutgoingMessage];
+    const [{ message }] = this.#queue.splice(index, 1) as [WaitingMessage];
     this.#account(-(message.length + ENTRY_BYTES));
   }
 
   /** Asks that were given up while they wait make room for others. */
   #dropEnded(): void {
     if (this.#queue.length < OUTBOX_MESSAGES_MAX) return;
-    const open = this.#queue.filter((message) => message.ask?.ended !== true);
-    const bytes = open.reduce((sum, { length }) => sum + length + ENTRY_BYTES, 0);
+    const open = this.#queue.filter(({ message }) => message.ask?.ended !== true);
+    const bytes = open.reduce((sum, { message }) => sum + message.length + ENTRY_BYTES, 0);
     this.#account(bytes - this.#bytes);
     this.#queue.splice(0, this.#queue.length, ...open);
   }
@@ -182,11 +187,15 @@ export class Outbox {
 }
 
 /** Writes a message to its connection. False: it takes nothing more now. Throws ERR_RPC_MESSAGE_TOO_LARGE. */
-export function writeMessage(connection: PeerConnection, host: OutboxHost, message: OutgoingMessage): boolean {
+export function writeMessage(
+  connection: PeerConnection,
+  host: OutboxHost,
+  address: Uint8Array,
+  message: OutgoingMessage,
+): boolean {
   const { client } = connection;
-  const { address, kind, payloadCodec, bytes, length, deadline, ask } = message;
+  const { bytes, length, ask } = message;
   const envId = connection.introduced ? NO_ID : host.envId;
-  const head: RequestHead = { kind, payloadCodec, remainingMs: host.remainingMs(deadline), envId };
   const total = requestBytes(address, envId, length);
   if (ask !== null) {
     // What the transport refuses it tells the ask.
@@ -196,8 +205,9 @@ export function writeMessage(connection: PeerConnection, host: OutboxHost, messa
   }
   connection.introduced = true;
   const { room } = client;
-  const at = writeRequest(room, client.roomOffset, address, head);
-  room.set(bytes.length === length ? bytes : bytes.subarray(0, length), at);
+  const remainingMs = host.remainingMs(message.deadline);
+  const at = writeRequest(room, client.roomOffset, address, message.kind, message.payloadCodec, remainingMs, envId);
+  copyBytes(room, at, bytes, 0, length);
   return true;
 }
 

@@ -33,9 +33,6 @@ class Probe extends OutgoingAsk {
   protected failed(): void {}
 }
 
-/** A message for an endpoint elsewhere; see OutgoingMessage. */
-export type MessageOut = Omit<OutgoingMessage, "address">;
-
 export class Outboxes {
   readonly #options: OutboxesOptions;
   readonly #host: OutboxHost;
@@ -53,7 +50,7 @@ export class Outboxes {
   }
 
   /** Sends an ask; whatever refuses it is told to it. Throws ERR_RPC_MESSAGE_TOO_LARGE. */
-  ask(target: RefTarget, message: MessageOut & { readonly ask: OutgoingAsk }): void {
+  ask(target: RefTarget, message: OutgoingMessage & { readonly ask: OutgoingAsk }): void {
     let outbox: Outbox;
     try {
       outbox = this.#to(target);
@@ -61,7 +58,7 @@ export class Outboxes {
       message.ask.onFailure(error as RpcError);
       return;
     }
-    if (!outbox.post(withAddress(message, this.#addressOf(target)))) {
+    if (!outbox.post(this.#addressOf(target), message)) {
       message.ask.onFailure(outboxFull(outbox.place, outbox.waitingBytes));
     }
   }
@@ -70,8 +67,8 @@ export class Outboxes {
    * Sends a one-way message. False: full now. Throws ERR_RPC_MESSAGE_TOO_LARGE, and ERR_RPC_CONNECT or ERR_RPC_ENV_STOPPED
    * where it can never go.
    */
-  send(target: RefTarget, message: MessageOut): boolean {
-    return this.#to(target).post(withAddress(message, this.#addressOf(target)));
+  send(target: RefTarget, message: OutgoingMessage): boolean {
+    return this.#to(target).post(this.#addressOf(target), message);
   }
 
   /** Resolves when a `send` would be taken; rejects when it never will, as far as can be known, or the peer cannot be reached. */
@@ -111,7 +108,7 @@ export class Outboxes {
       ask: new Probe(),
       lost: () => {},
     };
-    writeMessage(connection, this.#host, { ...what, address, bytes, length: bytes.length });
+    writeMessage(connection, this.#host, address, { ...what, bytes, length: bytes.length });
   }
 
   /** What was given up before the peer had shown that it would understand. */
@@ -140,7 +137,7 @@ export class Outboxes {
     const bytes = connection.client.requestIdOf(handle);
     const address = requestAddress(this.#options.address, connection.address, CONTROL_ENDPOINT);
     const what = { kind: RecordKind.SEND, payloadCodec: PayloadCodec.BYTES, deadline: 0, ask: null, lost: () => {} };
-    writeMessage(connection, this.#host, { ...what, address, bytes, length: bytes.length });
+    writeMessage(connection, this.#host, address, { ...what, bytes, length: bytes.length });
   }
 
   #to(target: RefTarget): Outbox {
@@ -183,10 +180,6 @@ export class Outboxes {
   #refuseIfStopped(): void {
     if (this.#stopped !== null) throw this.#stopped;
   }
-}
-
-function withAddress(message: MessageOut, address: Uint8Array): OutgoingMessage {
-  return { ...message, address };
 }
 
 /** The other kind of place, the id of an env, has no colon. */

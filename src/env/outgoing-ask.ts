@@ -76,12 +76,12 @@ export abstract class OutgoingAsk implements RpcResponseCallback {
 /** Why an ask of `endpoint` failed on its way: what the transport says, with the endpoint's name and place. */
 export function askFailure(error: Error, endpoint: string, address: RpcAddress | undefined): RpcError {
   const where = { endpoint, address, cause: error };
-  if (error instanceof RpcError) {
+  // As a handler's failure the transport passes on what a peer says in its own words: the message came to no endpoint.
+  if (error instanceof RpcError && error.code !== "ERR_RPC_HANDLER") {
     const { code, retryable, maybeExecuted } = error;
     const text = `the ask of "${endpoint}" failed: ${error.message}`;
     return new RpcError(code, text, { ...where, address: address ?? error.address, retryable, maybeExecuted });
   }
-  // The peer's transport answers with text alone when a message never came to an endpoint.
   const [line] = error.message.split("\n");
   return new RpcError("ERR_RPC_PROTOCOL", `the peer could not take the ask of "${endpoint}": ${line}`, where);
 }

@@ -15,12 +15,11 @@ import { type RunningHandler, remainingMs } from "../dispatcher/running-handler.
 import { AskTable } from "../inbox/ask-table.js";
 import { RecordKind } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
+import { copyBytes } from "./envelope.js";
 import type { Outboxes } from "./outboxes.js";
 import { OutgoingAsk } from "./outgoing-ask.js";
 
 const NO_DEADLINE = 0;
-/** Up to this many bytes a loop beats a view and `set`. */
-const LOOPED_BYTES_MAX = 160;
 /** Asks of other nodes are counted there. */
 const UNCOUNTED = newAskCounts();
 
@@ -101,10 +100,10 @@ export class RemotePoster implements RefPoster {
       deadline = running.deadline;
       timeoutMs = -remainingMs(deadline, nowMs);
     }
-    const slot = this.#asks.open(0, UNCOUNTED, deadline, timeoutMs);
+    const promise = this.#asks.open(0, UNCOUNTED, deadline, timeoutMs);
+    if (promise === null) return Promise.reject(tooManyAsks(target.name, this.#asks.count));
+    const slot = this.#asks.lastSlot;
     this.lastSlot = slot;
-    if (slot === -1) return Promise.reject(tooManyAsks(target.name, this.#asks.count));
-    const promise = this.#asks.lastPromise;
     const ask = new MainThreadAsk(this, target, slot);
     this.#sent[slot] = ask;
     const { payloadCodec, bytes, length } = codec;
@@ -169,8 +168,7 @@ export class RemotePoster implements RefPoster {
     const target = this.#take(slot).target;
     const length = end - start;
     if (length > this.#answer.length) this.#answer = new Uint8Array(2 ** Math.ceil(Math.log2(length)));
-    if (length > LOOPED_BYTES_MAX) this.#answer.set(bytes.subarray(start, end));
-    else for (let i = 0; i < length; i++) this.#answer[i] = bytes[start + i] as number;
+    copyBytes(this.#answer, 0, bytes, start, end);
     let value: unknown;
     try {
       value = this.#codec.decode(payloadCodec, this.#answer, length);

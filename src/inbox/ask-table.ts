@@ -60,7 +60,8 @@ export class AskTable {
   open(): number {
     if (this.#freeCount === 0 && !this.#grow()) return -1;
     const slot = this.#free[this.#freeHead] as number;
-    this.#freeHead = (this.#freeHead + 1) % this.#free.length;
+    // By comparison: a remainder by a length that is no constant is a division.
+    this.#freeHead = this.#freeHead + 1 === this.#free.length ? 0 : this.#freeHead + 1;
     this.#freeCount--;
     const generation = ((this.#generations[slot] as number) + 1) & GENERATION_MASK;
     this.#generations[slot] = generation;
@@ -76,7 +77,8 @@ export class AskTable {
   /** The ask has ended. Its word is left as it is: the next generation tells late readers apart. */
   close(slot: number): void {
     assert(this.#freeCount < this.#slotCount, `ask slot ${slot} is closed twice`);
-    this.#free[(this.#freeHead + this.#freeCount) % this.#free.length] = slot;
+    const end = this.#freeHead + this.#freeCount;
+    this.#free[end < this.#free.length ? end : end - this.#free.length] = slot;
     this.#freeCount++;
   }
 

@@ -31,7 +31,7 @@ import {
   TABLE_COUNT,
   TABLE_ENTRIES,
 } from "./layout.js";
-import { metaFlags, metaKind, packMeta, RecordFlag, type TakenRecord } from "./record.js";
+import { metaFlags, metaKind, packMeta, type TakenRecord, TICKET_FLAGS } from "./record.js";
 
 /** The loop's own side. */
 export class InFlightTable {
@@ -143,7 +143,7 @@ export function readInFlightEntries(words: Int32Array, base: number): InFlightEn
       startedAt: words[at + ENTRY_STARTED_AT] as number,
       count: words[at + ENTRY_COUNT] as number,
       kind: metaKind(meta),
-      ticket: (metaFlags(meta) & RecordFlag.LARGE) === 0 ? null : (words[at + ENTRY_SENDER] as number),
+      ticket: (metaFlags(meta) & TICKET_FLAGS) === 0 ? null : (words[at + ENTRY_SENDER] as number),
     });
   }
   return entries;

@@ -38,6 +38,8 @@ export class LoopQueues {
   #closed = false;
   /** OPEN sets of the shared Inboxes that this loop serves, by endpoint. */
   readonly #openSets = new Map<number, OpenSet>();
+  /** No loop above serves one of them. */
+  #siblingMax = 0;
 
   constructor(options: LoopQueuesOptions) {
     this.own = options.own;
@@ -51,8 +53,9 @@ export class LoopQueues {
     this.own.include(MAILBOX_MEMBER);
   }
 
-  /** Serves a shared Inbox from now on. `ringBase` lies in `words`. */
-  joinShared(endpoint: number, words: Int32Array, ringBase: number): void {
+  /** Serves a shared Inbox from now on, with loops up to `loopMax`. `ringBase` lies in `words`. */
+  joinShared(endpoint: number, words: Int32Array, ringBase: number, loopMax: number): void {
+    this.#siblingMax = Math.max(this.#siblingMax, loopMax);
     this.#openSets.set(endpoint, { words, open: ringBase + RING_OPEN });
     this.shared.include(endpoint);
     or(words, ringBase + RING_OPEN + this.#loopWord, this.#loopBit);
@@ -84,8 +87,9 @@ export class LoopQueues {
    * what waits. Without it a bell is eaten by a loop that serves its own endpoint first.
    */
   ringSibling(): void {
-    if (!this.#parking.anyParked()) return;
     let endpoint = this.shared.nextMarkedFrom(0);
+    // Asked before each message: only the words that hold siblings are loaded.
+    if (endpoint === -1 || !this.#parking.anyParked(this.#siblingMax)) return;
     while (endpoint !== -1) {
       const set = this.#openSets.get(endpoint);
       if (set !== undefined && this.#parking.unparkOne(set.words, set.open)) return;

@@ -85,9 +85,9 @@ export class Parking {
     return false;
   }
 
-  /** True if a loop other than loop 0 sleeps. */
-  anyParked(): boolean {
-    for (let i = 0; i < this.#setWords; i++) {
+  /** True if one of the loops 1 to `loopMax`, or of the few others in its word of the set, sleeps. */
+  anyParked(loopMax: number): boolean {
+    for (let i = 0; i <= loopMax >> 5; i++) {
       const parked = load(this.#words, this.#parked + i);
       if ((i === 0 ? parked & ~1 : parked) !== 0) return true;
     }

@@ -58,8 +58,8 @@ export const RecordKind = {
   STOPPED: 22,
   /** Loop to loop 0: send the body of this ticket. ASK_SLOT: ticket. SENDER: entry index. */
   PULL: 23,
-  /** Loop to loop 0: the message of this ticket was dropped by its taker. ASK_SLOT: ticket. */
-  TICKET_DROPPED: 24,
+  /** Loop to loop 0: who took the message of this ticket has dropped it, or copied it out of its block. ASK_SLOT: ticket. */
+  TICKET_ENDED: 24,
   /** Loop to loop 0: tell when the endpoint has room. As a message without payload; answered like an ask. */
   READY: 26,
   /** Loop to loop 0: an ask of that loop was settled there. ASK_SLOT, ASK_GENERATION: the loop's; SENDER: AskEnd. */
@@ -104,7 +104,7 @@ export const RecordKind = {
 export const RecordFlag = {
   /** A 32-byte extension block follows the header. Reserved. */
   EXT: 1,
-  /** The payload is a ticket; the body travels by the body port. */
+  /** SENDER is a ticket; the body travels by the body port. */
   LARGE: 2,
   /**
    * The other end is on another node, so the payload was written, or is to be written, for the network. Of a message in
@@ -113,7 +113,12 @@ export const RecordFlag = {
   REMOTE: 4,
   /** Padding to the end of the lap. */
   PAD: 8,
+  /** SENDER is a ticket; the payload says where the body is: number of the body block, length. */
+  BLOCK: 16,
 } as const;
+
+/** Of messages with a ticket. */
+export const TICKET_FLAGS = RecordFlag.LARGE | RecordFlag.BLOCK;
 
 const KIND_MASK = 0xff;
 const CODEC_SHIFT = 8;

@@ -9,7 +9,8 @@
  *  3. Bytes in [HEAD, TAIL) never change.
  *  4. Rewind on empty: a producer that finds its ring empty, far from the start, writes a PAD that covers the rest of
  *     the lap, then its record at the start, and publishes both with one TAIL store. A quiet ring so keeps using the
- *     same two pages. PAD is nobody's message, and the only padding there is.
+ *     same two pages. PAD is nobody's message, and the only padding there is. A ring that ran out of room behind a PAD
+ *     rewinds twice as far from the start from then on.
  *  5. Room again: a producer without room stores WANT, then loads HEAD once more, and only then gives up. A consumer
  *     loads WANT after each HEAD store. One of the two sees the other.
  *
@@ -29,7 +30,6 @@ import {
   RING_HEAD,
   RING_LOCK,
   RING_OPEN,
-  RING_STATE,
   RING_TAIL,
   RING_WANT,
   UNIT_BYTES,
@@ -47,19 +47,18 @@ export function inlineRecordBytesMax(capacityBytes: number): number {
   return Math.max(capacityBytes / INLINE_FRACTION_DIVISOR, RECORD_HEADER_BYTES);
 }
 
-/** Bytes of a ring region: header words, data, and slack for the largest inline record. */
-export function ringRegionBytes(capacityBytes: number): number {
-  return RING_DATA * 4 + capacityBytes + inlineRecordBytesMax(capacityBytes) + RECORD_HEADER_BYTES;
+/** Bytes of a ring's data: its capacity, and slack for the largest inline record. */
+export function ringDataBytes(capacityBytes: number): number {
+  return capacityBytes + inlineRecordBytesMax(capacityBytes) + RECORD_HEADER_BYTES;
 }
 
-/** Prepares a fresh or re-used region before any other thread knows it; plain stores are enough. */
+/** Prepares a fresh or re-used header before any other thread knows it; plain stores are enough. DATA stands already. */
 export function initialiseRing(words: Int32Array, base: number, position = 0): void {
   words[base + RING_TAIL] = position;
   words[base + RING_HEAD] = position;
   words[base + RING_WANT] = 0;
   words[base + RING_LOCK] = 0;
   words.fill(0, base + RING_OPEN, base + RING_OPEN + LOOP_SET_WORDS);
-  words[base + RING_STATE] = 0;
 }
 
 /**
@@ -69,9 +68,10 @@ export function initialiseRing(words: Int32Array, base: number, position = 0): v
 export function oldestEnqueuedAt(words: Int32Array, base: number, capacityBytes: number): number | null {
   const head = load(words, base + RING_HEAD);
   if (head === load(words, base + RING_TAIL)) return null;
-  const index = base + RING_DATA + (head & (capacityBytes / UNIT_BYTES - 1)) * UNIT_WORDS;
+  const data = words[base + RING_DATA] as number;
+  const index = data + (head & (capacityBytes / UNIT_BYTES - 1)) * UNIT_WORDS;
   const isPad = (metaFlags(words[index + RECORD_META] as number) & RecordFlag.PAD) !== 0;
-  return words[(isPad ? base + RING_DATA : index) + RECORD_ENQUEUED_AT] as number;
+  return words[(isPad ? data : index) + RECORD_ENQUEUED_AT] as number;
 }
 
 function checkCapacity(capacityBytes: number): number {
@@ -86,7 +86,10 @@ export class RingProducer {
   readonly #base: number;
   readonly #data: number;
   readonly #capacity: number;
-  readonly #rewindUnits: number;
+  /** The ring is rewound beyond this offset. Never more than half of it, so that each lap ends where it is empty. */
+  #rewindUnits: number;
+  /** It was rewound, and has not run out of room since. */
+  #rewound = false;
   /** Where the next record goes; ahead of the TAIL word by what is not yet published. */
   #tail: number;
   #published: number;
@@ -98,7 +101,7 @@ export class RingProducer {
   constructor(words: Int32Array, base: number, capacityBytes: number, rewindOffsetBytes: number = REWIND_OFFSET_BYTES) {
     this.#words = words;
     this.#base = base;
-    this.#data = base + RING_DATA;
+    this.#data = words[base + RING_DATA] as number;
     this.#capacity = checkCapacity(capacityBytes);
     this.#rewindUnits = rewindOffsetBytes / UNIT_BYTES;
     // The region was initialised by this thread, or its last producer ended before this one was made.
@@ -139,6 +142,7 @@ export class RingProducer {
 
   /** Rule 5: asks to be rung when there is room again. True if there is room already. */
   wantRoom(units: number): boolean {
+    if (this.#rewound) this.rewindLess();
     store(this.#words, this.#base + RING_WANT, 1);
     this.#head = load(this.#words, this.#base + RING_HEAD);
     return ((this.#tail + units - this.#head) | 0) <= this.#capacity;
@@ -187,6 +191,13 @@ export class RingProducer {
     this.#words[index + RECORD_META] = PAD_META;
     this.#tail = (this.#tail + pad) | 0;
     this.#total += pad;
+    this.#rewound = true;
+  }
+
+  /** Until its PAD has been read, a ring has room for no more than lies before it: too little for bursts like this one. */
+  rewindLess(): void {
+    this.#rewound = false;
+    this.#rewindUnits = Math.max(this.#rewindUnits, Math.min(this.#rewindUnits * 2, this.#capacity / 2));
   }
 }
 
@@ -206,7 +217,7 @@ export class RingConsumer {
   constructor(words: Int32Array, base: number, capacityBytes: number) {
     this.#words = words;
     this.#base = base;
-    this.#data = base + RING_DATA;
+    this.#data = words[base + RING_DATA] as number;
     this.#capacity = checkCapacity(capacityBytes);
     this.#head = words[base + RING_HEAD] as number;
     this.#tail = this.#head;

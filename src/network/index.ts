@@ -1,4 +1,5 @@
 /** The transport by itself, exported as `ringpost/network`: frames, messages, buffers, connections. */
+export { type BindOptions, bind, isLoopback } from "./bind.js";
 export type {
   ChunkReceivedCallback,
   MergedBlockMetaResponseCallback,
@@ -6,7 +7,9 @@ export type {
   StreamCallback,
   StreamCallbackWithID,
 } from "./callbacks.js";
+export type { CertificateOptions, Pem } from "./certificate-credentials.js";
 export type { Connection } from "./connection.js";
+export { createSecurity, type SecurityOptions } from "./create-security.js";
 export { decodeMessage } from "./decode.js";
 export { encodeMessage } from "./encode.js";
 export { FileSegmentManagedBuffer } from "./file-segment-managed-buffer.js";
@@ -41,10 +44,12 @@ export { RoaringBitmap } from "./roaring-bitmap.js";
 export type { RpcBody } from "./rpc-body.js";
 export { BlockPushNonFatalFailure, type MergedBlockMetaReqHandler, RpcHandler } from "./rpc-handler.js";
 export type { RpcReply } from "./rpc-reply.js";
+export { parseIdentity, type Secret } from "./secret.js";
 export { StreamManager } from "./stream-manager.js";
 export type { TransportClientBootstrap, TransportServerBootstrap } from "./transport-bootstrap.js";
 export { NO_HANDLE, type TransportClient } from "./transport-client.js";
 export type { CreateClientOptions, TransportClientFactory } from "./transport-client-factory.js";
+export { TransportConf, type TransportModule } from "./transport-conf.js";
 export { TransportContext, type TransportContextOptions } from "./transport-context.js";
 export {
   type FrameSink,
@@ -52,7 +57,14 @@ export {
   type TransportFrameDecoderOptions,
 } from "./transport-frame-decoder.js";
 export type { TransportLogger } from "./transport-logger.js";
-export type { PeerAddress, ReadyConnection, TransportSecurity } from "./transport-security.js";
+export {
+  type AcceptHooks,
+  type DialOptions,
+  type PeerAddress,
+  PlaintextSecurity,
+  type ReadyConnection,
+  type TransportSecurity,
+} from "./transport-security.js";
 export type { TransportServer, TransportServerOptions } from "./transport-server.js";
 export { TRANSPORT_DEFAULTS, type TransportSettings } from "./transport-settings.js";
 export { WireReader } from "./wire-reader.js";

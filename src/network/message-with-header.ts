@@ -79,7 +79,7 @@ export class MessageWithHeader {
 
   async #read(reader: BodyReader, bytesMax: number): Promise<Uint8Array> {
     const done = this.transferredBytes - this.header.length;
-    const wanted = Math.min(bytesMax, BODY_PIECE_BYTES_MAX, this.bodyBytes - done);
+    const wanted = Math.min(bytesMax, this.bodyBytes - done);
     const piece = await reader.read(wanted);
     if (piece === null || piece.length === 0) {
       throw wrongSize(done, this.bodyBytes);

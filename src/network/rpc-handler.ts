@@ -75,9 +75,6 @@ export abstract class RpcHandler {
   channelActive(_client: TransportClient): void {}
 
   /** It is gone. Nothing comes from it any more. */
-  /** The peer has ended its side: it asks nothing more. Who is still to be answered gets his answer, if he listens. */
-  peerEnded(_client: TransportClient): void {}
-
   channelInactive(_client: TransportClient): void {}
 
   /** Something is wrong with it; it ends. */

@@ -9,9 +9,8 @@
  *
  * State            | new requests | read            | written            | ends by
  * -----------------|--------------|-----------------|--------------------|------------------------------------------------
- * OPEN             | yes          | frames          | yes                | close, fail, the peer, the socket, the sweep
- * PEER_ENDED       | no           | nothing comes   | answers            | the last answer, fail, the sweep
- * CLOSING          | no           | and thrown away | what was queued    | the peer's end, the sweep
+ * OPEN             | yes          | frames          | yes                | close, the peer's end, fail, the sweep
+ * CLOSING          | no           | and thrown away | what was queued    | both sides' end, fail, the sweep
  * CLOSED           | no           | no              | no                 | –
  *
  * Nothing here has a timer: the context looks at all its channels once a second (`sweep`).
@@ -19,7 +18,7 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import { CONNECTION_CLOSE_MS, FRAMES_UNFINISHED_BYTES_MAX, WRITE_QUEUE_PAUSE_BYTES } from "../common/limits.js";
+import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS, WRITE_QUEUE_PAUSE_BYTES } from "../common/limits.js";
 import { i32At } from "./big-endian.js";
 import type { Connection } from "./connection.js";
 import { decodeMessage, messageTypeAt, RPC_BODY_OFFSET } from "./decode.js";
@@ -50,6 +49,7 @@ export interface ChannelHost {
   readonly writeTimeoutMs: number;
   readonly closeIdleConnections: boolean;
   readonly maxChunksBeingTransferred: number;
+  readonly unfinishedFrameBytesMax: number;
   /** Bytes of unfinished frames, of all its connections. */
   unfinishedBytes: number;
   /** What an error of a socket means, where it is about security. */
@@ -58,7 +58,7 @@ export interface ChannelHost {
   closed(channel: TransportChannel): void;
 }
 
-type State = "OPEN" | "PEER_ENDED" | "CLOSING" | "CLOSED";
+type State = "OPEN" | "CLOSING" | "CLOSED";
 
 export class TransportChannel implements Connection, FrameSink, WriteQueueOwner {
   readonly remoteAddress: PeerAddress;
@@ -84,7 +84,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   /** What was written when the write queue was last looked at, and when that was. */
   #writtenBytes = 0;
   #stallSinceMs: number;
-  #closingSinceMs = 0;
+  #closeByMs = 0;
   #isGone = false;
   readonly #resume = (): void => {
     this.#resumeScheduled = false;
@@ -128,10 +128,11 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   /** Begins to read. */
   start(): void {
     const socket = this.#socket;
-    // Answers to what a peer has asked before it ended its side still go out.
+    // Answers that were given before the peer ended its side still go out.
     socket.allowHalfOpen = true;
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
-    socket.on("end", () => this.#onEnd());
+    // A peer that has ended its side is gone, as for Spark: what it asked has nobody to answer to any more.
+    socket.on("end", () => this.close());
     socket.on("error", (error) => this.#onError(error));
     socket.on("close", () => this.#onClose());
     this.#host.opened(this);
@@ -153,10 +154,13 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   close(reason?: Error): void {
     if (this.#state === "CLOSING" || this.#state === "CLOSED") return;
     this.#state = "CLOSING";
-    this.#closingSinceMs = this.#host.clock.now();
+    this.#closeByMs = this.#host.clock.now() + CONNECTION_CLOSE_MS;
     this.#stopReading(reason ?? null);
     this.responses.connectionEnded(this.#lost(reason ?? null));
-    this.queue.whenEmpty(() => this.#socket.end());
+    this.queue.whenEmpty(() => {
+      this.#closeByMs = this.#host.clock.now() + CONNECTION_LINGER_MS;
+      this.#socket.end();
+    });
   }
 
   fail(error: Error): void {
@@ -228,7 +232,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   /** Ends what has been quiet, stuck or closing for too long. */
   sweep(nowMs: number): void {
     if (this.#state === "CLOSING") {
-      if (nowMs - this.#closingSinceMs >= CONNECTION_CLOSE_MS) this.#terminate(null);
+      if (nowMs >= this.#closeByMs) this.#terminate(null);
       return;
     }
     if (this.#state === "CLOSED") return;
@@ -272,7 +276,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     const quietSinceMs = Math.max(this.#lastReadMs, this.#lastWriteMs, this.#lastRequestMs);
     if (nowMs - quietSinceMs < connectionTimeoutMs) return;
     const outstanding = this.responses.outstandingCount;
-    if (outstanding === 0 && !closeIdleConnections && this.#state === "OPEN") return;
+    if (outstanding === 0 && !closeIdleConnections) return;
     this.client.timeOut();
     if (outstanding === 0) {
       this.close();
@@ -324,31 +328,14 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     if (bytes === this.#unfinishedBytes) return;
     host.unfinishedBytes += bytes - this.#unfinishedBytes;
     this.#unfinishedBytes = bytes;
-    if (host.unfinishedBytes <= FRAMES_UNFINISHED_BYTES_MAX) return;
-    const all = `unfinishedBytes=${host.unfinishedBytes}, maxBytes=${FRAMES_UNFINISHED_BYTES_MAX}`;
+    if (host.unfinishedBytes <= host.unfinishedFrameBytesMax) return;
+    const all = `unfinishedBytes=${host.unfinishedBytes}, maxBytes=${host.unfinishedFrameBytesMax}`;
     this.fail(protocolError(`unfinished frames of all connections hold too much, ${bytes} bytes of it here: ${all}`));
   }
 
   #readOrPause(): void {
     if (this.#overflowing || this.#resumeScheduled) this.#socket.pause();
     else this.#socket.resume();
-  }
-
-  #onEnd(): void {
-    if (this.#state === "CLOSING") {
-      // Both sides have said all they wanted.
-      this.#socket.destroySoon();
-      return;
-    }
-    if (this.#state !== "OPEN") return;
-    if (this.#requests.unansweredCount === 0) {
-      this.close();
-      return;
-    }
-    this.#state = "PEER_ENDED";
-    this.#stopReading(null);
-    this.responses.connectionEnded(this.#lost(null));
-    this.#requests.peerEnded();
   }
 
   #onError(error: Error): void {
@@ -401,9 +388,6 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
       rpcHandler,
       maxChunksBeingTransferred: this.#host.maxChunksBeingTransferred,
       logger: this.#host.logger,
-      onAllAnswered: () => {
-        if (this.#state === "PEER_ENDED") this.close();
-      },
     });
   }
 

@@ -22,7 +22,8 @@ import { HANDLE_SLOTS, NO_SLOT, type OutstandingRpcs, type RpcCallback } from ".
 import { bytesOf, type RpcBody, writeBody } from "./rpc-body.js";
 import { sendFailed, type TransportResponseHandler } from "./transport-response-handler.js";
 import type { PeerAddress } from "./transport-security.js";
-import type { WriteQueue, Written } from "./write-queue.js";
+import type { WriteQueue } from "./write-queue.js";
+import type { Written } from "./written-listeners.js";
 
 /** The handle of a request that was refused: it stands for nothing. */
 export const NO_HANDLE = -1;

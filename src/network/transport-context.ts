@@ -35,6 +35,7 @@ export class TransportContext {
   readonly #host: ChannelHost;
   readonly #channels = new Set<TransportChannel>();
   #sweepTimer: Timer | null = null;
+  #sweepDueMs = 0;
 
   constructor(options: TransportContextOptions) {
     const logger = options.logger ?? SILENT;
@@ -53,6 +54,7 @@ export class TransportContext {
       writeTimeoutMs: this.settings.writeTimeoutMs,
       closeIdleConnections: options.closeIdleConnections ?? false,
       maxChunksBeingTransferred: this.settings.maxChunksBeingTransferred,
+      unfinishedFrameBytesMax: this.settings.unfinishedFrameBytesMax,
       unfinishedBytes: 0,
       explain: (error, peer) => security.explain(error, peer),
       opened: (channel) => this.#opened(channel),
@@ -99,6 +101,7 @@ export class TransportContext {
 
   /** One timer for all connections, and none where there are none; it keeps no process alive. */
   #scheduleSweep(): void {
+    this.#sweepDueMs = this.#clock.now() + CONNECTION_SWEEP_MS;
     this.#sweepTimer = this.#clock.setTimeout(() => this.#sweep(), CONNECTION_SWEEP_MS);
     this.#sweepTimer.unref();
   }
@@ -106,7 +109,11 @@ export class TransportContext {
   #sweep(): void {
     this.#sweepTimer = null;
     const nowMs = this.#clock.now();
-    for (const channel of this.#channels) channel.sweep(nowMs);
+    // The loop was blocked: what peers sent meanwhile has not been read yet, and nobody is to blame for it.
+    const isLate = nowMs - this.#sweepDueMs >= CONNECTION_SWEEP_MS;
+    if (!isLate) {
+      for (const channel of this.#channels) channel.sweep(nowMs);
+    }
     if (this.#channels.size > 0) this.#scheduleSweep();
   }
 }

@@ -31,8 +31,6 @@ export interface RequestHandlerOptions {
   /** Chunks handed out and not sent, of all connections together; who asks for more loses his connection. */
   readonly maxChunksBeingTransferred: number;
   readonly logger: TransportLogger;
-  /** The last unanswered request of a connection that ends once there is none. */
-  readonly onAllAnswered: () => void;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -58,7 +56,7 @@ export class TransportRequestHandler implements RequestCounter {
   }
 
   answered(): void {
-    if (--this.#unanswered === 0) this.#options.onAllAnswered();
+    this.#unanswered--;
   }
 
   /** An RpcRequest, without its length: the hot path, without a message object. */
@@ -116,10 +114,6 @@ export class TransportRequestHandler implements RequestCounter {
 
   channelActive(): void {
     this.#guard("channelActive", () => this.#rpcHandler.channelActive(this.#client));
-  }
-
-  peerEnded(): void {
-    this.#guard("peerEnded", () => this.#rpcHandler.peerEnded(this.#client));
   }
 
   exceptionCaught(cause: Error): void {
@@ -191,7 +185,7 @@ export class TransportRequestHandler implements RequestCounter {
   #isOverloaded(streams: StreamManager): boolean {
     const max = this.#options.maxChunksBeingTransferred;
     // Counting takes time where there are many streams, and nobody sets a limit by default.
-    if (max === Number.POSITIVE_INFINITY || streams.chunksBeingTransferred() < max) return false;
+    if (max >= Number.MAX_SAFE_INTEGER || streams.chunksBeingTransferred() < max) return false;
     const text = `chunks being transferred: ${streams.chunksBeingTransferred()}, at most ${max}; the connection is closed`;
     this.#warn(text, null);
     this.connection.close(new RpcError("ERR_RPC_STREAM", text));

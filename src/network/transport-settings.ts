@@ -5,6 +5,7 @@ import {
   CONNECTIONS_PER_ADDRESS_MAX,
   FRAME_OVERHEAD_BYTES_MAX,
   FRAME_TIMEOUT_MS,
+  FRAMES_UNFINISHED_BYTES_MAX,
   NETWORK_MESSAGE_BYTES_MAX_DEFAULT,
   WRITE_STALL_MS,
 } from "../common/limits.js";
@@ -28,6 +29,8 @@ export interface TransportSettings {
   readonly maxChunksBeingTransferred: number;
   /** Longest frame that is read, its length included. */
   readonly frameBytesMax: number;
+  /** Bytes held for frames that have not come whole, of all connections. */
+  readonly unfinishedFrameBytesMax: number;
   /** Connections of a server. */
   readonly connectionsMax: number;
   /** ... and of one address among them. */
@@ -49,6 +52,7 @@ export const TRANSPORT_DEFAULTS: TransportSettings = {
   portMaxRetries: 16,
   maxChunksBeingTransferred: Number.POSITIVE_INFINITY,
   frameBytesMax: NETWORK_MESSAGE_BYTES_MAX_DEFAULT + FRAME_OVERHEAD_BYTES_MAX,
+  unfinishedFrameBytesMax: FRAMES_UNFINISHED_BYTES_MAX,
   connectionsMax: CONNECTIONS_MAX,
   connectionsPerAddressMax: CONNECTIONS_PER_ADDRESS_MAX,
   frameTimeoutMs: FRAME_TIMEOUT_MS,

@@ -16,9 +16,8 @@
  */
 import type { Socket } from "node:net";
 import {
-  WRITE_BATCH_BYTES,
   WRITE_BATCHED_FRAME_BYTES_MAX,
-  WRITE_BATCHES_KEPT,
+  WRITE_MESSAGE_BYTES,
   WRITE_PIECE_BYTES,
   WRITE_QUEUE_PAUSE_BYTES,
   WRITE_WINDOW_BYTES,
@@ -27,6 +26,9 @@ import { encodeMessage } from "./encode.js";
 import { asError } from "./failure-text.js";
 import type { MessageWithHeader } from "./message-with-header.js";
 import type { Message } from "./messages.js";
+import { giveBatchBack, takeBatch } from "./write-batches.js";
+import type { BytesItem, Ending, Item, MessageItem } from "./write-items.js";
+import { type Written, WrittenListeners } from "./written-listeners.js";
 
 /** What the connection does about its queue. */
 export interface WriteQueueOwner {
@@ -36,50 +38,9 @@ export interface WriteQueueOwner {
   writeFailed(error: Error): void;
 }
 
-/** Told once: null when it is written, else why it is not. */
-export type Written = (error: Error | null) => void;
-
-/** Bytes in memory: a batch, or one long frame. */
-interface BytesItem {
-  readonly bytes: Uint8Array;
-  /** Of them handed to the socket. */
-  handed: number;
-  readonly length: number;
-  /** How much of it answers requests. */
-  readonly replyBytes: number;
-  /** The memory goes back to the kept batches. */
-  readonly isBatch: boolean;
-}
-
-/** A message whose body is read when its turn has come. */
-interface MessageItem {
-  readonly bytes: null;
-  readonly message: Message;
-  readonly done: Written;
-  /** The position behind it. */
-  readonly endsAt: number;
-}
-
-type Item = BytesItem | MessageItem;
-
-/** A message all of whose bytes are in the hands of the socket; or, without `encoded`, one that was left out. */
-interface Ending {
-  readonly handedTo: number;
-  readonly endsAt: number;
-  readonly encoded: MessageWithHeader | null;
-  readonly done: Written;
-}
-
-interface Listener {
-  readonly position: number;
-  readonly call: Written;
-}
-
 /** What a message with a body counts for in positions, besides its body: any number would do that is not 0. */
 const HEADER_POSITIONS = 32;
 const NO_ROOM = Buffer.alloc(0);
-/** Of the whole process: connections that are busy in turn share them. */
-const keptBatches: Buffer[] = [];
 
 export class WriteQueue {
   /**
@@ -95,7 +56,7 @@ export class WriteQueue {
   #flushScheduled = false;
   #items: Item[] = [];
   #endings: Ending[] = [];
-  #listeners: Listener[] = [];
+  readonly #listeners = new WrittenListeners();
   /** A message with a body is being written: what is behind it waits. */
   #writingMessage = false;
   #roomAwaited: (() => void) | null = null;
@@ -193,14 +154,17 @@ export class WriteQueue {
     if (!this.#flushScheduled) this.#scheduleFlush();
     this.#seal();
     this.#queuedTo += HEADER_POSITIONS + body.size;
-    this.#items.push({ bytes: null, message, done, endsAt: this.#queuedTo });
+    const replyBytes = isReply ? WRITE_MESSAGE_BYTES : 0;
+    this.#memoryBytes += WRITE_MESSAGE_BYTES;
+    this.#replyBytes += replyBytes;
+    this.#items.push({ bytes: null, message, done, endsAt: this.#queuedTo, replyBytes });
   }
 
   /** Calls back when all that is queued now has been written, with null, or will not be, with the reason. */
   whenWritten(call: Written): void {
     if (this.#ended !== null) call(this.#ended);
     else if (this.isEmpty) call(null);
-    else this.#listeners.push({ position: this.#queuedTo, call });
+    else this.#listeners.add(this.#queuedTo, call);
   }
 
   /** Hands to the socket what is queued, as far as the window lets it. */
@@ -224,10 +188,8 @@ export class WriteQueue {
     this.#onEmpty = null;
     const items = this.#items;
     const endings = this.#endings;
-    const listeners = this.#listeners;
     this.#items = [];
     this.#endings = [];
-    this.#listeners = [];
     this.#batch = NO_ROOM;
     this.#batchLength = 0;
     this.#memoryBytes = 0;
@@ -242,7 +204,7 @@ export class WriteQueue {
       if ("body" in item.message) item.message.body?.release();
       item.done(error);
     }
-    for (const { call } of listeners) call(error);
+    this.#listeners.abandon(error);
   }
 
   get #inFlightBytes(): number {
@@ -263,7 +225,7 @@ export class WriteQueue {
     this.#seal();
     if (frameBytes <= WRITE_BATCHED_FRAME_BYTES_MAX) {
       this.#pump();
-      this.#batch = keptBatches.pop() ?? Buffer.allocUnsafeSlow(WRITE_BATCH_BYTES);
+      this.#batch = takeBatch();
       return true;
     }
     const bytes = Buffer.allocUnsafeSlow(frameBytes);
@@ -316,7 +278,7 @@ export class WriteQueue {
       this.#memoryBytes -= end - start;
       if (!isLast) return;
       this.#replyBytes -= item.replyBytes;
-      if (item.isBatch && keptBatches.length < WRITE_BATCHES_KEPT) keptBatches.push(bytes as Buffer);
+      if (item.isBatch) giveBatchBack(bytes as Buffer);
     });
     return isLast;
   }
@@ -338,14 +300,12 @@ export class WriteQueue {
       if (ending.handedTo > this.#writtenBytes) break;
       this.#endings.shift();
       this.#writtenTo = ending.endsAt;
+      this.#memoryBytes -= WRITE_MESSAGE_BYTES;
+      this.#replyBytes -= ending.replyBytes;
       ending.encoded?.release();
       ending.done(null);
     }
-    for (let listener = this.#listeners[0]; listener !== undefined; listener = this.#listeners[0]) {
-      if (listener.position > this.#writtenTo) break;
-      this.#listeners.shift();
-      listener.call(null);
-    }
+    this.#listeners.reached(this.#writtenTo);
     this.#roomAwaited?.();
     this.#pump();
     if (this.#overflowing && this.#replyBytes < WRITE_QUEUE_PAUSE_BYTES / 2) this.#setOverflowing(false);
@@ -369,7 +329,13 @@ export class WriteQueue {
       const coming = encodeMessage(item.message);
       encoded = coming instanceof Promise ? await coming : coming;
       await this.#writePieces(encoded);
-      this.#endings.push({ handedTo: this.#handedBytes, endsAt: item.endsAt, encoded, done: item.done });
+      this.#endings.push({
+        handedTo: this.#handedBytes,
+        endsAt: item.endsAt,
+        encoded,
+        replyBytes: item.replyBytes,
+        done: item.done,
+      });
     } catch (error) {
       this.#messageFailed(item, encoded, asError(error));
     }
@@ -410,7 +376,14 @@ export class WriteQueue {
     if (this.#ended !== null) return;
     if (isBegun) this.#owner.writeFailed(error);
     // What is behind it goes on, and positions stay as they were counted.
-    else this.#endings.push({ handedTo: this.#handedBytes, endsAt: item.endsAt, encoded: null, done: ignore });
+    else
+      this.#endings.push({
+        handedTo: this.#handedBytes,
+        endsAt: item.endsAt,
+        encoded: null,
+        replyBytes: item.replyBytes,
+        done: ignore,
+      });
   }
 
   /** Resolves when some of what is in flight has been written, or the connection has ended. */

@@ -88,6 +88,16 @@ export class Attachments {
     return this.#sources.map((source) => (ArrayBuffer.isView(source) ? copyOf(source) : source.slice(0)));
   }
 
+  /** True if there is anything to move. */
+  get moving(): boolean {
+    return this.#moved.size > 0;
+  }
+
+  /** The bytes of all, where they lie; only if nothing is moved. */
+  views(): Uint8Array[] {
+    return (this.#sources as ArrayBufferView[]).map(bytesOf);
+  }
+
   /** Copies what is copied and moves what is moved: from here on the moved buffers of the caller are detached. */
   take(): ArrayBuffer[] {
     const moved = [...this.#moved.keys()] as ArrayBuffer[];
@@ -103,8 +113,12 @@ export class Attachments {
 }
 
 /** Private memory, whatever memory the view was of. */
-function copyOf({ buffer, byteOffset, byteLength }: ArrayBufferView): ArrayBuffer {
-  return new Uint8Array(buffer, byteOffset, byteLength).slice().buffer as ArrayBuffer;
+function copyOf(view: ArrayBufferView): ArrayBuffer {
+  return bytesOf(view).slice().buffer as ArrayBuffer;
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /** Node 20 has no `detached`. */

@@ -1,4 +1,5 @@
 /** What docs/conformance.md says, made from the list of entries and the results of their tests. Pure functions. */
+import { type NetworkResult, renderNetworkReport } from "./network-report.js";
 import {
   ALL_ENTRIES,
   FORM_NAMES,
@@ -64,7 +65,7 @@ export function problemsOf(results: readonly TaggedResult[]): string[] {
 }
 
 /** The whole document. */
-export function renderReport(results: readonly TaggedResult[]): string {
+export function renderReport(results: readonly TaggedResult[], network: readonly NetworkResult[] = []): string {
   return [
     "# Conformance with Spark's RPC suites",
     "",
@@ -81,6 +82,7 @@ export function renderReport(results: readonly TaggedResult[]): string {
     "",
     ...table(GAP_ENTRIES, results),
     "",
+    ...renderNetworkReport(network),
     "## Later",
     "",
     "| entry | suite | checks | needs |",

@@ -26,6 +26,26 @@ function suite(name: string, rows: readonly Row[]): NetworkEntry[] {
   return rows.map(([test, checks, status]) => ({ id: `net ${name}.${test}`, suite: name, checks, status }));
 }
 
+/** These two run over TLS as well. */
+const CHUNK_FETCH: readonly Row[] = [
+  ["fetchBufferChunk", "a chunk from memory", APPLIES],
+  ["fetchFileChunk", "a chunk from a file", APPLIES],
+  ["fetchNonExistentChunk", "a chunk that is not there", APPLIES],
+  ["fetchBothChunks", "both", APPLIES],
+  ["fetchChunkAndNonExistent", "one, and one that is not there", APPLIES],
+];
+const CLIENT_FACTORY: readonly Row[] = [
+  ["reuseClientsUpToConfigVariable", "no more clients than configured", APPLIES],
+  ["reuseClientsUpToConfigVariableConcurrent", "also when all want one at once", APPLIES],
+  ["returnDifferentClientsForDifferentServers", "each server has its own", APPLIES],
+  ["neverReturnInactiveClients", "a closed client is not handed out", APPLIES],
+  ["closeBlockClientsWithFactory", "clients end with their factory", APPLIES],
+  ["closeIdleConnectionForRequestTimeOut", "an idle connection ends where that is wanted", APPLIES],
+  ["closeFactoryBeforeCreateClient", "a closed factory makes no clients", APPLIES],
+  ["fastFailConnectionInTimeWindow", "a failure is remembered for a while", APPLIES],
+  ["unlimitedConnectionAndCreationTimeouts", "timeouts switched off", APPLIES],
+];
+
 /** Frames and messages. */
 const WIRE_ENTRIES: readonly NetworkEntry[] = [
   ...suite("TransportFrameDecoderSuite", [
@@ -83,6 +103,72 @@ const WIRE_ENTRIES: readonly NetworkEntry[] = [
   ]),
 ];
 
+/** Connections: requests, chunks, streams, pools. */
+const TRANSPORT_ENTRIES: readonly NetworkEntry[] = [
+  ...suite("RpcIntegrationSuite", [
+    ["singleRPC", "a request is answered", APPLIES],
+    ["doubleRPC", "two are", APPLIES],
+    ["returnErrorRPC", "an error that is returned arrives", APPLIES],
+    ["throwErrorRPC", "an error that is thrown arrives", APPLIES],
+    ["doubleTrouble", "both over one connection", APPLIES],
+    ["sendSuccessAndFailure", "answers and errors mixed", APPLIES],
+    ["sendOneWayMessage", "a one-way message arrives, nothing is outstanding", APPLIES],
+    ["sendRpcWithStreamOneAtATime", "uploads large, small, empty, and from a file", APPLIES],
+    ["sendRpcWithStreamConcurrently", "ten uploads back to back", APPLIES],
+    ["sendRpcWithStreamFailures", "what fails in onData, in onComplete, without a receiver", APPLIES],
+  ]),
+  ...suite("ChunkFetchIntegrationSuite", CHUNK_FETCH),
+  ...suite("SslChunkFetchIntegrationSuite", CHUNK_FETCH),
+  ...suite("ChunkFetchRequestHandlerSuite", [
+    ["handleChunkFetchRequest", "chunks, a missing one, too many under way", APPLIES],
+  ]),
+  ...suite("StreamSuite", [
+    ["testZeroLengthStream", "a stream without bytes", APPLIES],
+    ["testSingleStream", "a large one", APPLIES],
+    ["testMultipleStreams", "twenty one after the other", APPLIES],
+    ["testConcurrentStreams", "twenty at once", APPLIES],
+  ]),
+  ...suite("RequestTimeoutIntegrationSuite", [
+    ["timeoutInactiveRequests", "an unanswered request fails after the connection timeout", APPLIES],
+    ["timeoutCleanlyClosesClient", "the factory then makes a new client", APPLIES],
+    ["furtherRequestsDelay", "later requests put the timeout off", APPLIES],
+  ]),
+  ...suite("TransportClientFactorySuite", CLIENT_FACTORY),
+  ...suite("SslTransportClientFactorySuite", CLIENT_FACTORY),
+  ...suite("TransportClientSuite", [
+    [
+      "isActiveFalseWhenEventLoopIsShuttingDown",
+      "a client whose event loop ends",
+      notApplicable("connections have no event loops of their own"),
+    ],
+  ]),
+  ...suite("TransportRequestHandlerSuite", [
+    ["handleStreamRequest", "streams, a missing one, too many under way", APPLIES],
+    ["handleMergedBlockMetaRequest", "meta of merged blocks, or a failure", APPLIES],
+  ]),
+  ...suite("TransportResponseHandlerSuite", [
+    ["handleSuccessfulFetch", "a chunk reaches its callback", APPLIES],
+    ["handleFailedFetch", "a failure, too", APPLIES],
+    ["clearAllOutstandingRequests", "the end of the connection fails what is left", APPLIES],
+    ["handleSuccessfulRPC", "an answer; one to nothing is ignored", APPLIES],
+    ["handleFailedRPC", "a failure; one of nothing is ignored", APPLIES],
+    ["testActiveStreams", "a stream is outstanding until its end", APPLIES],
+    ["failOutstandingStreamCallbackOnClose", "a stream that was not begun", APPLIES],
+    ["failOutstandingStreamCallbackOnException", "a stream under way", APPLIES],
+    ["handleSuccessfulMergedBlockMeta", "meta of merged blocks", APPLIES],
+    ["handleFailedMergedBlockMeta", "its failure", APPLIES],
+  ]),
+  ...suite("OneForOneStreamManagerSuite", [
+    ["testMissingChunk", "null elements; what was not read is released", APPLIES],
+    ["managedBuffersAreFreedWhenConnectionIsClosed", "buffers are released with their connection", APPLIES],
+    [
+      "streamStatesAreFreedWhenConnectionIsClosedEvenIfBufferIteratorThrowsException",
+      "also when an iterator throws",
+      APPLIES,
+    ],
+  ]),
+];
+
 const REFUSED = but("refused by name: `tls` takes its place");
 
 /** Settings. */
@@ -123,7 +209,12 @@ const SECURITY_ENTRIES: readonly NetworkEntry[] = [
   ]),
 ];
 
-export const NETWORK_ENTRIES: readonly NetworkEntry[] = [...WIRE_ENTRIES, ...CONF_ENTRIES, ...SECURITY_ENTRIES];
+export const NETWORK_ENTRIES: readonly NetworkEntry[] = [
+  ...WIRE_ENTRIES,
+  ...TRANSPORT_ENTRIES,
+  ...CONF_ENTRIES,
+  ...SECURITY_ENTRIES,
+];
 
 function tls(): string {
   return "TLS 1.3 takes its place: by a pre-shared key made of `secret`, or by certificates";

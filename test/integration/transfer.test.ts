@@ -206,6 +206,49 @@ describe("a ticket ends", () => {
   }, 60_000);
 });
 
+describe("bodies of up to 2 MiB, in blocks", () => {
+  test("come whole with all that is attached to them, also when more are under way than there are blocks", async () => {
+    await using env = await RpcEnv.create({ numThreads: 2 });
+    const ref = await env.setupEndpoint<Bodies>("bodies", fixtureUrl("body-service"));
+    for (const length of [40_000, 65_536, 65_537, MIB, 2 * MIB - 64, 2 * MIB, 3 * MIB]) {
+      const bytes = Buffer.alloc(length, "bodies in blocks; ");
+      const rest = { floats: new Float64Array(3_000).fill(1.5), text: "x".repeat(5_000), tail: [length] };
+      const { bytes: came, ...back } = (await ref.call.echo({ bytes, ...rest })) as typeof rest & { bytes: Uint8Array };
+      expect(Buffer.compare(came, bytes)).toBe(0);
+      expect(back).toStrictEqual(rest);
+    }
+    const text = "t".repeat(200_000);
+    expect(await ref.call.echo(text)).toBe(text);
+    const asks = Array.from({ length: 40 }, (_, n) => ref.call.echo([n, new Uint8Array(100_000).fill(n)]));
+    for (const [n, value] of (await Promise.all(asks)).entries()) {
+      const [number, bytes] = value as [number, unknown];
+      expect([number, isFilled(bytes, 100_000, n)]).toEqual([n, true]);
+    }
+  }, 60_000);
+
+  test("are not overwritten while their message waits, whatever becomes of its ask", async () => {
+    using gate = new Gate();
+    // Room for what waits, and no more: a ticket that did not end would leave none for the last.
+    await using env = await RpcEnv.create({ numThreads: 1, conf: { "rpc.spill.bytes": "9m" } });
+    const ref = await env.setupEndpoint<SerialBodies>("bodies", fixtureUrl("body-service-serial"));
+    const held = ref.call.hold(gate.name);
+    await gate.reached();
+    const controller = new AbortController();
+    const aborted = Array.from({ length: 4 }, () =>
+      ref.with({ signal: controller.signal }).call.length(new Uint8Array(MIB)),
+    );
+    const kept = [1, 2, 3].map((byte) => ref.call.ends(new Uint8Array(MIB).fill(byte)));
+    controller.abort("aborted");
+    for (const ask of aborted) await expect(ask).rejects.toBe("aborted");
+    const more = ref.call.ends(new Uint8Array(MIB).fill(4));
+    gate.open();
+    await held;
+    expect(await Promise.all([...kept, more])).toEqual([1, 2, 3, 4].map((byte) => [byte, byte]));
+    expect(await ref.call.length(new Uint8Array(2 * MIB))).toBe(2 * MIB);
+    expect(await ref.call.length(new Uint8Array(9 * MIB))).toBe(9 * MIB);
+  }, 60_000);
+});
+
 test("a deadline that passes while the body is on its way is noticed when it arrives, without a sweep", async () => {
   using gate = new Gate();
   using notes = new Gate();

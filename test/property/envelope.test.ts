@@ -59,7 +59,7 @@ function written(given: Given): { readonly bytes: Uint8Array; readonly start: nu
   const at = requestAddress(sender, receiver, given.name);
   const length = requestBytes(at, envId, payload.length);
   const bytes = new Uint8Array(before + length + after).fill(0xa5);
-  const next = writeRequest(bytes, before, at, { kind: kindOf(given), payloadCodec, remainingMs, envId });
+  const next = writeRequest(bytes, before, at, kindOf(given), payloadCodec, remainingMs, envId);
   bytes.set(payload, next);
   expect(next + payload.length).toBe(before + length);
   return { bytes, start: before, end: before + length };

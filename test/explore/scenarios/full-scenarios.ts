@@ -10,6 +10,7 @@ import {
   awaitBell,
   ENDPOINT,
   type Inbox,
+  LOOPS_MAX,
   type LoopZeroParts,
   loopPlaces,
   type MessageLoopParts,
@@ -74,7 +75,7 @@ function* postLate(state: State, count: number): Thread {
 
 function* asideLoop(state: State, index: number, aside: Aside): Thread {
   const { queues, entries, record } = state.loops[index] as MessageLoopParts;
-  yield* queues.joinShared(ENDPOINT, state.places.ring.words, 0);
+  yield* queues.joinShared(ENDPOINT, state.places.ring.words, 0, LOOPS_MAX - 1);
   for (;;) {
     yield* queues.unpark();
     const result = (yield* queues.shared.next()) === -1 ? TakeResult.EMPTY : yield* takeOne(state, index);
@@ -132,7 +133,7 @@ export function eatenWake(inbox: Inbox, without?: "ring sibling"): Scenario<unkn
       })(),
       (function* (): Thread {
         const { queues, entries, record } = state.loops[0] as MessageLoopParts;
-        yield* queues.joinShared(ENDPOINT, state.places.ring.words, 0);
+        yield* queues.joinShared(ENDPOINT, state.places.ring.words, 0, LOOPS_MAX - 1);
         for (;;) {
           yield* queues.unpark();
           yield* queues.own.collect();

@@ -10,6 +10,7 @@ import {
   ENDPOINT,
   type Inbox,
   LINE_WORDS,
+  LOOPS_MAX,
   type MessageLoopParts,
   makeProducer,
   makeRecord,
@@ -105,7 +106,7 @@ export function jump(inbox: Inbox): Scenario<unknown> {
       })(),
       (function* (): Thread {
         const { queues, entries, record } = state.loops[0] as MessageLoopParts;
-        yield* queues.joinShared(ENDPOINT, state.places.ring.words, 0);
+        yield* queues.joinShared(ENDPOINT, state.places.ring.words, 0, LOOPS_MAX - 1);
         while (allTaken(state).length < 2) {
           const member = yield* queues.shared.next();
           const result = member === -1 ? TakeResult.EMPTY : yield* takeOne(state, 0);

@@ -8,6 +8,7 @@ import { type Memory, type Scenario, sleep, spin, type Thread } from "../explore
 import {
   ENDPOINT,
   type Inbox,
+  LOOPS_MAX,
   type MessageLoopParts,
   makeLoop,
   makePlaces,
@@ -125,7 +126,7 @@ export interface SharedLoopOptions {
 /** A loop that shares the Inbox with others. Sleeps for ever when there is nothing left. */
 export function* sharedLoop(state: State, index: number, options: SharedLoopOptions = {}): Thread {
   const { queues, entries, record, parker } = state.loops[index] as MessageLoopParts;
-  yield* queues.joinShared(ENDPOINT, state.places.ring.words, 0);
+  yield* queues.joinShared(ENDPOINT, state.places.ring.words, 0, LOOPS_MAX - 1);
   if (options.deaf === "spinning") return yield* parker.beginSpin();
   for (;;) {
     yield* queues.unpark();

@@ -11,6 +11,7 @@ import {
   awaitBell,
   ENDPOINT,
   type Inbox,
+  LOOPS_MAX,
   type LoopZeroParts,
   type MessageLoopParts,
   makeLoopZero,
@@ -97,7 +98,7 @@ function* stoppedLoop(state: StopState, loop: MessageLoopParts, without: Without
     yield* outbound.post(makeRecord(state.places, 0).setHeaderOnly(kind, ENDPOINT), Overflow.FORCE);
     yield* outbound.flush();
   }
-  yield* queues.joinShared(ENDPOINT, state.places.ring.words, 0);
+  yield* queues.joinShared(ENDPOINT, state.places.ring.words, 0, LOOPS_MAX - 1);
   for (;;) {
     yield* queues.unpark();
     yield* queues.own.collect();

@@ -6,6 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
 import { monotonicMs, systemClock } from "../../../dist/src/common/clock.js";
 import { isRpcError, type RpcError } from "../../../dist/src/common/errors.js";
@@ -102,6 +103,13 @@ describe.each(FITTING)("with %s", (_, atServer, atClient, serverSees, clientSees
     expect(await listening.refused()).toMatchObject({ code: "ERR_RPC_CONNECT", message: "too many already" });
     expect(listening.accepted).toEqual([]);
   });
+});
+
+test("a secret alone reads nothing that was recorded: each connection has a key exchange of its own", async () => {
+  const listening = await listen({ secret: OLD });
+  const { socket } = await dial({ secret: OLD }, listening.port);
+  expect((socket as TLSSocket).getEphemeralKeyInfo()).toMatchObject({ type: "ECDH" });
+  expect((socket as TLSSocket).getProtocol()).toBe("TLSv1.3");
 });
 
 describe("with two secrets", () => {

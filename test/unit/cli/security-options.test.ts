@@ -60,16 +60,13 @@ describe("a command", () => {
 });
 
 describe("a mistake", () => {
-  test.runIf(process.platform !== "win32").each([0o640, 0o604, 0o644])(
-    "of a file with mode %o is named",
-    async (mode) => {
-      const open = file("open", "0123456789abcdef0123456789abcdef", mode);
-      expect(await complaint("--secret-file", open)).toBe(
-        `--secret-file ${open} can be read by others: mode=0${mode.toString(8)}; do: chmod 600 ${open}`,
-      );
-      expect(await complaint("--tls-key", open, "--tls-cert", cert, "--tls-ca", ca)).toContain(`--tls-key ${open}`);
-    },
-  );
+  test.each([0o640, 0o604, 0o644])("of a file with mode %o is named", async (mode) => {
+    const open = file("open", "0123456789abcdef0123456789abcdef", mode);
+    expect(await complaint("--secret-file", open)).toBe(
+      `--secret-file ${open} can be read by others: mode=0${mode.toString(8)}; do: chmod 600 ${open}`,
+    );
+    expect(await complaint("--tls-key", open, "--tls-cert", cert, "--tls-ca", ca)).toContain(`--tls-key ${open}`);
+  });
 
   test("of a file that is not there, or empty, is named", async () => {
     const missing = join(folder, "missing");

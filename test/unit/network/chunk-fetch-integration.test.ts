@@ -51,25 +51,31 @@ async function connected(transports: Transports, more: Record<number, () => Mana
     1: () => new FileSegmentManagedBuffer(path, 10, 1_024 - 25),
     ...more,
   });
-  const handler = new ScriptedHandler({ streams, receive: (_client, message, reply) => reply.onSuccess(Buffer.from(message)) });
+  const handler = new ScriptedHandler({
+    streams,
+    receive: (_client, message, reply) => reply.onSuccess(Buffer.from(message)),
+  });
   return transports.client(await transports.serve(handler));
 }
 
-describe("ChunkFetchIntegrationSuite", () => {
-  test("[net ChunkFetchIntegrationSuite.fetchBufferChunk] a chunk from memory arrives", async () => {
-    await using transports = new Transports();
+describe.each([
+  ["ChunkFetchIntegrationSuite", false],
+  ["SslChunkFetchIntegrationSuite", true],
+] as const)("%s", (suite, isSecure) => {
+  test(`[net ${suite}.fetchBufferChunk] a chunk from memory arrives`, async () => {
+    await using transports = new Transports(isSecure);
     const client = await connected(transports);
     expect((await fetchChunk(client, STREAM, 0)).equals(BUFFER)).toBe(true);
   });
 
-  test("[net ChunkFetchIntegrationSuite.fetchFileChunk] a chunk from a file arrives", async () => {
-    await using transports = new Transports();
+  test(`[net ${suite}.fetchFileChunk] a chunk from a file arrives`, async () => {
+    await using transports = new Transports(isSecure);
     const client = await connected(transports);
     expect((await fetchChunk(client, STREAM, 1)).equals(SEGMENT)).toBe(true);
   });
 
-  test("[net ChunkFetchIntegrationSuite.fetchNonExistentChunk] a chunk that is not there fails, and only that", async () => {
-    await using transports = new Transports();
+  test(`[net ${suite}.fetchNonExistentChunk] a chunk that is not there fails, and only that`, async () => {
+    await using transports = new Transports(isSecure);
     const client = await connected(transports);
     expect(await failureOf(fetchChunk(client, STREAM, 12_345))).toMatchObject({
       code: "ERR_RPC_STREAM",
@@ -79,15 +85,15 @@ describe("ChunkFetchIntegrationSuite", () => {
     expect(client.isActive).toBe(true);
   });
 
-  test("[net ChunkFetchIntegrationSuite.fetchBothChunks] both arrive over one connection", async () => {
-    await using transports = new Transports();
+  test(`[net ${suite}.fetchBothChunks] both arrive over one connection`, async () => {
+    await using transports = new Transports(isSecure);
     const client = await connected(transports);
     const [buffer, segment] = await Promise.all([fetchChunk(client, STREAM, 0), fetchChunk(client, STREAM, 1)]);
     expect([buffer.equals(BUFFER), segment.equals(SEGMENT)]).toEqual([true, true]);
   });
 
-  test("[net ChunkFetchIntegrationSuite.fetchChunkAndNonExistent] one arrives, the other fails", async () => {
-    await using transports = new Transports();
+  test(`[net ${suite}.fetchChunkAndNonExistent] one arrives, the other fails`, async () => {
+    await using transports = new Transports(isSecure);
     const client = await connected(transports);
     const [buffer, error] = await Promise.all([
       fetchChunk(client, STREAM, 0),

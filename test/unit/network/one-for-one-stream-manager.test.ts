@@ -57,7 +57,7 @@ describe("OneForOneStreamManagerSuite", () => {
     expect(manager.streamCount).toBe(1);
   });
 
-  test("[net OneForOneStreamManagerSuite.streamStatesAreFreedWhenConnectionIsClosedEvenIfBufferIteratorThrowsException] an iterator that throws keeps nothing", () => {
+  test("[net OneForOneStreamManagerSuite.streamStatesAreFreedWhenConnectionIsClosedEvenIfBufferIteratorThrowsException] also if an iterator throws", () => {
     const manager = newManager();
     const connection = newConnection();
     const after = new Counted("after");

@@ -136,8 +136,12 @@ describe("RpcIntegrationSuite", () => {
     await using transports = new Transports();
     const { client, uploads } = await connected(transports);
     const names = Array.from({ length: 10 }, (_, index) => `upload ${index}`);
-    await Promise.all(names.map((name, index) => upload(client, name, new NioManagedBuffer(index % 2 ? SMALL : LARGE))));
-    expect(names.map((name) => uploads.get(name)?.length)).toEqual(names.map((_, index) => (index % 2 ? 100 : 100_000)));
+    await Promise.all(
+      names.map((name, index) => upload(client, name, new NioManagedBuffer(index % 2 ? SMALL : LARGE))),
+    );
+    expect(names.map((name) => uploads.get(name)?.length)).toEqual(
+      names.map((_, index) => (index % 2 ? 100 : 100_000)),
+    );
   });
 
   test("[net RpcIntegrationSuite.sendRpcWithStreamFailures] a failing receiver ends the connection, a failing end does not", async () => {

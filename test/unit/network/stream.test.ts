@@ -73,7 +73,9 @@ describe("StreamSuite", () => {
     const client = await connected(transports);
     const names = Array.from({ length: 20 }, (_, index) => NAMES[(index * 3) % NAMES.length] as string);
     const arrived = await Promise.all(names.map((name) => stream(client, name)));
-    expect(arrived.map((bytes, index) => bytes.equals(CONTENTS[names[index] as string] as Buffer))).not.toContain(false);
+    expect(arrived.map((bytes, index) => bytes.equals(CONTENTS[names[index] as string] as Buffer))).not.toContain(
+      false,
+    );
   });
 
   test("a stream that is not there fails, and the next one arrives", async () => {

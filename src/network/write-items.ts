@@ -1,0 +1,38 @@
+/** What stands in a connection's write queue. */
+import type { MessageWithHeader } from "./message-with-header.js";
+import type { Message } from "./messages.js";
+import type { Written } from "./written-listeners.js";
+
+/** Bytes in memory: a batch, or one long frame. */
+export interface BytesItem {
+  readonly bytes: Uint8Array;
+  /** Of them handed to the socket. */
+  handed: number;
+  readonly length: number;
+  /** How much of it answers requests. */
+  readonly replyBytes: number;
+  /** The memory goes back to the kept batches. */
+  readonly isBatch: boolean;
+}
+
+/** A message whose body is read when its turn has come. */
+export interface MessageItem {
+  readonly bytes: null;
+  readonly message: Message;
+  readonly done: Written;
+  /** The position behind it. */
+  readonly endsAt: number;
+  /** What it counts for among answers. */
+  readonly replyBytes: number;
+}
+
+export type Item = BytesItem | MessageItem;
+
+/** A message all of whose bytes are in the hands of the socket; or, without `encoded`, one that was left out. */
+export interface Ending {
+  readonly handedTo: number;
+  readonly endsAt: number;
+  readonly encoded: MessageWithHeader | null;
+  readonly replyBytes: number;
+  readonly done: Written;
+}
