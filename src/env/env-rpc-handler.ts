@@ -49,6 +49,11 @@ class ConnectionAsker implements RemoteAsker {
     const { room } = reply;
     copyBytes(room, writeAnswer(room, reply.roomOffset, failed, payloadCodec), bytes, 0, length);
   }
+
+  /** Its request counts no more among those of the connection that are not answered. */
+  forget(): void {
+    this.reply.discard();
+  }
 }
 
 /** The message that is delivered now; one for all. */

@@ -73,6 +73,11 @@ export class Outbox {
     return this.#connection;
   }
 
+  /** False: the next message needs another one. */
+  get isOpen(): boolean {
+    return this.state !== OutboxState.CLOSED && this.#connection?.client.isActive !== false;
+  }
+
   /** Messages that wait for the connection, and their bytes. */
   get waitingCount(): number {
     return this.#queue.length;

@@ -82,7 +82,7 @@ export class Outboxes {
   /** Resolves when a `send` would be taken; rejects when it never will, as far as can be known, or the peer cannot be reached. */
   async ready(target: RefTarget, signal: AbortSignal | undefined): Promise<void> {
     const outbox = this.#outboxes.get(target.place as string);
-    if (outbox === undefined || outbox.state === OutboxState.CLOSED) {
+    if (outbox === undefined || !outbox.isOpen) {
       this.#refuseIfStopped();
       if (!isHostPort(target.place as string)) this.#to(target);
       return;
@@ -159,9 +159,11 @@ export class Outboxes {
   #to(target: RefTarget): Outbox {
     const place = target.place as string;
     let outbox = this.#outboxes.get(place);
-    if (outbox !== undefined && outbox.state !== OutboxState.CLOSED) return outbox;
+    if (outbox?.isOpen) return outbox;
     this.#refuseIfStopped();
     const address = placeAddress(place);
+    // Its connection takes nothing more, and its end is not told yet.
+    outbox?.close(connectionEnded(place, address));
     outbox = new Outbox(place, this.#host);
     if (address === null) {
       const connection = this.#options.connectionOf(place);
@@ -203,6 +205,11 @@ function isHostPort(place: string): boolean {
 
 function placeAddress(place: string): RpcAddress | null {
   return isHostPort(place) ? RpcAddress.parse(`ringpost://${place}`) : null;
+}
+
+function connectionEnded(place: string, address: RpcAddress | null): RpcError {
+  const where = address === null ? {} : { address };
+  return new RpcError("ERR_RPC_CONNECTION_LOST", `the connection to ${place} has ended`, where);
 }
 
 function notConnected(endpoint: string): RpcError {
