@@ -200,7 +200,7 @@ export class RemotePoster implements RefPoster {
 
   /** The answer has come: `bytes[start .. end)`. */
   settle(slot: number, failed: boolean, payloadCodec: number, bytes: Uint8Array, start: number, end: number): void {
-    const target = this.#take(slot).target;
+    const sent = this.#take(slot);
     const length = end - start;
     if (length > this.#answer.length) this.#answer = new Uint8Array(2 ** Math.ceil(Math.log2(length)));
     copyBytes(this.#answer, 0, bytes, start, end);
@@ -211,8 +211,14 @@ export class RemotePoster implements RefPoster {
       this.#asks.reject(slot, error, "failed");
       return;
     }
-    if (failed) this.#asks.reject(slot, failureToError(target.name, value), "failed");
-    else this.#asks.resolve(slot, value);
+    if (!failed) {
+      this.#asks.resolve(slot, value);
+      return;
+    }
+    const error = failureToError(sent.target.name, value);
+    // The other side knows what was left of the time when the ask came, this one what was given.
+    if (error.code !== "ERR_RPC_TIMEOUT") this.#asks.reject(slot, error, "failed");
+    else this.#asks.reject(slot, this.#timedOut(slot, sent, error.maybeExecuted), "timedOut");
   }
 
   fail(slot: number, error: unknown): void {
@@ -245,23 +251,23 @@ export class RemotePoster implements RefPoster {
     this.#sweeping = true;
     const timer = this.#clock.setTimeout(() => {
       for (const slot of this.#asks.expired(this.#clock.now() | 0)) {
-        this.#end(slot, this.#timedOut(slot), "timedOut");
+        const sent = this.#sent[slot] as MainThreadAsk;
+        this.#end(slot, this.#timedOut(slot, sent, sent.connection !== null), "timedOut");
       }
       if (this.#asks.count > 0) timer.refresh();
       else this.#sweeping = false;
     }, SWEEP_PERIOD_MS);
   }
 
-  #timedOut(slot: number): RpcError {
-    const { target, connection } = this.#sent[slot] as MainThreadAsk;
+  #timedOut(slot: number, { target, connection }: MainThreadAsk, maybeExecuted: boolean): RpcError {
     const timeout = timeoutOf(this.#asks.timeoutMs(slot), this.#options.askTimeout);
     // Of an env that does not listen, where its socket is says more than its id.
     const place = connection?.place ?? target.place;
-    const error = timedOut(`${target.name}" at "${place}`, timeout, connection !== null);
+    const error = timedOut(`${target.name}" at "${place}`, timeout, maybeExecuted);
     return new RpcError(error.code, error.message, {
       endpoint: target.name,
       address: connection?.address,
-      maybeExecuted: connection !== null,
+      maybeExecuted,
     });
   }
 }
