@@ -6,12 +6,25 @@
  */
 import { readFileSync } from "node:fs";
 import { type CAC, cac } from "cac";
+import { isRpcError } from "../index.js";
 import { benchCommand } from "./bench.js";
 import { demoCommand } from "./demo.js";
 import { CommandFailure, ExitCode, UsageError } from "./exit.js";
+import { failureText } from "./failure-text.js";
+import { serveCommand } from "./serve.js";
+import { askCommand, callCommand, castCommand, sendCommand } from "./talk.js";
 import { tuneCommand } from "./tune.js";
 
-const COMMANDS = [demoCommand, benchCommand, tuneCommand];
+const COMMANDS = [
+  demoCommand,
+  serveCommand,
+  askCommand,
+  sendCommand,
+  callCommand,
+  castCommand,
+  benchCommand,
+  tuneCommand,
+];
 
 /** A reader that has seen enough (`ringpost … | head`) is no failure. */
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -46,12 +59,22 @@ function unknownCommand(cli: CAC): UsageError {
 function complain(error: unknown, command: string | undefined): number {
   const who = command === undefined ? "ringpost" : `ringpost ${command}`;
   if (error instanceof UsageError || (error instanceof Error && error.name === "CACError")) {
-    process.stderr.write(`${who}: ${error.message}\nSee: ${who} --help\n`);
+    const hint = /^Unknown option `-\d/.test(error.message) ? "; negative numbers go behind --" : "";
+    process.stderr.write(`${who}: ${error.message}${hint}\nSee: ${who} --help\n`);
     return ExitCode.USAGE;
   }
-  const text = error instanceof CommandFailure ? error.message : error instanceof Error ? error.stack : String(error);
-  process.stderr.write(`${who}: ${text}\n`);
+  if (isRpcError(error, "ERR_RPC_INVALID_ARGUMENT")) {
+    process.stderr.write(`${who}: ${failureText(error)}\nSee: ${who} --help\n`);
+    return ExitCode.USAGE;
+  }
+  process.stderr.write(`${who}: ${textOf(error)}\n`);
   return ExitCode.FAILED;
+}
+
+function textOf(error: unknown): string {
+  if (isRpcError(error)) return failureText(error);
+  if (error instanceof CommandFailure) return error.message;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 /** Of the package this file was built into. */

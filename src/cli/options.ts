@@ -1,4 +1,5 @@
 /** Reads what cac parsed. Every complaint names the option, the value and the range. */
+import { readFileSync } from "node:fs";
 import { UsageError } from "./exit.js";
 
 /** Options by their camel-case names, as cac passes them: numbers where they look like numbers, arrays if repeated. */
@@ -56,7 +57,18 @@ export function parseJson(flag: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new UsageError(`${flag} is no JSON: ${error instanceof Error ? error.message : String(error)}`);
+    const why = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`${flag} is no JSON: ${why}; a text is '"text"', with both kinds of quotes`);
+  }
+}
+
+/** A value that a message may carry: JSON, or after an @ the path of a file whose bytes it is. */
+export function inputOf(what: string, text: string): unknown {
+  if (!text.startsWith("@")) return parseJson(what, text);
+  try {
+    return new Uint8Array(readFileSync(text.slice(1)));
+  } catch (error) {
+    throw new UsageError(`${what} ${text}: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

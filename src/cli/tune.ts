@@ -1,15 +1,15 @@
 /** `ringpost tune <module>`: how many threads a handler is worth, measured with the handler itself. */
-import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { resolve } from "node:path";
 import type { CAC } from "cac";
 import { isRpcError, type RpcEndpointRef, RpcEnv, type RpcUntyped } from "../index.js";
 import { closedLoop } from "./closed-loop.js";
 import { CommandFailure, ExitCode, UsageError } from "./exit.js";
 import { type Choice, choose } from "./knee.js";
 import { LatencyHistogram } from "./latency-histogram.js";
+import { loadEndpoint, modulePath } from "./load-endpoint.js";
 import {
   flagOption,
+  inputOf,
   integerOption,
   numberOption,
   type ParsedOptions,
@@ -57,7 +57,6 @@ export function tuneCommand(cli: CAC): void {
 }
 
 async function tune(module: string, options: ParsedOptions): Promise<number> {
-  const path = resolve(module);
   const report = new Report(flagOption(options, "--json"));
   const threadsMax = integerOption(options, "--threads-max", { min: 1, max: 255 }) ?? availableParallelism() + 1;
   const givenDepth = integerOption(options, "--depth", { min: 1, max: 100_000 });
@@ -66,7 +65,7 @@ async function tune(module: string, options: ParsedOptions): Promise<number> {
   const argsText = textOption(options, "--args");
   const args = argsText === undefined ? undefined : parseJson("--args", argsText);
   const target = targetOf(options);
-  if (!existsSync(path)) throw new CommandFailure(`there is no module ${module}`);
+  const path = modulePath(module);
 
   report.progress("loading the module");
   const handlerMs = await serviceTimeMs(path, args, target);
@@ -113,7 +112,7 @@ async function tune(module: string, options: ParsedOptions): Promise<number> {
 function targetOf(options: ParsedOptions): (ref: RpcEndpointRef<RpcUntyped>, method?: string) => Ask {
   const messageText = textOption(options, "--message");
   const named = textOption(options, "--method");
-  const inputs = textsOption(options, "--input").map(inputOf);
+  const inputs = textsOption(options, "--input").map((text) => inputOf("--input", text));
   const patient = { timeoutMs: Number.POSITIVE_INFINITY };
   if (messageText !== undefined) {
     if (named !== undefined || inputs.length > 0) {
@@ -130,15 +129,6 @@ function targetOf(options: ParsedOptions): (ref: RpcEndpointRef<RpcUntyped>, met
       return calls[method]?.(...inputs);
     };
   };
-}
-
-function inputOf(text: string): unknown {
-  if (!text.startsWith("@")) return parseJson("--input", text);
-  try {
-    return new Uint8Array(readFileSync(text.slice(1)));
-  } catch (error) {
-    throw new UsageError(`--input ${text}: ${error instanceof Error ? error.message : String(error)}`);
-  }
 }
 
 async function onlyMethod(ref: RpcEndpointRef<RpcUntyped>): Promise<string> {
@@ -184,17 +174,7 @@ async function withEndpoint<R>(
   use: (ref: RpcEndpointRef<RpcUntyped>) => Promise<R>,
 ): Promise<R> {
   await using env = await RpcEnv.create({ name: "tune", numThreads });
-  let ref: RpcEndpointRef<RpcUntyped>;
-  try {
-    ref = await env.setupEndpoint<RpcUntyped>("tune", path, args === undefined ? {} : { args });
-  } catch (error) {
-    if (!isRpcError(error)) throw error;
-    const cause = error.cause instanceof Error && !error.message.includes(error.cause.message) ? error.cause : null;
-    const hint = path.endsWith(".ts") ? "\nNode loads JavaScript: compile the module and name the .js file." : "";
-    throw new CommandFailure(
-      `cannot load ${path}: ${error.message}${cause === null ? "" : `: ${cause.message}`}${hint}`,
-    );
-  }
+  const ref = await loadEndpoint(env, "tune", path, args);
   // Awaited here: the environment ends when this function does.
   return await use(ref);
 }

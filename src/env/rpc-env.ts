@@ -171,6 +171,10 @@ class MainRpcEnv implements RpcEnv {
     module: unknown,
     options?: RpcEndpointOptions & { args?: unknown },
   ): Promise<RpcEndpointRef<never>> {
+    if (BUILT_IN_ENDPOINTS.includes(name)) {
+      const text = `every env has an endpoint "${name}" of its own: choose another name`;
+      throw new RpcError("ERR_RPC_ENDPOINT_EXISTS", text, { endpoint: name });
+    }
     const local = isEndpointInstance(module) || isRpcService(module);
     const settings = readEndpointOptions(name, options ?? {}, this.#settings, local);
     const endpoint = local

@@ -189,8 +189,10 @@ export class RpcNetwork {
     } catch (error) {
       if (!isRpcError(error)) throw error;
       const { code, retryable, cause } = error;
-      const text = `cannot look ${uri} up: ${error.message}`;
-      throw new RpcError(code, text, { endpoint: name, address, retryable, cause });
+      // The look-up is an ask, of an endpoint that nobody knows by name: what the transport says is what helps.
+      const why = isRpcError(cause) ? cause.message : error.message;
+      const text = `cannot look ${uri} up: ${why}`;
+      throw new RpcError(code, text, { endpoint: name, address, retryable, maybeExecuted: false, cause });
     }
     if (!isVerified(answer)) {
       const options = { endpoint: name, address };
@@ -253,7 +255,14 @@ export class RpcNetwork {
   }
 
   #failed(connection: PeerConnection, error: RpcError): void {
-    if (this.#stopping || !connection.known) return;
+    if (this.#stopping) return;
+    if (!connection.known) {
+      // Nobody's peer: somebody who speaks another protocol, or TLS to a side without it. A stranger who just leaves is no news.
+      if (error.code !== "ERR_RPC_PROTOCOL") return;
+      const text = `refused the connection from ${connection.place}: ${error.message}`;
+      this.#options.events.refused(new RpcError(error.code, text, { address: connection.address, cause: error }));
+      return;
+    }
     const { address } = connection;
     this.#options.events.networkError(error, address);
     this.#running.tellEndpoints.postEvent(["onNetworkError", address, error]);

@@ -14,6 +14,12 @@ const HTTP_STARTS = ["GET ", "POST", "PUT ", "HEAD", "DELE", "OPTI", "PATC", "CO
 const TLS_ALERT = 0x15;
 const TLS_HANDSHAKE = 0x16;
 
+/** Where it is a peer of ours that speaks so. */
+const WHAT_TO_DO: Readonly<Record<string, string>> = {
+  "a TLS alert": ", so the peer wants `secret` or `tls`",
+  "a TLS hello": ", so the peer has `secret` or `tls`, which this side has not",
+};
+
 /**
  * The protocol that begins with these bytes, as words; null for none of the well-known ones. No frame begins like them, and
  * three or four bytes are enough to tell, which matters with those who then wait for an answer.
@@ -54,5 +60,5 @@ function describeStart(bytes: Uint8Array, start: number, end: number): string {
   const hex = Array.from(bytes.subarray(start, end), (byte) => byte.toString(16).padStart(2, "0")).join(" ");
   const protocol = foreignProtocol(bytes, start, end);
   const looks = protocol === null ? "look like no frame of this protocol" : `look like ${protocol}`;
-  return `The first bytes of the connection ${looks}: ${hex}`;
+  return `The first bytes of the connection ${looks}: ${hex}${WHAT_TO_DO[protocol ?? ""] ?? ""}`;
 }

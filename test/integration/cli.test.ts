@@ -1,33 +1,15 @@
 /**
  * Goal: the command does what its help says, and its exit code and streams can be relied on by scripts.
- * Method: the built command as a child process, as a shell starts it: no terminal, stdout and stderr apart.
+ * Method: the built command as a child process, as a shell starts it.
  */
-import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { brotliDecompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cliModule, ringpost } from "../fixtures/command.js";
 
-const command = fileURLToPath(new URL("../../dist/src/cli/main.js", import.meta.url));
-const fixture = (name: string): string =>
-  fileURLToPath(new URL(`../../build/test/fixtures/cli/${name}`, import.meta.url));
 const ESCAPE = "\u001b";
-
-interface Ended {
-  readonly exitCode: number | string;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function ringpost(...args: string[]): Promise<Ended> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [command, ...args], { maxBuffer: 2 ** 26 }, (error, stdout, stderr) => {
-      resolve({ exitCode: error === null ? 0 : (error.code ?? "killed"), stdout, stderr });
-    });
-  });
-}
 
 let folder: string;
 let tree: string;
@@ -128,7 +110,8 @@ describe("usage", () => {
   test("--help and --version answer on stdout", async () => {
     const help = await ringpost("--help");
     expect(help.exitCode).toBe(0);
-    for (const name of ["demo", "bench", "tune"]) expect(help.stdout).toContain(name);
+    for (const name of ["demo", "serve", "ask", "send", "call", "cast", "bench", "tune"])
+      expect(help.stdout).toContain(name);
     expect((await ringpost("--version")).stdout).toMatch(/^ringpost\/\d+\.\d+\.\d+/);
   });
 });
@@ -162,7 +145,13 @@ describe("tune", () => {
   const quick = ["--duration", "0.05", "--rounds", "1", "--threads-max", "2"];
 
   test("finds the only method of a service, prints the curve and the line to paste", async () => {
-    const { exitCode, stdout } = await ringpost("tune", fixture("one-method.service.js"), "--input", "2000", ...quick);
+    const { exitCode, stdout } = await ringpost(
+      "tune",
+      cliModule("one-method.service.js"),
+      "--input",
+      "2000",
+      ...quick,
+    );
     expect(stdout).toMatch(/RpcEnv\.create\(\{ numThreads: [12] \}\)/);
     expect(stdout).toMatch(/Recommended: [12]\. \w/);
     expect(exitCode).toBe(0);
@@ -170,10 +159,10 @@ describe("tune", () => {
 
   test("calls a named method with several inputs, and asks an endpoint class with a message", async () => {
     const method = ["--method", "minus", "--input", "5", "--input", "3"];
-    const service = await ringpost("tune", fixture("two-methods.service.js"), ...method, ...quick, "--json");
+    const service = await ringpost("tune", cliModule("two-methods.service.js"), ...method, ...quick, "--json");
     expect(JSON.parse(service.stdout)).toMatchObject({ points: [{ threads: 1 }, { threads: 2 }] });
     const message = ["--message", '{"text":"hello"}'];
-    const endpoint = await ringpost("tune", fixture("echo.endpoint.js"), ...message, ...quick);
+    const endpoint = await ringpost("tune", cliModule("echo.endpoint.js"), ...message, ...quick);
     expect(endpoint.stdout).toContain("Recommended");
     expect([service.exitCode, endpoint.exitCode]).toEqual([0, 0]);
   });
@@ -185,7 +174,7 @@ describe("tune", () => {
     ["broken.service.js", [], 1, "broken on purpose"],
     ["two-methods.service.js", ["--method", "times"], 1, "has no method times"],
   ])("%s %j ends with %i: %s", async (name, args, expected, text) => {
-    const { exitCode, stdout, stderr } = await ringpost("tune", fixture(name), ...args, ...quick);
+    const { exitCode, stdout, stderr } = await ringpost("tune", cliModule(name), ...args, ...quick);
     expect(exitCode).toBe(expected);
     expect(stdout).toBe("");
     expect(stderr).toContain(text);

@@ -2,9 +2,11 @@
  * Goal: what README.md shows runs as it stands there, for somebody who installs the package and copies it.
  * Method: blocks marked `file=` are written to a folder, ringpost is unpacked beside them from the tarball that npm would
  * publish, TypeScript is compiled as strictly as it can be. Each block marked `output=` is what the program of that name
- * must print, and nothing else, before it ends by itself.
+ * must print, and nothing else, before it ends by itself. One with `server=` runs while that program does, and is given the
+ * uri that it prints; the server ends in order when it is told to.
  */
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -16,11 +18,14 @@ const run = promisify(execFile);
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const HANGS_MS = 40_000;
 
-/** The blocks of a document with a name after `mark`, by that name; several of one name are one file. */
+/**
+ * The blocks of a document with a name after `mark`, by that name and what else stands there; several of one name are one
+ * file.
+ */
 function blocks(document: string, mark: "file" | "output"): Map<string, string> {
   const found = new Map<string, string>();
   for (const [, name = "", text = ""] of document.matchAll(
-    new RegExp(`^\`\`\`\\w+ ${mark}=(\\S+)\\n(.*?)^\`\`\`$`, "gms"),
+    new RegExp(`^\`\`\`\\w+ ${mark}=([^\\n]+)\\n(.*?)^\`\`\`$`, "gms"),
   )) {
     found.set(name, (found.get(name) ?? "") + text);
   }
@@ -63,16 +68,37 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-test.each([...outputs])("%s of README.md prints what stands there", async (program, output) => {
-  const printed = await run(process.execPath, [program], { cwd: folder, timeout: HANGS_MS });
+test.each([...outputs])("%s of README.md prints what stands there", async (mark, output) => {
+  const [program = "", server] = mark.split(" server=");
+  const client = (...args: string[]): Promise<{ stdout: string; stderr: string }> =>
+    run(process.execPath, [program, ...args], { cwd: folder, timeout: HANGS_MS });
+  const printed = server === undefined ? await client() : await besideServer(server, client);
   expect(printed).toEqual({ stdout: output, stderr: "" });
 });
+
+async function besideServer<R>(program: string, client: (uri: string) => Promise<R>): Promise<R> {
+  const server = spawn(process.execPath, [program], { cwd: folder, stdio: ["ignore", "pipe", "inherit"] });
+  const ended = once(server, "exit");
+  try {
+    let printed = "";
+    for await (const text of server.stdout.setEncoding("utf8").iterator({ destroyOnReturn: false })) {
+      printed += text;
+      if (printed.endsWith("\n")) break;
+    }
+    const result = await client(printed.trim());
+    server.kill("SIGINT");
+    expect(await ended).toEqual([0, null]);
+    return result;
+  } finally {
+    server.kill("SIGKILL");
+  }
+}
 
 test("every block of code in README.md is run", () => {
   const marked = files.size + outputs.size;
   expect([...readme.matchAll(/^```(?:js|ts|text)/gm)]).toHaveLength(marked);
-  const imported = [...files.values(), ...outputs.keys()].join("\n");
-  const programs = [...outputs.keys()];
+  const imported = [...files.values()].join("\n");
+  const programs = [...outputs.keys()].flatMap((mark) => mark.split(" server="));
   for (const name of files.keys()) {
     const built = name.replace(/\.ts$/, ".js");
     expect([programs.includes(built) || imported.includes(`./${built}`), name]).toEqual([true, name]);

@@ -2,8 +2,9 @@
  * Goal: the examples run, and do what they say.
  * Method: each is run in a process of its own on a small folder, and its output compared with what is known of that.
  */
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -45,4 +46,27 @@ test("pipeline counts every word once", async () => {
   const { stdout, stderr } = await run("pipeline");
   expect(stdout.trim().split("\n")).toEqual(["three 2500", "two 3", "one 1", "2504 words in 2 files"]);
   expect(stderr).toBe("");
+});
+
+test("two-processes counts in the server's threads what the client asks for; a server that has gone is an error", async () => {
+  const program = (name: string): string =>
+    fileURLToPath(new URL(`../../build/examples/two-processes/${name}.js`, import.meta.url));
+  const server = spawn(process.execPath, [program("server")], { stdio: ["ignore", "pipe", "inherit"] });
+  const ended = once(server, "exit");
+  let uri = "";
+  try {
+    for await (const text of server.stdout.setEncoding("utf8").iterator({ destroyOnReturn: false })) {
+      uri += text;
+      if (uri.endsWith("\n")) break;
+    }
+    const client = (): Promise<{ stdout: string; stderr: string }> =>
+      promisify(execFile)(process.execPath, [program("client"), uri.trim()], { timeout: 40_000 });
+    expect(await client()).toEqual({ stdout: "78498 primes\n", stderr: "" });
+    server.kill("SIGTERM");
+    expect(await ended).toEqual([0, null]);
+    const failure = await client().catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: 1, stdout: "", stderr: expect.stringMatching(/^ERR_RPC_CONNECT .*\n$/) });
+  } finally {
+    server.kill("SIGKILL");
+  }
 });

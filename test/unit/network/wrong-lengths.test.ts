@@ -102,7 +102,8 @@ describe("other protocols", () => {
   test("who waits for an answer before it has sent eight bytes is told, too", () => {
     const alert = Buffer.from("15030100020250", "hex");
     expect(refusal(alert)).toBe(
-      "No frame of this protocol. The first bytes of the connection look like a TLS alert: 15 03 01 00 02 02 50",
+      "No frame of this protocol. The first bytes of the connection look like a TLS alert: 15 03 01 00 02 02 50, " +
+        "so the peer wants `secret` or `tls`",
     );
     expect(refusal(bytesOf("GET \n"))).toContain("look like HTTP");
   });
