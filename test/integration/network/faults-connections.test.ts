@@ -387,6 +387,7 @@ describe("a flooded Inbox behind a connection in client mode", () => {
     console.log(`flooded Inbox: ${offered} one-ways, ${deadLettered} dead letters, 1,000 answers in between`);
     gate.open();
     await held;
+    await until(() => env.stats().endpoints[0]?.depth === 0);
     expect((await blocked.call.seen()).length).toBe(offered - deadLettered);
     expectConserved(env);
   });
