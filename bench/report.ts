@@ -22,6 +22,13 @@ export interface Target {
   readonly max: number;
 }
 
+/** A target that could not be judged here. */
+export interface Unmeasured {
+  readonly row: string;
+  readonly what: string;
+  readonly why: string;
+}
+
 export interface BenchResult {
   readonly bench: string;
   readonly quick: boolean;
@@ -31,6 +38,7 @@ export interface BenchResult {
   readonly node: string;
   readonly cells: readonly Cell[];
   readonly targets: readonly Target[];
+  readonly unmeasured: readonly Unmeasured[];
 }
 
 export interface BenchOptions {
@@ -53,6 +61,7 @@ export class Report {
   readonly #ticks = readTicks();
   readonly #cells: Cell[] = [];
   readonly #targets: Target[] = [];
+  readonly #unmeasured: Unmeasured[] = [];
 
   constructor(bench: string, quick: boolean, log: (line: string) => void) {
     this.#bench = bench;
@@ -89,8 +98,14 @@ export class Report {
     this.#aim(aim, unit, median(values), values);
   }
 
+  /** Somebody whom the target compares with is not on this machine. */
+  unmeasured({ row, what }: Aim, why: string): void {
+    this.#unmeasured.push({ row, what, why });
+  }
+
   finish(): BenchResult {
     if (!this.#quick) for (const target of this.#targets) this.#log(verdict(target));
+    for (const { row, what, why } of this.#unmeasured) this.#log(`not measured  ${row}: ${what}: ${why}`);
     const steal = stealSince(this.#ticks);
     const cores = availableParallelism();
     this.#log(`steal ${percent(steal)}, ${cores} cores, Node ${process.version}`);
@@ -102,6 +117,7 @@ export class Report {
       node: process.version,
       cells: this.#cells,
       targets: this.#quick ? [] : this.#targets,
+      unmeasured: this.#unmeasured,
     };
   }
 
@@ -131,7 +147,8 @@ export const PISCINA: readonly Group[] = ["piscina tuned", "piscina default"];
 /** One line for each row of the design: of several targets in one row the one that is farthest from its goal. */
 export function summary(results: readonly BenchResult[]): string[] {
   const lines = ["| bench | target | goal | worst of its lines | rounds | | steal |", "|---|---|---|---|---|---|---|"];
-  for (const { bench, steal, targets } of results) {
+  for (const { bench, steal, targets, unmeasured } of results) {
+    for (const { row, why } of unmeasured) lines.push(`| ${bench} | ${row} | | ${why} | | not measured | |`);
     for (const row of new Set(targets.map((target) => target.row))) {
       const all = targets.filter((target) => target.row === row);
       const [worst] = all.toSorted((a, b) => share(a) - share(b));

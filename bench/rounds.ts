@@ -15,6 +15,10 @@ export type Group =
   | "tinypool"
   | "workerpool"
   | "poolifier"
+  | "grpc"
+  | "nats"
+  | "bare echo"
+  | "bare codec"
   | "ceiling"
   | "nothing";
 

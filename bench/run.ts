@@ -9,6 +9,8 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { askLocal } from "./ask-local.js";
+import { askTcp } from "./ask-tcp.js";
+import { connections } from "./connections.js";
 import { cpuHandlers } from "./cpu-handlers.js";
 import { endpoints } from "./endpoints.js";
 import { idle } from "./idle.js";
@@ -21,6 +23,8 @@ import { sendLocal } from "./send-local.js";
 const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<void>>> = {
   "ask-local": askLocal,
   "send-local": sendLocal,
+  "ask-tcp": askTcp,
+  connections,
   "cpu-handlers": cpuHandlers,
   mixed,
   large,

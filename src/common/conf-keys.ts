@@ -7,12 +7,17 @@
 import type { SizeUnit, TimeUnit } from "./conf-values.js";
 import {
   ASK_TIMEOUT_MS_DEFAULT,
+  CONNECTIONS_MAX,
+  CONNECTIONS_PER_ADDRESS_MAX,
   CRASH_WINDOW_MS,
   CRASHES_BLAMED_MAX,
   ENDPOINT_START_TIMEOUT_MS,
+  FRAME_TIMEOUT_MS,
+  HANDSHAKE_TIMEOUT_MS,
   INBOX_BYTES_DEFAULT,
   INBOX_BYTES_MAX,
   INBOX_BYTES_MIN,
+  LIVENESS_LOOK_MS,
   LOOP_RING_BYTES,
   LOOPS_MAX,
   MESSAGE_BYTES_MAX,
@@ -23,6 +28,7 @@ import {
   SPILL_MESSAGES_PER_ENDPOINT_MAX,
   TIMEOUT_MS_MAX,
   TURN_MESSAGES_DEFAULT,
+  WRITE_STALL_MS,
 } from "./limits.js";
 
 /** now: read by this version. network: known, and read once environments talk to each other. none: nothing here reads it. */
@@ -69,6 +75,7 @@ const COUNT_MAX = 2 ** 31 - 1;
 const TIME_MIN = 0.001;
 const RING = { kind: "size", bareUnit: "b", min: INBOX_BYTES_MIN, max: INBOX_BYTES_MAX, powerOfTwo: true } as const;
 const TIMEOUT = { kind: "time", bareUnit: "s", min: TIME_MIN, max: TIMEOUT_MS_MAX } as const;
+const SHORT_TIME = { kind: "time", bareUnit: "s", min: 10, max: TIMEOUT_MS_MAX } as const;
 const COUNT = { kind: "count", min: 0, max: COUNT_MAX } as const;
 
 export const CONF_KEYS = [
@@ -260,8 +267,58 @@ export const CONF_KEYS = [
     min: 64 * KIB,
     max: 1024 ** 4,
     aliases: [],
-    effect: "network",
+    effect: "now",
     meaning: "Bytes that wait for connections, of all peers together.",
+  },
+  {
+    key: "rpc.liveness.interval",
+    ...SHORT_TIME,
+    default: LIVENESS_LOOK_MS,
+    aliases: [],
+    effect: "now",
+    meaning: "Between two looks at who was heard of: silent for two, a peer is asked; silent for six, it is dead.",
+  },
+  {
+    key: "rpc.frame.timeout",
+    ...SHORT_TIME,
+    default: FRAME_TIMEOUT_MS,
+    aliases: [],
+    effect: "now",
+    meaning: "From the first byte of a frame to its last; whoever needs longer loses the connection.",
+  },
+  {
+    key: "rpc.write.timeout",
+    ...SHORT_TIME,
+    default: WRITE_STALL_MS,
+    aliases: [],
+    effect: "now",
+    meaning: "A peer that takes nothing for so long, or too little to read from it again, loses the connection.",
+  },
+  {
+    key: "rpc.handshake.timeout",
+    ...SHORT_TIME,
+    default: HANDSHAKE_TIMEOUT_MS,
+    aliases: [],
+    effect: "now",
+    meaning: "A handshake of TLS, at either end.",
+  },
+  {
+    key: "rpc.connections.max",
+    ...COUNT,
+    min: 1,
+    default: CONNECTIONS_MAX,
+    aliases: [],
+    effect: "now",
+    meaning: "Connections that an environment has accepted; one more is closed at once.",
+  },
+  {
+    key: "rpc.connections.maxPerAddress",
+    ...COUNT,
+    min: 1,
+    default: CONNECTIONS_PER_ADDRESS_MAX,
+    aliases: [],
+    effect: "now",
+    meaning: "... and of one address among them.",
   },
   {
     key: "network.timeoutInterval",

@@ -132,17 +132,21 @@ export interface AttachedEndpointOptions {
   readonly concurrency: number;
   readonly behaviour: EndpointBehaviour;
   readonly consumer: InboxConsumer;
+  /** Its counters begin at `countersAt` of these. */
   readonly counters: Float64Array;
+  readonly countersAt: number;
   /** Milliseconds, or Infinity. */
   readonly handlerTimeoutMs: number;
   /** Messages that its loop takes of it in a row; Infinity: no fewer than a turn has to give. */
   readonly throughput: number;
-  /** Makes a new instance in place of one whose handler was given up. */
-  readonly replace: ReplaceInstance;
+  readonly replacer: InstanceReplacer;
 }
 
-/** Starts a new instance of an endpoint on its loop; rejects with what its start failed of. */
-export type ReplaceInstance = (reason: RpcError) => Promise<EndpointBehaviour>;
+/** Makes a new instance in place of one whose handler was given up. */
+export interface InstanceReplacer {
+  /** Rejects with what its start failed of. */
+  replace(reason: RpcError): Promise<EndpointBehaviour>;
+}
 
 export class AttachedEndpoint {
   readonly id: number;
@@ -153,8 +157,9 @@ export class AttachedEndpoint {
   readonly consumer: InboxConsumer;
   readonly handlerTimeoutMs: number;
   readonly throughput: number;
-  readonly replace: ReplaceInstance;
+  readonly replacer: InstanceReplacer;
   readonly #counters: Float64Array;
+  readonly #countersAt: number;
   behaviour: EndpointBehaviour;
   /** Messages taken that outlive the turn: their handler has not settled, or their body is on its way. */
   inFlight = 0;
@@ -177,10 +182,11 @@ export class AttachedEndpoint {
     this.concurrency = options.serial ? 1 : options.concurrency;
     this.handlerTimeoutMs = options.handlerTimeoutMs;
     this.throughput = options.throughput;
-    this.replace = options.replace;
+    this.replacer = options.replacer;
     this.behaviour = options.behaviour;
     this.consumer = options.consumer;
     this.#counters = options.counters;
+    this.#countersAt = options.countersAt;
   }
 
   get quiet(): boolean {
@@ -198,23 +204,28 @@ export class AttachedEndpoint {
   }
 
   countTaken(): void {
-    this.#counters[COUNTER_TAKEN] = (this.#counters[COUNTER_TAKEN] as number) + 1;
+    this.#count(COUNTER_TAKEN);
   }
 
   countProcessed(): void {
-    this.#counters[COUNTER_PROCESSED] = (this.#counters[COUNTER_PROCESSED] as number) + 1;
+    this.#count(COUNTER_PROCESSED);
   }
 
   /** What the count of one-way messages handled will be with the next one. */
   get nextHandled(): number {
-    return (this.#counters[COUNTER_HANDLED] as number) + 1;
+    return (this.#counters[this.#countersAt + COUNTER_HANDLED] as number) + 1;
   }
 
   countHandled(): void {
-    this.#counters[COUNTER_HANDLED] = this.nextHandled;
+    this.#count(COUNTER_HANDLED);
   }
 
   countFailed(): void {
-    this.#counters[COUNTER_FAILED] = (this.#counters[COUNTER_FAILED] as number) + 1;
+    this.#count(COUNTER_FAILED);
+  }
+
+  #count(counter: number): void {
+    const index = this.#countersAt + counter;
+    this.#counters[index] = (this.#counters[index] as number) + 1;
   }
 }

@@ -24,7 +24,7 @@ import { type InFlightEntry, isVoidEntry, readInFlightEntries } from "../inbox/i
 import { lockOwner, releaseDeadLock } from "../inbox/inbox.js";
 import { COUNTER_HANDLED, EntryState, RING_OPEN } from "../inbox/layout.js";
 import { RecordKind, TakenRecord } from "../inbox/record.js";
-import { counterView } from "../inbox/segment.js";
+import { countersAt } from "../inbox/segment.js";
 import type { DispatcherParts } from "./dispatcher-parts.js";
 import type { EndpointStopper } from "./endpoint-stopper.js";
 import { describeThrown } from "./failure.js";
@@ -52,7 +52,7 @@ export class CrashRecovery {
     const taken = this.#entries(loop).filter((entry) => !this.#isVoid(loop, entry)); // 2
     const served = this.#served(loop);
     for (const { shared, ring } of served) {
-      if (shared) releaseDeadLock(memory.words(ring.region), ring.region.word, lockOwner(loop.index, loop.epoch)); // 3
+      if (shared) releaseDeadLock(memory.words(ring), ring.word, lockOwner(loop.index, loop.epoch)); // 3
     }
     if (!loop.takenSettled) {
       this.#settle(loop, taken, error); // 4
@@ -101,12 +101,12 @@ export class CrashRecovery {
     const endpoint = this.#endpoint(entry.endpoint);
     if (endpoint === undefined || endpoint.retired !== null) return false;
     if (isAside(entry, endpoint)) {
-      const { region } = loop.regions.mailbox;
-      return isVoidEntry(entry, memory.words(region), region.word, null);
+      const { mailbox } = loop.regions;
+      return isVoidEntry(entry, memory.words(mailbox), mailbox.word, null);
     }
-    const { region } = endpoint.ring;
+    const { ring } = endpoint;
     const owner = endpoint.shared ? lockOwner(loop.index, loop.epoch) : null;
-    return isVoidEntry(entry, memory.words(region), region.word, owner);
+    return isVoidEntry(entry, memory.words(ring), ring.word, owner);
   }
 
   #settle(loop: HostedMessageLoop, taken: readonly InFlightEntry[], error: unknown): void {
@@ -131,10 +131,11 @@ export class CrashRecovery {
     if (entry.count !== 0) {
       const region = endpoint.counters[endpoint.loops.indexOf(loop.index)];
       if (region === undefined) return;
-      const counters = counterView(dispatcher.memory.segment(region), region);
-      const handled = counters[COUNTER_HANDLED] as number;
+      const counters = dispatcher.memory.segment(region).doubles;
+      const index = countersAt(region) + COUNTER_HANDLED;
+      const handled = counters[index] as number;
       // The loop died between mark and count.
-      if (((handled + 1) | 0) === entry.count) counters[COUNTER_HANDLED] = handled + 1;
+      if (((handled + 1) | 0) === entry.count) counters[index] = handled + 1;
     } else {
       const named = isAside(entry, endpoint) ? asideEntry(entry.index) : entry.index;
       if (dispatcher.reportedFailures.has(loop.index, named, endpoint, entry.position)) return;
@@ -179,8 +180,8 @@ export class CrashRecovery {
     endpoint.serving.delete(loop.index);
     const { memory } = this.#dispatcher;
     if (endpoint.shared) {
-      const { region } = endpoint.ring;
-      and(memory.words(region), region.word + RING_OPEN + (loop.index >> 5), ~(1 << (loop.index & 31)));
+      const { ring } = endpoint;
+      and(memory.words(ring), ring.word + RING_OPEN + (loop.index >> 5), ~(1 << (loop.index & 31)));
       memory.restoreShared(endpoint.id);
     }
     memory.ready.restore(inboxRoomMember(endpoint.id));

@@ -63,7 +63,7 @@ export class EndpointInstances {
       generation,
       name,
       inbox: ring,
-      segment: this.#memory.handle(ring.region),
+      segment: this.#memory.handle(ring),
       shared,
       loopMax: Math.max(...endpoint.loops),
       replica: { index: position, count: endpoint.loops.length },

@@ -60,7 +60,7 @@ export class EndpointMover {
     loops.unpin(stuck.index);
     loops.pin(to);
     endpoint.moveTo({ loop: to, generation, ring: newRing, producer: newProducer });
-    void stuck.hosted.exited.then(() => memory.release(ring.region));
+    void stuck.hosted.exited.then(() => memory.releaseRing(ring));
     return to;
   }
 }

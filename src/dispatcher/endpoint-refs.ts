@@ -62,7 +62,7 @@ export class EndpointRefs implements RefPacking {
   /** The ref of an endpoint that this thread hosts the directory of. */
   of({ name, id, generation, loops, description }: HostedEndpoint): EndpointRef {
     const target = new RefTarget({ name, id, generation, replicas: loops.length });
-    target.methods = description.methods ?? [];
+    if (description.methods !== null) target.methods = description.methods;
     return this.#own(target);
   }
 

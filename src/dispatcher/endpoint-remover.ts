@@ -59,7 +59,7 @@ export class EndpointRemover {
     if (!endpoint.shared) for (const loop of served) if (loop !== 0) loops.unpin(loop);
     this.#whenUntouched(endpoint, () => {
       tickets.endAllOf(endpoint.id);
-      memory.release(endpoint.ring.region);
+      memory.releaseRing(endpoint.ring);
     });
     endpoint.retired = group === null ? Promise.resolve() : loops.close(group);
     return endpoint.retired;

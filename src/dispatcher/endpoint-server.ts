@@ -224,7 +224,7 @@ export class EndpointServer {
     if (endpoint === undefined) return;
     const runner = this.#runner as HandlerRunner;
     if (!runner.isRunning(entry, endpoint, position)) return;
-    const { serial, replace } = endpoint;
+    const { serial, replacer } = endpoint;
     if (serial) {
       endpoint.replacing = true;
       this.#block(endpoint);
@@ -232,7 +232,7 @@ export class EndpointServer {
     runner.giveUp(entry);
     if (!serial) return;
     const text = `its instance was given up: a handler did not end within ${endpoint.handlerTimeoutMs} ms`;
-    replace(new RpcError("ERR_RPC_HANDLER_TIMEOUT", text, { endpoint: endpoint.name })).then(
+    replacer.replace(new RpcError("ERR_RPC_HANDLER_TIMEOUT", text, { endpoint: endpoint.name })).then(
       (behaviour) => {
         endpoint.behaviour = behaviour;
         endpoint.replacing = false;

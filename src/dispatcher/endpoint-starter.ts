@@ -228,7 +228,7 @@ export class EndpointStarter {
     const closed = group === null ? detached : detached.then(() => loops.close(group));
     void closed.then(() => {
       directory.dropId(id);
-      memory.release(endpoint.ring.region);
+      memory.releaseRing(endpoint.ring);
       for (const region of endpoint.counters) memory.release(region);
     });
   }

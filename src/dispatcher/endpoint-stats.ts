@@ -1,7 +1,7 @@
 /** What `env.stats()` says of one endpoint: counters of its loops, read from shared memory, and loop 0's own. Main thread only. */
 import { COUNTER_FAILED, COUNTER_HANDLED, COUNTER_PROCESSED, COUNTER_TAKEN } from "../inbox/layout.js";
 import { oldestEnqueuedAt } from "../inbox/ring.js";
-import { counterView } from "../inbox/segment.js";
+import { countersAt } from "../inbox/segment.js";
 import type { RpcEndpointStats } from "../rpc/rpc-env.js";
 import type { HostedEndpoint } from "./hosted-endpoint.js";
 import type { MainLoopMemory } from "./main-loop-memory.js";
@@ -15,11 +15,12 @@ export function endpointStats(endpoint: HostedEndpoint, memory: MainLoopMemory, 
   let failed = 0;
   let handled = 0;
   for (const region of endpoint.counters) {
-    const counters = counterView(memory.segment(region), region);
-    taken += counters[COUNTER_TAKEN] as number;
-    processed += counters[COUNTER_PROCESSED] as number;
-    failed += counters[COUNTER_FAILED] as number;
-    handled += counters[COUNTER_HANDLED] as number;
+    const counters = memory.segment(region).doubles;
+    const at = countersAt(region);
+    taken += counters[at + COUNTER_TAKEN] as number;
+    processed += counters[at + COUNTER_PROCESSED] as number;
+    failed += counters[at + COUNTER_FAILED] as number;
+    handled += counters[at + COUNTER_HANDLED] as number;
   }
   const depth = Math.max(0, endpoint.accepted - taken);
   endpoint.depthMax = Math.max(endpoint.depthMax, depth);
@@ -30,8 +31,7 @@ export function endpointStats(endpoint: HostedEndpoint, memory: MainLoopMemory, 
 }
 
 function oldestAge({ ring, producer }: HostedEndpoint, memory: MainLoopMemory, nowMs: number): number {
-  const { region, capacityBytes } = ring;
-  const oldest = oldestEnqueuedAt(memory.words(region), region.word, capacityBytes);
+  const oldest = oldestEnqueuedAt(memory.words(ring), ring.word, ring.capacityBytes);
   const enqueuedAt = oldest ?? producer.spill.peek()?.enqueuedAt;
   // Both are microseconds wrapped to 32 bits.
   return enqueuedAt === undefined ? 0 : ((((nowMs * 1_000) | 0) - enqueuedAt) >>> 0) / 1_000;

@@ -9,13 +9,14 @@
  */
 import type { RpcError } from "../common/errors.js";
 import type { InboxProducer } from "../inbox/inbox.js";
-import type { Region } from "../inbox/segment.js";
+import type { Region, RingRegion } from "../inbox/segment.js";
 import type { SpillBudget } from "../inbox/spill-queue.js";
 import type { EndpointDescription } from "../rpc/rpc-definition.js";
 import type { RpcPeer } from "../rpc/rpc-endpoint-options.js";
 import { BackOff, CrashBudget } from "./back-off.js";
 import type { CrashSettings } from "./engine-settings.js";
-import type { EncodedValue, RingRegion } from "./loop-protocol.js";
+import type { EncodedValue } from "./loop-protocol.js";
+import { LoopSet } from "./loop-set.js";
 import type { LoopGroup } from "./loop-slot.js";
 import { newAskCounts, newOneWayCounts } from "./message-counts.js";
 
@@ -94,21 +95,21 @@ export class HostedEndpoint {
   /** Why a loop of it died last. */
   lastCrash: RpcError | null = null;
   /** Loops on which an instance lives, and loops that are just starting one. */
-  readonly serving = new Set<number>();
-  readonly starting = new Set<number>();
-  /** Crashes of its loops and failed restarts that it is to blame for. */
-  readonly crashes: CrashBudget;
-  /** Between restarts that fail although their loop lives. */
-  readonly backOff: BackOff;
+  readonly serving = new LoopSet();
+  readonly starting = new LoopSet();
+  // What few endpoints ever need is made when it is needed: there are thousands of them.
+  readonly #crashSettings: CrashSettings;
+  #crashes: CrashBudget | null = null;
+  #backOff: BackOff | null = null;
   /** How often its instance on each loop was started again. */
-  readonly #restarts = new Map<number, number>();
+  #restarts: Map<number, number> | null = null;
+  /** Resolvers of `ref.ready()`, called when there is room again or never will be. */
+  #roomWaiters: Set<(error: RpcError | null) => void> | null = null;
   /** Its memory has been given back; resolves when loops of its own have ended too. */
   retired: Promise<void> | null = null;
   /** Messages accepted into ring or spill, and messages refused because both were full. */
   accepted = 0;
   rejected = 0;
-  /** Resolvers of `ref.ready()`, called when there is room again or never will be. */
-  readonly roomWaiters = new Set<(error: RpcError | null) => void>();
 
   constructor(options: HostedEndpointOptions) {
     this.id = options.id;
@@ -120,8 +121,7 @@ export class HostedEndpoint {
     this.budget = options.budget;
     this.handlerTimeoutMs = options.handlerTimeoutMs;
     this.allow = options.allow;
-    this.crashes = new CrashBudget(options.crashes);
-    this.backOff = new BackOff(options.crashes);
+    this.#crashSettings = options.crashes;
     this.generation = options.generation;
     this.loops = options.loops;
     this.ring = options.ring;
@@ -133,10 +133,28 @@ export class HostedEndpoint {
     return this.loops.length > 1;
   }
 
+  /** Crashes of its loops and failed restarts that it is to blame for. */
+  get crashes(): CrashBudget {
+    this.#crashes ??= new CrashBudget(this.#crashSettings);
+    return this.#crashes;
+  }
+
+  /** Between restarts that fail although their loop lives. */
+  get backOff(): BackOff {
+    this.#backOff ??= new BackOff(this.#crashSettings);
+    return this.#backOff;
+  }
+
+  get roomWaiters(): Set<(error: RpcError | null) => void> {
+    this.#roomWaiters ??= new Set();
+    return this.#roomWaiters;
+  }
+
   /** An endpoint of one instance goes to another loop, with another Inbox. */
   moveTo(place: EndpointPlace): void {
     const [from] = this.loops as [number];
-    this.#restarts.set(place.loop, this.#restarts.get(from) ?? 0);
+    const restarts = this.#restarts?.get(from);
+    if (restarts !== undefined) this.#restarts?.set(place.loop, restarts);
     this.generation = place.generation;
     this.loops = [place.loop];
     this.ring = place.ring;
@@ -145,6 +163,7 @@ export class HostedEndpoint {
 
   /** Its instance on `loop` is started once more; returns how often that has happened. */
   countRestart(loop: number): number {
+    this.#restarts ??= new Map();
     const restarts = (this.#restarts.get(loop) ?? 0) + 1;
     this.#restarts.set(loop, restarts);
     return restarts;
@@ -159,8 +178,9 @@ export class HostedEndpoint {
 
   /** Tells everybody in `ready()`: there is room, or `error` says why there never will be. */
   settleRoomWaiters(error: RpcError | null): void {
-    const waiters = [...this.roomWaiters];
-    this.roomWaiters.clear();
+    if (this.#roomWaiters === null) return;
+    const waiters = [...this.#roomWaiters];
+    this.#roomWaiters.clear();
     for (const waiter of waiters) waiter(error);
   }
 }

@@ -3,75 +3,57 @@
  * One thread only; called by loop 0 through comlink, one call per endpoint and step.
  */
 import { pathToFileURL } from "node:url";
-import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { type InboxConsumer, lockOwner, PinnedInboxConsumer, SharedInboxConsumer } from "../inbox/inbox.js";
-import { counterView } from "../inbox/segment.js";
-import type { MessageCodec } from "../rpc/codec.js";
+import { countersAt } from "../inbox/segment.js";
 import { describeDefinition, type EndpointDescription } from "../rpc/rpc-definition.js";
-import { bindEndpoint, type EndpointBinding, isSerial, type RpcEndpoint, type RpcStart } from "../rpc/rpc-endpoint.js";
+import type { EndpointBinding, RpcReplica } from "../rpc/rpc-endpoint.js";
 import type { RpcEndpointRef } from "../rpc/rpc-endpoint-ref.js";
 import type { RpcEnvView } from "../rpc/rpc-env-view.js";
-import { isRpcService, serviceInternals } from "../rpc/rpc-service.js";
-import {
-  AttachedEndpoint,
-  ClassBehaviour,
-  type EndpointBehaviour,
-  type ReplaceInstance,
-  ServiceBehaviour,
-  startInstance,
-} from "./attached-endpoint.js";
-import type { Blame } from "./blame.js";
+import { AttachedEndpoint, type EndpointBehaviour } from "./attached-endpoint.js";
 import type { EndpointRefs } from "./endpoint-refs.js";
 import { encodeFailure, type Failure, failureToError } from "./failure.js";
+import { type InstanceHost, InstanceSource } from "./instance-source.js";
 import type { LoopMemory } from "./loop-memory.js";
 import type { AttachRequest, ControlResult, EncodedValue, LoopControl } from "./loop-protocol.js";
 import type { MessageLoop } from "./message-loop.js";
 
-type Definition = unknown;
-type EndpointClass = new (args: unknown) => RpcEndpoint;
+/** Of endpoints of one instance: thousands of them need not keep one each. */
+const ONLY_REPLICA: RpcReplica = Object.freeze({ index: 0, count: 1 });
 
 export interface LoopEndpointsOptions {
   readonly loop: MessageLoop;
   readonly memory: LoopMemory;
-  /** For control calls alone: a handler's message may be in the other codec's scratch. */
-  readonly codec: MessageCodec;
   readonly refs: EndpointRefs;
   readonly rpcEnv: RpcEnvView;
-  readonly blame: Blame;
-  readonly clock: Clock;
-  /** Milliseconds that a new instance may take in place of one that was given up; loop 0 times all other starts. */
-  readonly startTimeoutMs: number;
+  readonly host: InstanceHost;
 }
 
 export class LoopEndpoints implements LoopControl {
   readonly #loop: MessageLoop;
   readonly #memory: LoopMemory;
-  readonly #codec: MessageCodec;
   readonly #refs: EndpointRefs;
   readonly #rpcEnv: RpcEnvView;
-  readonly #blame: Blame;
-  readonly #clock: Clock;
-  readonly #startTimeoutMs: number;
+  readonly #host: InstanceHost;
   /** Starts that have not ended, by endpoint: one that was taken back, or begun anew, is none any more. */
   readonly #starting = new Map<number, object>();
 
   constructor(options: LoopEndpointsOptions) {
     this.#loop = options.loop;
     this.#memory = options.memory;
-    this.#codec = options.codec;
     this.#refs = options.refs;
     this.#rpcEnv = options.rpcEnv;
-    this.#blame = options.blame;
-    this.#clock = options.clock;
-    this.#startTimeoutMs = options.startTimeoutMs;
+    this.#host = options.host;
   }
 
   hello(): void {}
 
   async describe(endpoint: number, module: string): Promise<ControlResult<EndpointDescription>> {
     try {
-      return { ok: true, value: describeDefinition(await this.#blame.load(endpoint, () => importDefault(module))) };
+      return {
+        ok: true,
+        value: describeDefinition(await this.#host.blame.load(endpoint, () => importDefault(module))),
+      };
     } catch (error) {
       return this.#refuse(["ERR_RPC_ENDPOINT_START", `cannot load ${module}: ${messageOf(error)}`, error]);
     }
@@ -82,18 +64,13 @@ export class LoopEndpoints implements LoopControl {
     const start = {};
     this.#starting.set(id, start);
     try {
-      const definition = await this.#blame.load(id, () => importDefault(request.module));
+      const definition = await this.#host.blame.load(id, () => importDefault(request.module));
+      const { name, args, restarts } = request;
       const binding = this.#binding(request);
-      const make = (started: RpcStart): Promise<{ behaviour: EndpointBehaviour; serial: boolean }> => {
-        const args = request.args === null ? undefined : this.#decode(request.args);
-        return makeBehaviour(definition, request, args, { binding, start: started, blame: this.#blame });
-      };
-      let { restarts } = request;
-      const { behaviour, serial } = await make({ restarts, reason: this.#reason(request) });
-      const replace: ReplaceInstance = async (reason) =>
-        (await this.#inTime(make({ restarts: ++restarts, reason }))).behaviour;
+      const source = new InstanceSource(this.#host, { endpoint: id, name, definition, args, binding, restarts });
+      const behaviour = await source.make(this.#reason(request));
       if (this.#starting.get(id) !== start) throw new Error("it was taken back while it started");
-      this.#join(request, { behaviour, serial, replace });
+      this.#join(request, source, behaviour);
       return { ok: true, value: null };
     } catch (error) {
       const replica = request.replica.count > 1 ? ` (replica ${request.replica.index})` : "";
@@ -116,27 +93,25 @@ export class LoopEndpoints implements LoopControl {
 
   #binding({ endpoint: id, name, generation, replica }: AttachRequest): EndpointBinding {
     const self = this.#refs.hinted(name, { id, generation, replicas: replica.count }) as unknown as RpcEndpointRef;
-    return { self, rpcEnv: this.#rpcEnv, replica };
+    return { self, rpcEnv: this.#rpcEnv, replica: replica.count === 1 ? ONLY_REPLICA : replica };
   }
 
-  #join(
-    request: AttachRequest,
-    made: { readonly behaviour: EndpointBehaviour; readonly serial: boolean; readonly replace: ReplaceInstance },
-  ): void {
+  #join(request: AttachRequest, source: InstanceSource, behaviour: EndpointBehaviour): void {
     const consumer = this.#consumer(request);
-    const segment = this.#memory.map(request.countersSegment);
+    const { doubles } = this.#memory.map(request.countersSegment);
     const endpoint = new AttachedEndpoint({
       id: request.endpoint,
       name: request.name,
       shared: request.shared,
-      serial: made.serial,
+      serial: source.serial,
       concurrency: request.concurrency,
       throughput: request.throughput ?? Number.POSITIVE_INFINITY,
-      behaviour: made.behaviour,
+      behaviour,
       consumer,
-      counters: counterView(segment, request.counters),
+      counters: doubles,
+      countersAt: countersAt(request.counters),
       handlerTimeoutMs: request.handlerTimeoutMs,
-      replace: made.replace,
+      replacer: source,
     });
     const place = this.#memory.place(request.inbox);
     this.#loop.add(endpoint, (queues) => {
@@ -146,14 +121,6 @@ export class LoopEndpoints implements LoopControl {
         // What came before this instance did, after a crash: its bit is set no more.
         queues.own.keep(request.endpoint);
       }
-    });
-  }
-
-  #inTime<T>(start: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const text = `its onStart did not finish within ${this.#startTimeoutMs} ms; rpc.startTimeout says how long it may take`;
-      const timer = this.#clock.setTimeout(() => reject(new Error(text)), this.#startTimeoutMs);
-      start.then(resolve, reject).finally(() => this.#clock.clearTimeout(timer));
     });
   }
 
@@ -171,47 +138,23 @@ export class LoopEndpoints implements LoopControl {
   }
 
   #decode(value: EncodedValue): unknown {
-    return this.#codec.decode(value.codec, value.bytes, value.bytes.length, value.attachments);
+    return this.#host.codec.decode(value.codec, value.bytes, value.bytes.length, value.attachments);
   }
 
   #refuse(failure: Failure): { ok: false; failure: EncodedValue } {
-    encodeFailure(this.#codec, failure);
-    return { ok: false, failure: { codec: this.#codec.payloadCodec, ...this.#codec.takeBody() } };
+    const { codec } = this.#host;
+    encodeFailure(codec, failure);
+    return { ok: false, failure: { codec: codec.payloadCodec, ...codec.takeBody() } };
   }
 }
 
-async function importDefault(module: string): Promise<Definition> {
+async function importDefault(module: string): Promise<unknown> {
   const url = module.startsWith("file:") ? module : pathToFileURL(module).href;
   const imported = (await import(url)) as { readonly default?: unknown };
   if (imported.default === undefined) {
     throw new RpcError("ERR_RPC_ENDPOINT_START", "it has no default export; export an endpoint class or a service");
   }
   return imported.default;
-}
-
-interface InstanceStart {
-  readonly binding: EndpointBinding;
-  readonly start: RpcStart;
-  readonly blame: Blame;
-}
-
-async function makeBehaviour(
-  definition: Definition,
-  { endpoint, name }: AttachRequest,
-  args: unknown,
-  { binding, start, blame }: InstanceStart,
-): Promise<{ behaviour: EndpointBehaviour; serial: boolean }> {
-  if (isRpcService(definition)) {
-    const { create, serial } = serviceInternals(definition);
-    const { self, rpcEnv } = binding;
-    const methods = await blame.run(endpoint, () => create({ args, self, rpcEnv }));
-    return { behaviour: new ServiceBehaviour(name, methods), serial };
-  }
-  const { kind } = describeDefinition(definition);
-  const instance = blame.run(endpoint, () => new (definition as EndpointClass)(args));
-  bindEndpoint(instance, binding);
-  await blame.run(endpoint, () => startInstance(instance, start));
-  return { behaviour: new ClassBehaviour(name, instance), serial: isSerial(kind) };
 }
 
 function messageOf(error: unknown): string {

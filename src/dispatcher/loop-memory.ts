@@ -7,7 +7,7 @@ import { BodyBlocks } from "../inbox/body-blocks.js";
 import { Doorbell, type RingPlace } from "../inbox/inbox.js";
 import { LoopBell, Parking } from "../inbox/parking.js";
 import { CollectedReadySet, ReadySet, SharedReadySet } from "../inbox/ready-set.js";
-import { mapSegment, type Segment, type SegmentHandle } from "../inbox/segment.js";
+import { mapSegment, type RingRegion, type Segment, type SegmentHandle } from "../inbox/segment.js";
 import { StructureLog } from "../inbox/structure-log.js";
 import {
   ENDPOINT_MEMBERS,
@@ -16,7 +16,7 @@ import {
   mailboxRoomMember,
   outboundMember,
 } from "./loop-members.js";
-import type { LoopStart, RingRegion } from "./loop-protocol.js";
+import type { LoopStart } from "./loop-protocol.js";
 
 export class LoopMemory {
   readonly loop: number;
@@ -70,7 +70,7 @@ export class LoopMemory {
   }
 
   place(ring: RingRegion): RingPlace {
-    return { segment: this.segment(ring.region.segment), base: ring.region.word, capacityBytes: ring.capacityBytes };
+    return { segment: this.segment(ring.segment), base: ring.word, capacityBytes: ring.capacityBytes };
   }
 
   /** Tells loop 0 of news in this loop's outbound ring. */

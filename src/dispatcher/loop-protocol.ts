@@ -3,18 +3,12 @@
  * control plane. Every value is structured-cloneable.
  */
 import type { MessagePort } from "node:worker_threads";
-import type { Region, SegmentHandle } from "../inbox/segment.js";
+import type { Region, RingRegion, SegmentHandle } from "../inbox/segment.js";
 import type { EncodedBody } from "../rpc/codec.js";
 import type { RefHandle } from "../rpc/ref-handle.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
 import type { EndpointDescription } from "../rpc/rpc-definition.js";
 import type { EngineSettings } from "./engine-settings.js";
-
-/** A ring and its size. */
-export interface RingRegion {
-  readonly region: Region;
-  readonly capacityBytes: number;
-}
 
 /** Where the memory of one message loop lies. */
 export interface LoopRegions {

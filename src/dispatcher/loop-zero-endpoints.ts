@@ -14,10 +14,10 @@ import { type InFlightEntry, InFlightTable, readInFlightEntries } from "../inbox
 import { type Bell, PinnedInboxConsumer, TakeResult } from "../inbox/inbox.js";
 import { LOOP_BUSY_MS } from "../inbox/layout.js";
 import { RecordKind, TakenRecord } from "../inbox/record.js";
-import { counterView, type Region } from "../inbox/segment.js";
+import { countersAt, type Region } from "../inbox/segment.js";
 import type { RpcPeer } from "../rpc/rpc-endpoint-options.js";
 import type { RpcEnvView } from "../rpc/rpc-env-view.js";
-import { AttachedEndpoint, type EndpointBehaviour, type ReplaceInstance } from "./attached-endpoint.js";
+import { AttachedEndpoint, type EndpointBehaviour, type InstanceReplacer } from "./attached-endpoint.js";
 import { type EndpointGate, EndpointServer } from "./endpoint-server.js";
 import { HandlerRunner } from "./handler-runner.js";
 import type { HostedEndpoint } from "./hosted-endpoint.js";
@@ -114,7 +114,7 @@ export class LoopZeroEndpoints implements EndpointGate {
     behaviour: EndpointBehaviour,
     setup: LoopZeroSetup,
     serial: boolean,
-    replace: ReplaceInstance,
+    replacer: InstanceReplacer,
   ): void {
     const room: Bell = { press: () => this.#onRoom(endpoint.id) };
     const counters = endpoint.counters[0] as Region;
@@ -129,8 +129,9 @@ export class LoopZeroEndpoints implements EndpointGate {
         handlerTimeoutMs: setup.handlerTimeoutMs,
         behaviour,
         consumer: new PinnedInboxConsumer(endpoint.id, this.#memory.place(endpoint.ring), room),
-        counters: counterView(this.#memory.segment(counters), counters),
-        replace,
+        counters: this.#memory.segment(counters).doubles,
+        countersAt: countersAt(counters),
+        replacer,
       }),
     );
     this.#ready(endpoint.id);

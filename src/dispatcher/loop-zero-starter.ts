@@ -79,7 +79,9 @@ export class LoopZeroStarter {
     try {
       const behaviour = await this.#startTimed(endpoint, given);
       if (!this.#options.isAccepting()) throw envStopped(name);
-      endpoints.attach(endpoint, behaviour, setup, isSerial(description.kind), () => replaceInstance(endpoint));
+      endpoints.attach(endpoint, behaviour, setup, isSerial(description.kind), {
+        replace: () => replaceInstance(endpoint),
+      });
       endpoint.serving.add(0);
       endpoint.open();
       return endpoint;
@@ -91,7 +93,7 @@ export class LoopZeroStarter {
       this.#options.onStartFailed(endpoint, failure);
       endpoint.state = EndpointState.STOPPED;
       directory.remove(endpoint);
-      memory.release(ring.region);
+      memory.releaseRing(ring);
       for (const region of endpoint.counters) memory.release(region);
       throw failure;
     }

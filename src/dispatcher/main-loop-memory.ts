@@ -17,12 +17,19 @@ import { MAILBOX_MEMBER } from "../inbox/loop-queues.js";
 import { envRegionWords, GroupBell, LoopBell, Parker, Parking } from "../inbox/parking.js";
 import { CollectedReadySet, ReadySet, readySetWords } from "../inbox/ready-set.js";
 import type { PayloadWriter } from "../inbox/record.js";
-import { initialiseRing, ringRegionBytes } from "../inbox/ring.js";
-import { type Region, type Segment, SegmentAllocator, type SegmentHandle } from "../inbox/segment.js";
+import { initialiseRing, ringDataBytes } from "../inbox/ring.js";
+import {
+  type Place,
+  type Region,
+  type RingRegion,
+  type Segment,
+  SegmentAllocator,
+  type SegmentHandle,
+} from "../inbox/segment.js";
 import type { SpillBudget } from "../inbox/spill-queue.js";
 import { StructureLogOwner } from "../inbox/structure-log.js";
 import { ENDPOINT_MEMBERS, LOOP_ZERO_MEMBERS, mailboxRoomMember, outboundMember } from "./loop-members.js";
-import type { EnvRegions, LoopRegions, RingRegion } from "./loop-protocol.js";
+import type { EnvRegions, LoopRegions } from "./loop-protocol.js";
 
 export class MainLoopMemory {
   readonly regions: EnvRegions;
@@ -36,6 +43,8 @@ export class MainLoopMemory {
   readonly loopZero: { readonly control: Region; readonly entries: Region };
   readonly #allocator = new SegmentAllocator();
   readonly #sharedReady: ReadySet;
+  /** By loop id, whose memory never changes: the ready set that producers mark, and its bell. */
+  readonly #doors: { readonly ready: ReadySet; readonly bell: LoopBell }[] = [];
 
   constructor() {
     const allocate = (words: number): Region => this.#allocator.allocate(words * 4);
@@ -60,17 +69,17 @@ export class MainLoopMemory {
     this.asks = new AskTable(this.segment(asks).words, asks.word, ASKS_OUTSTANDING_MAX);
   }
 
-  segment(region: Region): Segment {
-    return this.#allocator.segment(region.segment);
+  segment(place: Place): Segment {
+    return this.#allocator.segment(place.segment);
   }
 
-  handle(region: Region): SegmentHandle {
-    const { index, buffer } = this.segment(region);
+  handle(place: Place): SegmentHandle {
+    const { index, buffer } = this.segment(place);
     return { index, buffer };
   }
 
-  words(region: Region): Int32Array {
-    return this.segment(region).words;
+  words(place: Place): Int32Array {
+    return this.segment(place).words;
   }
 
   parker(onBell: () => void): Parker {
@@ -78,9 +87,9 @@ export class MainLoopMemory {
   }
 
   allocateRing(capacityBytes: number): RingRegion {
-    const region = this.#allocator.allocate(ringRegionBytes(capacityBytes));
-    initialiseRing(this.words(region), region.word);
-    return { region, capacityBytes };
+    const ring = this.#allocator.allocateRing(capacityBytes, ringDataBytes(capacityBytes));
+    initialiseRing(this.words(ring), ring.word);
+    return ring;
   }
 
   allocateCounters(): Region {
@@ -91,6 +100,10 @@ export class MainLoopMemory {
 
   release(region: Region): void {
     this.#allocator.release(region);
+  }
+
+  releaseRing(ring: RingRegion): void {
+    this.#allocator.releaseRing(ring);
   }
 
   /** The memory of a loop id, which is never given back while its env lives. */
@@ -114,20 +127,25 @@ export class MainLoopMemory {
     const words = this.words(entries);
     const used = TABLE_ENTRIES + (words[entries.word + TABLE_COUNT] as number) * ENTRY_WORDS;
     words.fill(0, entries.word, entries.word + used);
-    for (const { region } of [mailbox, outbound]) initialiseRing(this.words(region), region.word);
+    for (const ring of [mailbox, outbound]) initialiseRing(this.words(ring), ring.word);
   }
 
   /** Segments that a loop must map before it starts. */
   loopSegments(loop: LoopRegions): SegmentHandle[] {
     const { control, ready, entries, mailbox, outbound } = loop;
-    const needed = [...Object.values(this.regions), control, ready, entries, mailbox.region, outbound.region];
+    const needed: Place[] = [...Object.values(this.regions), control, ready, entries, mailbox, outbound];
     const handles = new Map<number, SegmentHandle>();
-    for (const region of needed) handles.set(region.segment, this.handle(region));
+    for (const place of needed) handles.set(place.segment, this.handle(place));
     return [...handles.values()];
   }
 
   mailboxProducer(loop: number, regions: LoopRegions, writer: PayloadWriter, budget: SpillBudget): InboxProducer {
-    return new InboxProducer(this.place(regions.mailbox), this.#mailboxDoorbell(loop, regions), writer, budget);
+    return new InboxProducer(
+      this.place(regions.mailbox),
+      this.#doorbell(MAILBOX_MEMBER, loop, regions),
+      writer,
+      budget,
+    );
   }
 
   /** Reads a loop's outbound ring; when the loop waits for room there, its mailbox bit tells it. */
@@ -135,7 +153,7 @@ export class MainLoopMemory {
     // The loop's last incarnation may have died between the two bits of a mark; the next would trust the first (R19).
     this.ready.restore(outboundMember(loop));
     this.ready.restore(mailboxRoomMember(loop));
-    return new RecordReader(this.place(regions.outbound), this.#mailboxDoorbell(loop, regions));
+    return new RecordReader(this.place(regions.outbound), this.#doorbell(MAILBOX_MEMBER, loop, regions));
   }
 
   /** The Inbox of an endpoint that one loop serves. */
@@ -147,9 +165,7 @@ export class MainLoopMemory {
     writer: PayloadWriter,
     budget: SpillBudget,
   ): InboxProducer {
-    const ready = new ReadySet(this.words(regions.ready), regions.ready.word, ENDPOINT_MEMBERS);
-    const doorbell = new Doorbell(ready, endpoint, new LoopBell(this.parking, loop));
-    return new InboxProducer(this.place(ring), doorbell, writer, budget);
+    return new InboxProducer(this.place(ring), this.#doorbell(endpoint, loop, regions), writer, budget);
   }
 
   /** The Inbox of an endpoint of loop 0: nobody has to be rung on another thread. */
@@ -165,7 +181,7 @@ export class MainLoopMemory {
     budget: SpillBudget,
     onRing: () => void,
   ): InboxProducer {
-    const bell = new GroupBell(this.parking, this.words(ring.region), ring.region.word + RING_OPEN, onRing);
+    const bell = new GroupBell(this.parking, this.words(ring), ring.word + RING_OPEN, onRing);
     return new InboxProducer(this.place(ring), new Doorbell(this.#sharedReady, endpoint, bell), writer, budget);
   }
 
@@ -180,7 +196,7 @@ export class MainLoopMemory {
   /** Re-ring: if a shared Inbox is still marked, wakes another loop that is open for it. True while it is marked. */
   reRing(endpoint: number, ring: RingRegion): boolean {
     if (!this.#sharedReady.isMarked(endpoint)) return false;
-    this.parking.ringOne(this.words(ring.region), ring.region.word + RING_OPEN);
+    this.parking.ringOne(this.words(ring), ring.word + RING_OPEN);
     return true;
   }
 
@@ -190,11 +206,17 @@ export class MainLoopMemory {
   }
 
   place(ring: RingRegion): RingPlace {
-    return { segment: this.segment(ring.region), base: ring.region.word, capacityBytes: ring.capacityBytes };
+    return { segment: this.segment(ring), base: ring.word, capacityBytes: ring.capacityBytes };
   }
 
-  #mailboxDoorbell(loop: number, regions: LoopRegions): Doorbell {
-    const ready = new ReadySet(this.words(regions.ready), regions.ready.word, ENDPOINT_MEMBERS);
-    return new Doorbell(ready, MAILBOX_MEMBER, new LoopBell(this.parking, loop));
+  /** Of a member of a loop's own ready set. */
+  #doorbell(member: number, loop: number, { ready: { segment, word } }: LoopRegions): Doorbell {
+    let door = this.#doors[loop];
+    if (door === undefined) {
+      const ready = new ReadySet(this.#allocator.segment(segment).words, word, ENDPOINT_MEMBERS);
+      door = { ready, bell: new LoopBell(this.parking, loop) };
+      this.#doors[loop] = door;
+    }
+    return new Doorbell(door.ready, member, door.bell);
   }
 }

@@ -29,6 +29,8 @@ export interface RemoteAsker {
   readonly peer: object;
   /** The answer, written for the network: `bytes[0 .. length)`, valid during the call. A failure: as in failure.ts. */
   answer(failed: boolean, payloadCodec: number, bytes: Uint8Array, length: number): void;
+  /** He waits no more, and gets no answer. */
+  forget(): void;
 }
 
 /** Stands for his loop. */

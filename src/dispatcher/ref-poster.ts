@@ -5,6 +5,7 @@
 import type { RefHandle } from "../rpc/ref-handle.js";
 
 const utf8 = new TextEncoder();
+const NO_METHODS: readonly string[] = [];
 
 /**
  * The endpoint that a ref means: a name, and hints which endpoint that was when somebody last looked. Shared by a ref
@@ -18,7 +19,7 @@ export class RefTarget {
   generation: number;
   replicas: number;
   /** Methods of a service, as far as they are known. */
-  methods: readonly string[] = [];
+  methods = NO_METHODS;
   /** How its messages to another node begin; the network's to make, once. */
   address: Uint8Array | null = null;
   #nameBytes: Uint8Array | null = null;

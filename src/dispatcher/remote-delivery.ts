@@ -122,7 +122,10 @@ export class RemoteDelivery {
   /** Askers elsewhere have given up, or are gone: queued asks never run, handlers that run are told. */
   cancel(matches: (asker: RemoteAsker) => boolean): void {
     const slots = this.#asks.askedFrom(matches);
-    for (const slot of slots) this.#asks.forgetAsker(slot);
+    for (const slot of slots) {
+      this.#asks.remoteAsker(slot)?.forget();
+      this.#asks.forgetAsker(slot);
+    }
     this.#options.poster.cancelAsks(slots, () => null, "aborted");
   }
 

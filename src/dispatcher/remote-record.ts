@@ -19,5 +19,26 @@ export function senderOf(record: TakenRecord): string | null {
   if ((flags & RecordFlag.REMOTE) === 0) return null;
   let start = payloadBytes - sender;
   if ((flags & TICKET_FLAGS) !== 0) start = (flags & RecordFlag.BLOCK) === 0 ? 0 : blockNameBytes(record);
-  return latin1Slice.call(scratch, start, payloadBytes);
+  return textOf(scratch, start, payloadBytes);
+}
+
+/** Most messages of a thread come from few senders: the last one's text is made once. */
+const lastBytes = new Uint8Array(64);
+let lastLength = -1;
+let lastText = "";
+
+function textOf(bytes: Uint8Array, start: number, end: number): string {
+  const length = end - start;
+  if (length === lastLength) {
+    let same = 0;
+    while (same < length && bytes[start + same] === lastBytes[same]) same++;
+    if (same === length) return lastText;
+  }
+  const text = latin1Slice.call(bytes, start, end);
+  if (length <= lastBytes.length) {
+    lastBytes.set(bytes.subarray(start, end));
+    lastLength = length;
+    lastText = text;
+  }
+  return text;
 }

@@ -100,8 +100,8 @@ export async function startMessageLoop(start: LoopStart): Promise<void> {
   });
   // Exposed ports keep this thread's event loop alive: a pending waitAsync alone would let it exit.
   const blame = new Blame(clock, controlWords, control.word);
-  const controlParts = { loop, memory, refs, codec: controlCodec, rpcEnv, blame, clock, startTimeoutMs };
-  expose(new LoopEndpoints(controlParts), start.controlPort);
+  const host = { codec: controlCodec, blame, clock, startTimeoutMs };
+  expose(new LoopEndpoints({ loop, memory, refs, rpcEnv, host }), start.controlPort);
   await loop.run(runner);
   start.controlPort.close();
   start.envPort.close();

@@ -24,8 +24,6 @@ export interface EnvRpcHandlerOptions {
   readonly peers: Peers;
   readonly streams: StreamManager;
   readonly delivery: RemoteDelivery;
-  /** Milliseconds of the env clock. */
-  readonly now: () => number;
   /** What the verifier says of an endpoint. */
   readonly verify: (name: string) => unknown;
   /** A peer has shown that it understands what is ours. */
@@ -50,6 +48,11 @@ class ConnectionAsker implements RemoteAsker {
     if (!reply.reserve(ANSWER_BYTES + length)) return;
     const { room } = reply;
     copyBytes(room, writeAnswer(room, reply.roomOffset, failed, payloadCodec), bytes, 0, length);
+  }
+
+  /** Its request counts no more among those of the connection that are not answered. */
+  forget(): void {
+    this.reply.discard();
   }
 }
 
@@ -174,7 +177,8 @@ export class EnvRpcHandler extends RpcHandler {
 
   #arriving(connection: PeerConnection, bytes: Uint8Array, end: number): ArrivedMessage {
     const { kind, payloadCodec, remainingMs, payloadStart } = connection.reader;
-    const nowMs = this.#options.now();
+    // When its bytes came: one look at the clock for all that came together.
+    const nowMs = connection.client.connection.lastReadMs;
     const message = this.#message;
     message.kind = kind;
     message.deadline = remainingMs === Number.POSITIVE_INFINITY ? 0 : (nowMs + remainingMs) | 0 || 1;

@@ -9,7 +9,7 @@ import type { RefTarget } from "../dispatcher/ref-poster.js";
 import type { DepartingMessage, LoopAsker, RemoteGateway } from "../dispatcher/remote-gateway.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import { outboxFull } from "./outbox.js";
-import type { Outboxes } from "./outboxes.js";
+import { NO_DEADLINE_MS, type Outboxes } from "./outboxes.js";
 import { OutgoingAsk } from "./outgoing-ask.js";
 
 /** An ask of a handler on a message loop. */
@@ -56,7 +56,12 @@ export class NetworkGateway implements RemoteGateway {
     this.#asks.set(keyOf(asker), ask);
     const { payloadCodec, bytes, length } = payload;
     try {
-      this.#outboxes.ask(target, { kind, payloadCodec, bytes, length, deadline, ask, lost: () => {} });
+      const remainingMs = this.#outboxes.remainingMs(deadline);
+      this.#outboxes.ask(
+        target,
+        { kind, payloadCodec, bytes, length, deadline, remainingMs, ask, lost: () => {} },
+        ask,
+      );
     } catch (error) {
       ask.onFailure(error as Error);
     }
@@ -67,7 +72,8 @@ export class NetworkGateway implements RemoteGateway {
     const lost = (error: RpcError, body: Uint8Array): void =>
       this.#onDeadLetter(target.name, error, () => this.#codec.decode(payloadCodec, body, length));
     try {
-      if (this.#outboxes.send(target, { kind, payloadCodec, bytes, length, deadline: 0, ask: null, lost })) return;
+      const message = { kind, payloadCodec, bytes, length, deadline: 0, remainingMs: NO_DEADLINE_MS, ask: null, lost };
+      if (this.#outboxes.send(target, message)) return;
       // Its sender was told that it is accepted.
       lost(outboxFull(target.place as string, length), ownBytes(payload));
     } catch (error) {

@@ -22,6 +22,8 @@ export interface OutgoingMessage {
   readonly length: number;
   /** Env clock, ms, int32; 0: none. */
   readonly deadline: number;
+  /** Milliseconds left of it when the message is handed over, so that the clock is read once for both; Infinity: none. */
+  readonly remainingMs: number;
   /** null: one-way. */
   readonly ask: OutgoingAsk | null;
   /** A one-way message was accepted and is lost; `bytes` are its own, as they are in this message by then. */
@@ -71,6 +73,11 @@ export class Outbox {
     return this.#connection;
   }
 
+  /** False: the next message needs another one. */
+  get isOpen(): boolean {
+    return this.state !== OutboxState.CLOSED && this.#connection?.client.isActive !== false;
+  }
+
   /** Messages that wait for the connection, and their bytes. */
   get waitingCount(): number {
     return this.#queue.length;
@@ -89,7 +96,7 @@ export class Outbox {
     const connection = this.#connection;
     if (connection !== null) {
       if (message.ask === null && connection.client.queuedBytes > WRITE_QUEUE_PAUSE_BYTES) return false;
-      return writeMessage(connection, this.#host, address, message);
+      return writeMessage(connection, this.#host, address, message, message.remainingMs);
     }
     this.#dropEnded();
     const bytes = message.length + ENTRY_BYTES;
@@ -110,7 +117,7 @@ export class Outbox {
     this.#account(-this.#bytes);
     for (const { address, message } of queue) {
       if (message.ask?.ended === true) continue;
-      if (writeMessage(connection, this.#host, address, message)) continue;
+      if (writeMessage(connection, this.#host, address, message, this.#host.remainingMs(message.deadline))) continue;
       const error = outboxFull(this.place, connection.client.queuedBytes);
       if (message.ask === null) message.lost(error, message.bytes);
       else message.ask.onFailure(error);
@@ -187,6 +194,7 @@ export function writeMessage(
   host: OutboxHost,
   address: Uint8Array,
   message: OutgoingMessage,
+  remainingMs: number,
 ): boolean {
   const { client } = connection;
   const { bytes, length, ask } = message;
@@ -200,7 +208,6 @@ export function writeMessage(
   }
   connection.introduced = true;
   const { room } = client;
-  const remainingMs = host.remainingMs(message.deadline);
   const at = writeRequest(room, client.roomOffset, address, message.kind, message.payloadCodec, remainingMs, envId);
   copyBytes(room, at, bytes, 0, length);
   return true;

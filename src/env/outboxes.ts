@@ -24,6 +24,9 @@ export interface OutboxesOptions extends Omit<OutboxHost, "waitingBytes"> {
   readonly verifierName: Uint8Array;
 }
 
+/** Left of no deadline. */
+export const NO_DEADLINE_MS = Number.POSITIVE_INFINITY;
+
 class Probe extends OutgoingAsk {
   constructor() {
     super(VERIFIER_ENDPOINT);
@@ -49,17 +52,22 @@ export class Outboxes {
     return this.#outboxes.values();
   }
 
+  /** Milliseconds left of a deadline; Infinity for none. */
+  remainingMs(deadline: number): number {
+    return this.#host.remainingMs(deadline);
+  }
+
   /** Sends an ask; whatever refuses it is told to it. Throws ERR_RPC_MESSAGE_TOO_LARGE. */
-  ask(target: RefTarget, message: OutgoingMessage & { readonly ask: OutgoingAsk }): void {
+  ask(target: RefTarget, message: OutgoingMessage, ask: OutgoingAsk): void {
     let outbox: Outbox;
     try {
       outbox = this.#to(target);
     } catch (error) {
-      message.ask.onFailure(error as RpcError);
+      ask.onFailure(error as RpcError);
       return;
     }
     if (!outbox.post(this.#addressOf(target), message)) {
-      message.ask.onFailure(outboxFull(outbox.place, outbox.waitingBytes));
+      ask.onFailure(outboxFull(outbox.place, outbox.waitingBytes));
     }
   }
 
@@ -74,7 +82,7 @@ export class Outboxes {
   /** Resolves when a `send` would be taken; rejects when it never will, as far as can be known, or the peer cannot be reached. */
   async ready(target: RefTarget, signal: AbortSignal | undefined): Promise<void> {
     const outbox = this.#outboxes.get(target.place as string);
-    if (outbox === undefined || outbox.state === OutboxState.CLOSED) {
+    if (outbox === undefined || !outbox.isOpen) {
       this.#refuseIfStopped();
       if (!isHostPort(target.place as string)) this.#to(target);
       return;
@@ -105,10 +113,11 @@ export class Outboxes {
       kind: RecordKind.ASK,
       payloadCodec: PayloadCodec.MSGPACK,
       deadline: 0,
+      remainingMs: NO_DEADLINE_MS,
       ask: new Probe(),
       lost: () => {},
     };
-    writeMessage(connection, this.#host, address, { ...what, bytes, length: bytes.length });
+    writeMessage(connection, this.#host, address, { ...what, bytes, length: bytes.length }, NO_DEADLINE_MS);
   }
 
   /** What was given up before the peer had shown that it would understand. */
@@ -136,16 +145,25 @@ export class Outboxes {
   #cancel(connection: PeerConnection, handle: number): void {
     const bytes = connection.client.requestIdOf(handle);
     const address = requestAddress(this.#options.address, connection.address, CONTROL_ENDPOINT);
-    const what = { kind: RecordKind.SEND, payloadCodec: PayloadCodec.BYTES, deadline: 0, ask: null, lost: () => {} };
-    writeMessage(connection, this.#host, address, { ...what, bytes, length: bytes.length });
+    const what = {
+      kind: RecordKind.SEND,
+      payloadCodec: PayloadCodec.BYTES,
+      deadline: 0,
+      remainingMs: NO_DEADLINE_MS,
+      ask: null,
+      lost: () => {},
+    };
+    writeMessage(connection, this.#host, address, { ...what, bytes, length: bytes.length }, NO_DEADLINE_MS);
   }
 
   #to(target: RefTarget): Outbox {
     const place = target.place as string;
     let outbox = this.#outboxes.get(place);
-    if (outbox !== undefined && outbox.state !== OutboxState.CLOSED) return outbox;
+    if (outbox?.isOpen) return outbox;
     this.#refuseIfStopped();
     const address = placeAddress(place);
+    // Its connection takes nothing more, and its end is not told yet.
+    outbox?.close(connectionEnded(place, address));
     outbox = new Outbox(place, this.#host);
     if (address === null) {
       const connection = this.#options.connectionOf(place);
@@ -187,6 +205,11 @@ function isHostPort(place: string): boolean {
 
 function placeAddress(place: string): RpcAddress | null {
   return isHostPort(place) ? RpcAddress.parse(`ringpost://${place}`) : null;
+}
+
+function connectionEnded(place: string, address: RpcAddress | null): RpcError {
+  const where = address === null ? {} : { address };
+  return new RpcError("ERR_RPC_CONNECTION_LOST", `the connection to ${place} has ended`, where);
 }
 
 function notConnected(endpoint: string): RpcError {

@@ -10,12 +10,14 @@
  */
 import type { Clock, Timer } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import { LIVENESS_DEAD_LOOKS, LIVENESS_LOOK_MS, LIVENESS_PROBE_LOOKS } from "../common/limits.js";
+import { LIVENESS_DEAD_LOOKS, LIVENESS_PROBE_LOOKS } from "../common/limits.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
 import type { PeerConnection } from "./peer-connection.js";
 
 export interface PeersOptions {
   readonly clock: Clock;
+  /** Between two looks, in milliseconds. */
+  readonly lookMs: number;
   readonly connected: (address: RpcAddress) => void;
   readonly disconnected: (address: RpcAddress) => void;
   /** Asks a silent peer for a sign of life. */
@@ -95,7 +97,7 @@ export class Peers {
       this.#timer = null;
       for (const connection of this.#connections) this.#look(connection);
       if (this.#connections.size > 0) this.#schedule();
-    }, LIVENESS_LOOK_MS);
+    }, this.#options.lookMs);
     this.#timer.unref();
   }
 
@@ -108,7 +110,7 @@ export class Peers {
     }
     connection.silentLooks++;
     if (connection.silentLooks >= LIVENESS_DEAD_LOOKS) {
-      const seconds = (LIVENESS_DEAD_LOOKS * LIVENESS_LOOK_MS) / 1_000;
+      const seconds = (LIVENESS_DEAD_LOOKS * this.#options.lookMs) / 1_000;
       const text = `nothing was heard of ${connection.place} for ${seconds} s, though it was asked: it is taken for dead`;
       connection.client.connection.fail(new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: connection.address }));
     } else if (connection.silentLooks >= LIVENESS_PROBE_LOOKS) {

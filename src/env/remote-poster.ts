@@ -16,7 +16,8 @@ import { AskTable } from "../inbox/ask-table.js";
 import { RecordKind } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import { copyBytes } from "./envelope.js";
-import type { Outboxes } from "./outboxes.js";
+import type { OutgoingMessage } from "./outbox.js";
+import { NO_DEADLINE_MS, type Outboxes } from "./outboxes.js";
 import { OutgoingAsk } from "./outgoing-ask.js";
 
 const NO_DEADLINE = 0;
@@ -56,6 +57,20 @@ class MainThreadAsk extends OutgoingAsk {
   }
 }
 
+const nobody = (): void => {};
+
+/** The ask that is handed over now. One for all: whoever keeps it copies it. */
+class OutgoingAskMessage implements OutgoingMessage {
+  kind = 0;
+  payloadCodec = 0;
+  bytes: Uint8Array = new Uint8Array(0);
+  length = 0;
+  deadline = 0;
+  remainingMs = 0;
+  ask: OutgoingAsk | null = null;
+  readonly lost = nobody;
+}
+
 export class RemotePoster implements RefPoster {
   readonly #options: RemotePosterOptions;
   readonly #codec: MessageCodec;
@@ -64,6 +79,7 @@ export class RemotePoster implements RefPoster {
   readonly #asks = new OutstandingAsks(new AskTable(new Int32Array(ASKS_OUTSTANDING_MAX), 0, ASKS_OUTSTANDING_MAX));
   /** By slot. */
   readonly #sent: (MainThreadAsk | undefined)[] = [];
+  readonly #outgoing = new OutgoingAskMessage();
   /** Where answers are decoded: the socket's memory is none of a message's. */
   #answer = new Uint8Array(64 * 1024);
   #sweeping = false;
@@ -95,10 +111,12 @@ export class RemotePoster implements RefPoster {
     }
     const nowMs = this.#clock.now();
     const { running } = this.#options;
+    let leftMs = timeoutMs;
     let deadline = timeoutMs === Number.POSITIVE_INFINITY ? NO_DEADLINE : (nowMs + timeoutMs) | 0 || 1;
     if (running.endsBefore(deadline)) {
       deadline = running.deadline;
-      timeoutMs = -remainingMs(deadline, nowMs);
+      leftMs = remainingMs(deadline, nowMs);
+      timeoutMs = -leftMs;
     }
     const promise = this.#asks.open(0, UNCOUNTED, deadline, timeoutMs);
     if (promise === null) return Promise.reject(tooManyAsks(target.name, this.#asks.count));
@@ -106,9 +124,16 @@ export class RemotePoster implements RefPoster {
     this.lastSlot = slot;
     const ask = new MainThreadAsk(this, target, slot);
     this.#sent[slot] = ask;
-    const { payloadCodec, bytes, length } = codec;
+    const out = this.#outgoing;
+    out.kind = kind;
+    out.payloadCodec = codec.payloadCodec;
+    out.bytes = codec.bytes;
+    out.length = codec.length;
+    out.deadline = deadline;
+    out.remainingMs = leftMs;
+    out.ask = ask;
     try {
-      this.#outboxes.ask(target, { kind, payloadCodec, bytes, length, deadline, ask, lost: nobody });
+      this.#outboxes.ask(target, out, ask);
     } catch (error) {
       this.fail(slot, error);
       return promise;
@@ -127,7 +152,17 @@ export class RemotePoster implements RefPoster {
       this.#options.onDeadLetter(target.name, error, () => codec.decode(payloadCodec, body, length));
     };
     try {
-      return this.#outboxes.send(target, { kind, payloadCodec, bytes, length, deadline: NO_DEADLINE, ask: null, lost });
+      const out = {
+        kind,
+        payloadCodec,
+        bytes,
+        length,
+        deadline: NO_DEADLINE,
+        remainingMs: NO_DEADLINE_MS,
+        ask: null,
+        lost,
+      };
+      return this.#outboxes.send(target, out);
     } catch (error) {
       // The caller's mistake is his; that nobody is there is nobody's.
       if (isRpcError(error, "ERR_RPC_MESSAGE_TOO_LARGE") || !isRpcError(error)) throw error;
@@ -165,7 +200,7 @@ export class RemotePoster implements RefPoster {
 
   /** The answer has come: `bytes[start .. end)`. */
   settle(slot: number, failed: boolean, payloadCodec: number, bytes: Uint8Array, start: number, end: number): void {
-    const target = this.#take(slot).target;
+    const sent = this.#take(slot);
     const length = end - start;
     if (length > this.#answer.length) this.#answer = new Uint8Array(2 ** Math.ceil(Math.log2(length)));
     copyBytes(this.#answer, 0, bytes, start, end);
@@ -176,8 +211,14 @@ export class RemotePoster implements RefPoster {
       this.#asks.reject(slot, error, "failed");
       return;
     }
-    if (failed) this.#asks.reject(slot, failureToError(target.name, value), "failed");
-    else this.#asks.resolve(slot, value);
+    if (!failed) {
+      this.#asks.resolve(slot, value);
+      return;
+    }
+    const error = failureToError(sent.target.name, value);
+    // The other side knows what was left of the time when the ask came, this one what was given.
+    if (error.code !== "ERR_RPC_TIMEOUT") this.#asks.reject(slot, error, "failed");
+    else this.#asks.reject(slot, this.#timedOut(slot, sent, error.maybeExecuted), "timedOut");
   }
 
   fail(slot: number, error: unknown): void {
@@ -210,25 +251,23 @@ export class RemotePoster implements RefPoster {
     this.#sweeping = true;
     const timer = this.#clock.setTimeout(() => {
       for (const slot of this.#asks.expired(this.#clock.now() | 0)) {
-        this.#end(slot, this.#timedOut(slot), "timedOut");
+        const sent = this.#sent[slot] as MainThreadAsk;
+        this.#end(slot, this.#timedOut(slot, sent, sent.connection !== null), "timedOut");
       }
       if (this.#asks.count > 0) timer.refresh();
       else this.#sweeping = false;
     }, SWEEP_PERIOD_MS);
   }
 
-  #timedOut(slot: number): RpcError {
-    const { target, connection } = this.#sent[slot] as MainThreadAsk;
+  #timedOut(slot: number, { target, connection }: MainThreadAsk, maybeExecuted: boolean): RpcError {
     const timeout = timeoutOf(this.#asks.timeoutMs(slot), this.#options.askTimeout);
     // Of an env that does not listen, where its socket is says more than its id.
     const place = connection?.place ?? target.place;
-    const error = timedOut(`${target.name}" at "${place}`, timeout, connection !== null);
+    const error = timedOut(`${target.name}" at "${place}`, timeout, maybeExecuted);
     return new RpcError(error.code, error.message, {
       endpoint: target.name,
       address: connection?.address,
-      maybeExecuted: connection !== null,
+      maybeExecuted,
     });
   }
 }
-
-const nobody = (): void => {};

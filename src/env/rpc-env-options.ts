@@ -73,6 +73,7 @@ export interface NetworkSettings {
   readonly transport: TransportSettings;
   readonly security: SecurityOptions;
   readonly outboxBytesMax: number;
+  readonly livenessLookMs: number;
 }
 
 /** An endpoint's options, checked. */
@@ -152,9 +153,17 @@ function readNetworkOptions(options: RpcEnvOptions, conf: RpcConf): NetworkSetti
   }
   return {
     listen: listens ? { host: host ?? LOOPBACK_HOST, port: port ?? 0, advertiseHost } : null,
-    transport: { ...TRANSPORT_DEFAULTS, ...new TransportConf("rpc", conf) },
-    security: { secret, tls, appId },
+    transport: {
+      ...TRANSPORT_DEFAULTS,
+      ...new TransportConf("rpc", conf),
+      connectionsMax: conf.getCount("rpc.connections.max"),
+      connectionsPerAddressMax: conf.getCount("rpc.connections.maxPerAddress"),
+      frameTimeoutMs: conf.getTimeMs("rpc.frame.timeout"),
+      writeTimeoutMs: conf.getTimeMs("rpc.write.timeout"),
+    },
+    security: { secret, tls, appId, handshakeTimeoutMs: conf.getTimeMs("rpc.handshake.timeout") },
     outboxBytesMax: conf.getSizeBytes("rpc.outbox.maxBytes"),
+    livenessLookMs: conf.getTimeMs("rpc.liveness.interval"),
   };
 }
 

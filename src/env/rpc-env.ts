@@ -70,8 +70,17 @@ export async function createEnv(options: RpcEnvOptions): Promise<RpcEnv> {
   const events = new EnvEvents(name, logger);
   const envId = randomBytes(12).toString("base64url");
   const security = createSecurity(given.security, clock);
-  const { transport, outboxBytesMax, listen } = given;
-  const network = new RpcNetwork({ envId, clock, settings: transport, security, logger, outboxBytesMax, events });
+  const { transport, outboxBytesMax, livenessLookMs, listen } = given;
+  const network = new RpcNetwork({
+    envId,
+    clock,
+    settings: transport,
+    security,
+    logger,
+    outboxBytesMax,
+    livenessLookMs,
+    events,
+  });
   if (listen !== null) await network.listen(listen);
   // In the tick in which it began to listen: nobody can have connected yet.
   return new MainRpcEnv({ settings, envId, clock, originMs, events, network });
@@ -281,7 +290,10 @@ class MainRpcEnv implements RpcEnv {
     try {
       await this.#dispatcher.shutdown(timeoutMs);
     } finally {
-      await this.#network.stop(new RpcError("ERR_RPC_ENV_STOPPED", "the env was shut down", { maybeExecuted: true }));
+      await this.#network.stop(
+        new RpcError("ERR_RPC_ENV_STOPPED", "the env was shut down", { maybeExecuted: true }),
+        timeoutMs,
+      );
     }
   }
 

@@ -46,6 +46,8 @@ export interface RpcNetworkOptions {
   readonly security: TransportSecurity;
   readonly logger: RpcLogger | null;
   readonly outboxBytesMax: number;
+  /** Between two looks at who was heard of, in milliseconds. */
+  readonly livenessLookMs: number;
   readonly events: NetworkEvents;
 }
 
@@ -94,6 +96,7 @@ export class RpcNetwork {
     this.#factory = this.#context.createClientFactory();
     this.#peers = new Peers({
       clock,
+      lookMs: options.livenessLookMs,
       connected: (address) => {
         if (this.#stopping) return;
         events.connected(address);
@@ -159,7 +162,6 @@ export class RpcNetwork {
       peers,
       streams: new NoStreams(),
       delivery: dispatcher.remote,
-      now: () => clock.now(),
       verify: running.verify,
       onVersionShown: (connection) => outboxes.sendCancels(connection),
       onClosed: (connection, error) => outboxes.onConnectionLost(connection, error),
@@ -219,13 +221,21 @@ export class RpcNetwork {
     this.#stopping = true;
   }
 
-  /** Whatever still waits fails with `error`; what is written is written, then every connection ends. */
-  async stop(error: RpcError): Promise<void> {
+  /**
+   * Whatever still waits fails with `error`; what is written is written, then every connection ends: that of a peer who
+   * does not take it, after `timeoutMs`.
+   */
+  async stop(error: RpcError, timeoutMs: number): Promise<void> {
     this.#stopping = true;
     this.#peers.stop();
     this.#started?.poster.stop(error);
     this.#started?.outboxes.stop(error);
     this.#factory.close();
+    const timer = this.#options.clock.setTimeout(() => {
+      for (const { client } of this.#peers.all) client.connection.fail(error);
+    }, timeoutMs);
+    // Connections that are open keep the process alive until then; without any, nobody waits for it.
+    timer.unref();
     await this.#server?.close();
   }
 

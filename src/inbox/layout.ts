@@ -12,29 +12,30 @@ export const UNIT_WORDS = 2;
 export const LINE_WORDS = 32;
 
 /**
- * A ring region: an Inbox, a loop's mailbox, or a loop's outbound ring.
+ * The header of a ring: an Inbox, a loop's mailbox, or a loop's outbound ring.
  *
  * | offset | words | name     | writer                          | readers            | published by / woken by                  |
  * |-------:|------:|----------|---------------------------------|--------------------|------------------------------------------|
  * |      0 |     1 | TAIL     | the producer                    | consumers          | itself; then ready bit, then bell        |
+ * |      1 |     1 | DATA     | the allocator, once             | both, when made    | before anybody else knows the ring       |
  * |     32 |     1 | HEAD     | who may consume (lock holder)   | producer, recovery | itself                                   |
  * |     64 |     1 | WANT     | producer sets, consumer clears  | consumer           | itself; consumer then rings the producer |
  * |     96 |     1 | LOCK     | CAS by any consumer             | consumers, recovery| itself                                   |
  * |    128 |     8 | OPEN     | each loop its own bit           | who rings          | itself                                   |
- * |    160 |     1 | STATE    | reserved: 0                     | –                  | –                                        |
- * |    192 |     – | DATA     | the producer                    | who may consume    | TAIL                                     |
  *
- * DATA holds `capacity` bytes, a power of two, and a slack behind it: a record that begins before the end runs on
- * into the slack, so no record is ever split and none needs padding. Only a record that crosses a multiple of the
- * capacity uses the slack, and the next to do so can be claimed only after the one before it was released.
+ * DATA is the index of the first word of the ring's data, elsewhere in the segment: headers lie side by side, and a ring
+ * that nobody has used shares the page that it has touched. The data, which TAIL publishes, is `capacity` bytes, a power
+ * of two, and a slack behind them: a record that begins before the end runs on into the slack, so no record is ever split
+ * and none needs padding. Only a record that crosses a multiple of the capacity uses the slack, and the next to do so can
+ * be claimed only after the one before it was released.
  */
 export const RING_TAIL = 0;
+export const RING_DATA = 1;
 export const RING_HEAD = 32;
 export const RING_WANT = 64;
 export const RING_LOCK = 96;
 export const RING_OPEN = 128;
-export const RING_STATE = 160;
-export const RING_DATA = 192;
+export const RING_HEADER_WORDS = 160;
 
 /** One bit for each loop of an env, loop 0 included. */
 export const LOOP_SET_WORDS = 8;
@@ -156,7 +157,6 @@ export const COUNTER_FAILED = 1;
 export const COUNTER_TAKEN = 2;
 /** One-way messages handled. */
 export const COUNTER_HANDLED = 3;
-export const COUNTER_COUNT = 4;
 export const COUNTER_WORDS = LINE_WORDS;
 
 /**
@@ -177,7 +177,7 @@ function checkLayout(holds: boolean, rule: string): void {
   if (!holds) throw new Error(`shared memory layout is broken: ${rule}`);
 }
 checkLayout(RECORD_HEADER_BYTES % UNIT_BYTES === 0, "a record header is a whole number of units");
-checkLayout((RING_DATA * 4) % 128 === 0, "ring data starts on a line");
-checkLayout(RING_OPEN + LOOP_SET_WORDS <= RING_STATE, "OPEN and STATE do not overlap");
+checkLayout(RING_HEADER_WORDS % LINE_WORDS === 0, "a ring's header is a whole number of lines");
+checkLayout(RING_OPEN + LOOP_SET_WORDS <= RING_HEADER_WORDS, "OPEN is part of the header");
 checkLayout(ENV_PARKED + LOOP_SET_WORDS <= ENV_SPIN, "PARKED and SPIN do not overlap");
 checkLayout(ENV_SPIN + LOOP_SET_WORDS <= ENV_BELL, "SPIN and BELL do not overlap");

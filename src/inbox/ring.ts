@@ -30,7 +30,6 @@ import {
   RING_HEAD,
   RING_LOCK,
   RING_OPEN,
-  RING_STATE,
   RING_TAIL,
   RING_WANT,
   UNIT_BYTES,
@@ -48,19 +47,18 @@ export function inlineRecordBytesMax(capacityBytes: number): number {
   return Math.max(capacityBytes / INLINE_FRACTION_DIVISOR, RECORD_HEADER_BYTES);
 }
 
-/** Bytes of a ring region: header words, data, and slack for the largest inline record. */
-export function ringRegionBytes(capacityBytes: number): number {
-  return RING_DATA * 4 + capacityBytes + inlineRecordBytesMax(capacityBytes) + RECORD_HEADER_BYTES;
+/** Bytes of a ring's data: its capacity, and slack for the largest inline record. */
+export function ringDataBytes(capacityBytes: number): number {
+  return capacityBytes + inlineRecordBytesMax(capacityBytes) + RECORD_HEADER_BYTES;
 }
 
-/** Prepares a fresh or re-used region before any other thread knows it; plain stores are enough. */
+/** Prepares a fresh or re-used header before any other thread knows it; plain stores are enough. DATA stands already. */
 export function initialiseRing(words: Int32Array, base: number, position = 0): void {
   words[base + RING_TAIL] = position;
   words[base + RING_HEAD] = position;
   words[base + RING_WANT] = 0;
   words[base + RING_LOCK] = 0;
   words.fill(0, base + RING_OPEN, base + RING_OPEN + LOOP_SET_WORDS);
-  words[base + RING_STATE] = 0;
 }
 
 /**
@@ -70,9 +68,10 @@ export function initialiseRing(words: Int32Array, base: number, position = 0): v
 export function oldestEnqueuedAt(words: Int32Array, base: number, capacityBytes: number): number | null {
   const head = load(words, base + RING_HEAD);
   if (head === load(words, base + RING_TAIL)) return null;
-  const index = base + RING_DATA + (head & (capacityBytes / UNIT_BYTES - 1)) * UNIT_WORDS;
+  const data = words[base + RING_DATA] as number;
+  const index = data + (head & (capacityBytes / UNIT_BYTES - 1)) * UNIT_WORDS;
   const isPad = (metaFlags(words[index + RECORD_META] as number) & RecordFlag.PAD) !== 0;
-  return words[(isPad ? base + RING_DATA : index) + RECORD_ENQUEUED_AT] as number;
+  return words[(isPad ? data : index) + RECORD_ENQUEUED_AT] as number;
 }
 
 function checkCapacity(capacityBytes: number): number {
@@ -102,7 +101,7 @@ export class RingProducer {
   constructor(words: Int32Array, base: number, capacityBytes: number, rewindOffsetBytes: number = REWIND_OFFSET_BYTES) {
     this.#words = words;
     this.#base = base;
-    this.#data = base + RING_DATA;
+    this.#data = words[base + RING_DATA] as number;
     this.#capacity = checkCapacity(capacityBytes);
     this.#rewindUnits = rewindOffsetBytes / UNIT_BYTES;
     // The region was initialised by this thread, or its last producer ended before this one was made.
@@ -218,7 +217,7 @@ export class RingConsumer {
   constructor(words: Int32Array, base: number, capacityBytes: number) {
     this.#words = words;
     this.#base = base;
-    this.#data = base + RING_DATA;
+    this.#data = words[base + RING_DATA] as number;
     this.#capacity = checkCapacity(capacityBytes);
     this.#head = words[base + RING_HEAD] as number;
     this.#tail = this.#head;

@@ -12,7 +12,7 @@ import { Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_PENDING_MAX } from "../common/limits.js";
+import { HANDSHAKES_PENDING_MAX } from "../common/limits.js";
 import type { Credentials, TlsError } from "./credentials.js";
 import {
   ALERT_INTERNAL_ERROR,
@@ -36,16 +36,18 @@ export class TlsListener extends Server {
   readonly #credentials: Credentials;
   readonly #hooks: AcceptHooks;
   readonly #clock: Clock;
+  readonly #timeoutMs: number;
   /** By the far end, which is known at both ends of a handshake: as long as a connection is open no other has it. */
   readonly #pending = new Map<string, Pending>();
 
-  constructor(credentials: Credentials, hooks: AcceptHooks, clock: Clock) {
+  constructor(credentials: Credentials, hooks: AcceptHooks, clock: Clock, timeoutMs: number) {
     super({ noDelay: true });
     this.#credentials = credentials;
     this.#hooks = hooks;
     this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
     // Its own limit of time would run on another clock than ours.
-    this.#tls = createTlsServer({ ...credentials.serverOptions, handshakeTimeout: 10 * HANDSHAKE_TIMEOUT_MS });
+    this.#tls = createTlsServer({ ...credentials.serverOptions, handshakeTimeout: 10 * timeoutMs });
     this.#tls.on("secureConnection", (socket) => this.#secured(socket));
     this.#tls.on("tlsClientError", (error, socket) => this.#failed(error, socket));
     this.on("connection", (raw) => this.#accepted(raw));
@@ -70,8 +72,8 @@ export class TlsListener extends Server {
       return;
     }
     const timer = this.#clock.setTimeout(() => {
-      this.#refuse(pending, `it did not finish the handshake: timeoutMs=${HANDSHAKE_TIMEOUT_MS}`, null);
-    }, HANDSHAKE_TIMEOUT_MS);
+      this.#refuse(pending, `it did not finish the handshake: timeoutMs=${this.#timeoutMs}`, null);
+    }, this.#timeoutMs);
     const pending: Pending = {
       raw,
       peer,

@@ -23,21 +23,24 @@ export class TlsSecurity implements TransportSecurity {
   readonly authenticates = true;
   readonly #credentials: Credentials;
   readonly #clock: Clock;
+  readonly #handshakeTimeoutMs: number;
 
-  constructor(credentials: Credentials, clock: Clock) {
+  /** @param handshakeTimeoutMs at either end. */
+  constructor(credentials: Credentials, clock: Clock, handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS) {
     this.#credentials = credentials;
     this.#clock = clock;
+    this.#handshakeTimeoutMs = handshakeTimeoutMs;
   }
 
   createServer(hooks: AcceptHooks): Server {
-    return new TlsListener(this.#credentials, hooks, this.#clock);
+    return new TlsListener(this.#credentials, hooks, this.#clock, this.#handshakeTimeoutMs);
   }
 
   async connect(options: DialOptions): Promise<ReadyConnection> {
     const startedAt = this.#clock.now();
     const raw = await dialTcp(options, this.#clock);
     const leftMs = options.timeoutMs - (this.#clock.now() - startedAt);
-    return this.#handshake(raw, { ...options, timeoutMs: Math.max(0, Math.min(leftMs, HANDSHAKE_TIMEOUT_MS)) });
+    return this.#handshake(raw, { ...options, timeoutMs: Math.max(0, Math.min(leftMs, this.#handshakeTimeoutMs)) });
   }
 
   explain(error: TlsError, peer: PeerAddress): RpcError | null {

@@ -18,13 +18,7 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import {
-  CONNECTION_CLOSE_MS,
-  CONNECTION_LINGER_MS,
-  FRAME_TIMEOUT_MS,
-  WRITE_QUEUE_PAUSE_BYTES,
-  WRITE_STALL_MS,
-} from "../common/limits.js";
+import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS, WRITE_QUEUE_PAUSE_BYTES } from "../common/limits.js";
 import { i32At } from "./big-endian.js";
 import type { Connection } from "./connection.js";
 import { decodeMessage, messageTypeAt, RPC_BODY_OFFSET } from "./decode.js";
@@ -50,6 +44,9 @@ export interface ChannelHost {
   readonly frameBytesMax: number;
   /** Quiet with requests outstanding, or with none where `closeIdleConnections`; Infinity: never too long. */
   readonly connectionTimeoutMs: number;
+  /** See TransportSettings. */
+  readonly frameTimeoutMs: number;
+  readonly writeTimeoutMs: number;
   readonly closeIdleConnections: boolean;
   readonly maxChunksBeingTransferred: number;
   readonly unfinishedFrameBytesMax: number;
@@ -240,9 +237,9 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     }
     if (this.#state === "CLOSED") return;
     const unfinishedSinceMs = this.#decoder.unfinishedSinceMs;
-    if (unfinishedSinceMs !== null && nowMs - unfinishedSinceMs >= FRAME_TIMEOUT_MS) {
+    if (unfinishedSinceMs !== null && nowMs - unfinishedSinceMs >= this.#host.frameTimeoutMs) {
       const held = `${this.#decoder.bufferedBytes} bytes of it are held`;
-      this.fail(protocolError(`a frame did not end within ${FRAME_TIMEOUT_MS} ms of its first byte: ${held}`));
+      this.fail(protocolError(`a frame did not end within ${this.#host.frameTimeoutMs} ms of its first byte: ${held}`));
       return;
     }
     if (this.#requestAdded) {
@@ -264,11 +261,11 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
       this.#stallSinceMs = nowMs;
       return false;
     }
-    if (nowMs - this.#stallSinceMs < WRITE_STALL_MS) return false;
+    if (nowMs - this.#stallSinceMs < this.#host.writeTimeoutMs) return false;
     this.#stallSinceMs = nowMs;
     this.#writtenBytes = queue.writtenBytes;
     if (written >= enough) return false;
-    const text = `the peer took ${written} bytes in ${WRITE_STALL_MS} ms: queuedBytes=${queue.queuedBytes}`;
+    const text = `the peer took ${written} bytes in ${this.#host.writeTimeoutMs} ms: queuedBytes=${queue.queuedBytes}`;
     this.fail(new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: this.remoteAddress }));
     return true;
   }

@@ -50,6 +50,8 @@ export class TransportContext {
       logger,
       frameBytesMax: this.settings.frameBytesMax,
       connectionTimeoutMs: this.settings.connectionTimeoutMs,
+      frameTimeoutMs: this.settings.frameTimeoutMs,
+      writeTimeoutMs: this.settings.writeTimeoutMs,
       closeIdleConnections: options.closeIdleConnections ?? false,
       maxChunksBeingTransferred: this.settings.maxChunksBeingTransferred,
       unfinishedFrameBytesMax: this.settings.unfinishedFrameBytesMax,

@@ -4,8 +4,10 @@ import {
   CONNECTIONS_MAX,
   CONNECTIONS_PER_ADDRESS_MAX,
   FRAME_OVERHEAD_BYTES_MAX,
+  FRAME_TIMEOUT_MS,
   FRAMES_UNFINISHED_BYTES_MAX,
   NETWORK_MESSAGE_BYTES_MAX_DEFAULT,
+  WRITE_STALL_MS,
 } from "../common/limits.js";
 
 export interface TransportSettings {
@@ -33,6 +35,10 @@ export interface TransportSettings {
   readonly connectionsMax: number;
   /** ... and of one address among them. */
   readonly connectionsPerAddressMax: number;
+  /** From the first byte of a frame to its last. */
+  readonly frameTimeoutMs: number;
+  /** How long a peer may take nothing of what is written to it. */
+  readonly writeTimeoutMs: number;
 }
 
 /** Spark's defaults, and those of limits.ts. */
@@ -49,4 +55,6 @@ export const TRANSPORT_DEFAULTS: TransportSettings = {
   unfinishedFrameBytesMax: FRAMES_UNFINISHED_BYTES_MAX,
   connectionsMax: CONNECTIONS_MAX,
   connectionsPerAddressMax: CONNECTIONS_PER_ADDRESS_MAX,
+  frameTimeoutMs: FRAME_TIMEOUT_MS,
+  writeTimeoutMs: WRITE_STALL_MS,
 };

@@ -10,7 +10,10 @@ import type { RpcDeferred } from "./rpc-protocol.js";
 export interface RpcContext {
   /** The environment, as an endpoint sees it on any thread. */
   readonly rpcEnv: RpcEnvView;
-  /** Where the sender's environment listens; null for a sender in this process. */
+  /**
+   * Where the sender's environment listens, also when it is this one. Of a peer that does not listen, where its socket is;
+   * null for a sender of this environment when that does not listen.
+   */
   readonly senderAddress: RpcAddress | null;
   /** True when nobody waits for an answer. */
   readonly oneWay: boolean;

@@ -3,7 +3,7 @@
  * wherever the endpoint runs.
  * Method: as in rpc-env.contract.ts; loop 0 posts the events as its network will.
  */
-import { RpcEnv, RpcError } from "ringpost";
+import { RpcError } from "ringpost";
 import { describe, expect, test } from "vitest";
 import { RpcConf, type RpcConfValues } from "../../dist/src/common/rpc-conf.js";
 import { postNetworkEvent } from "../../dist/src/internal.js";
@@ -19,10 +19,12 @@ export function eventsAndConfSuite(form: Form): void {
   /** Posts an event between two messages; resolves to what the endpoint noted between them. */
   async function notesOf(event: NetworkEvent): Promise<unknown[]> {
     using gate = new Gate();
-    await using env = await RpcEnv.create({ numThreads: 2 });
+    await using env = await form.createEnv({ numThreads: 2 });
     const ref = await form.setUp(env, "spark", { gate: gate.name });
     expect(await gate.note()).toEqual({ started: "spark", restarts: 0 });
     ref.send({ op: "note", value: "before" });
+    // Over a connection it has to be there first.
+    if (form.remote) await ref.ask({ op: "echo" });
     postNetworkEvent(env, event);
     ref.send({ op: "note", value: "after" });
     expect(await gate.note()).toBe("before");
@@ -59,7 +61,7 @@ export function eventsAndConfSuite(form: Form): void {
       expect(() => timeoutOf({ "rpc.askTimeout": "soon" })).toThrow(/rpc\.askTimeout.*soon/);
 
       using gate = new Gate();
-      await using env = await RpcEnv.create({ numThreads: 1, conf: { "rpc.askTimeout": 1 } });
+      await using env = await form.createEnv({ numThreads: 1, conf: { "rpc.askTimeout": 1 } });
       const ref = await form.setUp(env, "spark", { gate: gate.name });
       const error = await failureOf(ref.ask({ op: "wait" }));
       expect(error.code).toBe("ERR_RPC_TIMEOUT");

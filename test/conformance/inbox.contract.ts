@@ -3,7 +3,7 @@
  * endpoint runs.
  * Method: as in rpc-env.contract.ts; where the original looks into an Inbox, this one looks at `env.stats()`.
  */
-import { type RpcDeadLetter, RpcEnv } from "ringpost";
+import type { RpcDeadLetter } from "ringpost";
 import { describe, expect, test } from "vitest";
 import { fixtureUrl } from "../fixtures/fixture-url.js";
 import { Gate } from "../fixtures/gate.js";
@@ -15,7 +15,7 @@ export function inboxSuite(form: Form): void {
   describe(`InboxSuite, ${form.name}`, () => {
     test("[spark 43] a posted message is handled, the Inbox is empty then, and a stop is seen as onStop", async () => {
       using gate = new Gate();
-      await using env = await RpcEnv.create({ numThreads: 2 });
+      await using env = await form.createEnv({ numThreads: 2 });
       const ref = await form.setUp(env, "spark", { gate: gate.name });
       ref.send({ op: "increment" });
       await ref.ask({ op: "echo" });
@@ -30,7 +30,7 @@ export function inboxSuite(form: Form): void {
 
     test("[spark 44] an ask goes to receiveAndReply, a one-way message does not", async () => {
       using gate = new Gate();
-      await using env = await RpcEnv.create({ numThreads: 2 });
+      await using env = await form.createEnv({ numThreads: 2 });
       const ref = await form.setUp(env, "spark", { gate: gate.name });
       const letter = new Promise<RpcDeadLetter>((resolve) => env.on("deadLetter", resolve));
       expect(await ref.ask({ op: "echo", value: "asked" })).toBe("asked");
@@ -41,8 +41,8 @@ export function inboxSuite(form: Form): void {
     test("[spark 45] ten threads post while the endpoint stops: handled and dropped are all that was posted", {
       timeout: 120_000,
     }, async () => {
-      await using env = await RpcEnv.create({ numThreads: 2 });
-      const senders = await env.setupEndpoint<Sender>("senders", fixtureUrl("spark-sender"));
+      await using env = await form.createEnv({ numThreads: 2 });
+      const senders = await form.caller(env).setupEndpoint<Sender>("senders", fixtureUrl("spark-sender"));
       let dropped = 0;
       env.on("deadLetter", ({ endpoint, count }) => {
         if (endpoint === "spark") dropped += count;
@@ -65,7 +65,7 @@ export function inboxSuite(form: Form): void {
 
     test("[spark 49] a fatal error in receive leaves nothing in flight: the endpoint goes on, and can be stopped", async () => {
       using gate = new Gate();
-      await using env = await RpcEnv.create({ numThreads: 2 });
+      await using env = await form.createEnv({ numThreads: 2 });
       const ref = await form.setUp(env, "spark", { gate: gate.name });
       ref.send({ op: "overflow" });
       expect(await ref.ask({ op: "echo", value: "still here" })).toBe("still here");
@@ -79,7 +79,7 @@ export function inboxSuite(form: Form): void {
   describe(`NettyRpcEnvSuite, ${form.name}`, () => {
     test("[spark 40] stack overflows are sent back, as many as there are loops and more, and the dispatcher survives", async () => {
       using gate = new Gate();
-      await using env = await RpcEnv.create({ numThreads: 2 });
+      await using env = await form.createEnv({ numThreads: 2 });
       const ref = await form.setUp(env, "spark", { gate: gate.name }, "concurrent");
       const asks = Array.from({ length: 10 }, () => failureOf(ref.ask({ op: "overflow" })));
       for (const error of await Promise.all(asks)) {

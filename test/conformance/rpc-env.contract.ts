@@ -3,7 +3,7 @@
  * Method: one test for each entry of the suite that needs one process, under the number it has in spark-entries.ts; the
  * endpoint tells a gate what happens to it.
  */
-import { isRpcEndpointRef, RpcEnv } from "ringpost";
+import { isRpcEndpointRef, type RpcEnv } from "ringpost";
 import { describe, expect, test } from "vitest";
 import { fixtureUrl } from "../fixtures/fixture-url.js";
 import { Gate } from "../fixtures/gate.js";
@@ -20,7 +20,7 @@ export function rpcEnvSuite(form: Form): void {
     args: Omit<SparkArgs, "gate"> = {},
   ): Promise<void> {
     using gate = new Gate();
-    await using env = await RpcEnv.create({ numThreads: 2 });
+    await using env = await form.createEnv({ numThreads: 2 });
     const ref = await form.setUp(env, "spark", { gate: gate.name, ...args });
     expect(await gate.note()).toEqual({ started: "spark", restarts: 0 });
     try {
@@ -77,7 +77,7 @@ export function rpcEnvSuite(form: Form): void {
 
     test("[spark 9] an error in onStart reaches onError, and whoever sets the endpoint up", async () => {
       using gate = new Gate();
-      await using env = await RpcEnv.create({ numThreads: 2 });
+      await using env = await form.createEnv({ numThreads: 2 });
       const error = await failureOf(form.setUp(env, "spark", { gate: gate.name, fail: "onStart" }));
       expect(error.code).toBe("ERR_RPC_ENDPOINT_START");
       expect(error.cause).toMatchObject({ message: "Oops in onStart", code: "E_START" });
@@ -139,7 +139,7 @@ export function rpcEnvSuite(form: Form): void {
       },
       () =>
         withEndpoint(async (ref, _gate, env) => {
-          const senders = await env.setupEndpoint<Sender>("senders", fixtureUrl("spark-sender"));
+          const senders = await form.caller(env).setupEndpoint<Sender>("senders", fixtureUrl("spark-sender"));
           const threads = new Set<number>();
           for (let round = 0; round < 20; round++) {
             const floods = Array.from({ length: 10 }, (_, n) => senders.call.flood(ref, round * 10 + n, 100));
@@ -187,7 +187,7 @@ export function rpcEnvSuite(form: Form): void {
 
     test("[spark 33] a timeout names itself once, whether it was given with the ask, by `with` or by the environment", async () => {
       using gate = new Gate();
-      await using env = await RpcEnv.create({ numThreads: 2, askTimeoutMs: 111 });
+      await using env = await form.createEnv({ numThreads: 2, askTimeoutMs: 111 });
       const ref = await form.setUp(env, "spark", { gate: gate.name }, "concurrent");
       expect(await ref.ask({ op: "echo", value: "in time" }, { timeoutMs: 60_000 })).toBe("in time");
       const asks: [asked: Promise<unknown>, text: string][] = [
@@ -206,7 +206,7 @@ export function rpcEnvSuite(form: Form): void {
     test("[spark 36] a blocked isolated endpoint delays no other, and answers once it is free", async () => {
       using hold = new Gate();
       using gate = new Gate();
-      await using env = await RpcEnv.create({ numThreads: 1 });
+      await using env = await form.createEnv({ numThreads: 1 });
       const isolated = await env.setupEndpoint<Isolated>("isolated", fixtureUrl("isolated-service"));
       const ref = await form.setUp(env, "spark", { gate: gate.name });
       const blocked = isolated.call.hold(hold.name);

@@ -5,8 +5,19 @@
  * A test belongs to an entry by the tag in its title: `[spark 9]`, `[gap reply twice]`.
  */
 
-/** Where an endpoint can run: every entry that applies is tested in both forms, unless it says why not. */
-export const FORM_NAMES = ["on message loops", "on loop 0"] as const;
+const LOCAL_FORMS = ["on message loops", "on loop 0"] as const;
+const PLAIN_FORMS = ["over the network, on message loops", "over the network, on loop 0"] as const;
+const SECURE_FORMS = [
+  "by secret, on message loops",
+  "by secret, on loop 0",
+  "by certificate, on message loops",
+] as const;
+const NETWORK_FORMS = [...PLAIN_FORMS, ...SECURE_FORMS] as const;
+/**
+ * Where an endpoint can run, and the way to it: every entry that applies is tested in all of them, unless it says why not.
+ * "by": over the network, where both sides prove who they are.
+ */
+export const FORM_NAMES = [...LOCAL_FORMS, ...NETWORK_FORMS] as const;
 export type FormName = (typeof FORM_NAMES)[number];
 
 export type EntryStatus =
@@ -23,17 +34,18 @@ export interface SparkEntry {
 }
 
 const APPLIES: EntryStatus = { kind: "applies", forms: FORM_NAMES };
-const NETWORK: EntryStatus = { kind: "later", needs: "two environments over the network" };
-const SECURITY: EntryStatus = { kind: "later", needs: "the network, with `secret` or `tls`" };
+/** Takes two environments. */
+const NETWORK: EntryStatus = { kind: "applies", forms: NETWORK_FORMS };
+const SECURITY: EntryStatus = { kind: "applies", forms: SECURE_FORMS };
+/** Has no place to run, and no way to it. */
+const ADDRESS: EntryStatus = { kind: "applies", forms: LOCAL_FORMS };
 const FILES: EntryStatus = { kind: "later", needs: "the file server" };
 const SASL: EntryStatus = {
   kind: "not applicable",
   why: "SASL is Spark's legacy encryption, replaced there and not offered here: TLS 1.3 takes its place",
 };
 
-const noNetwork = (forms: readonly FormName[], note: string): EntryStatus => ({ kind: "applies", forms, note });
-
-const but = (note: string): EntryStatus => ({ kind: "applies", forms: FORM_NAMES, note });
+const only = (forms: readonly FormName[], note: string): EntryStatus => ({ kind: "applies", forms, note });
 
 type Row = readonly [number: number, checks: string, status: EntryStatus];
 
@@ -56,7 +68,7 @@ export const SPARK_ENTRIES: readonly SparkEntry[] = [
     [11, "onError: error in receive", APPLIES],
     [12, "self: call in onStart", APPLIES],
     [13, "self: call in receive", APPLIES],
-    [14, "self: call in onStop", noNetwork(FORM_NAMES, "self is null there in Spark; here it is known and refuses")],
+    [14, "self: call in onStop", only(FORM_NAMES, "self is null there in Spark; here it is known and refuses")],
     [15, "call receive in sequence", APPLIES],
     [16, "stop(RpcEndpointRef) reentrant", APPLIES],
     [17, "sendWithReply", APPLIES],
@@ -70,10 +82,10 @@ export const SPARK_ENTRIES: readonly SparkEntry[] = [
     [25, "port conflict", NETWORK],
     [26, "send with authentication", SECURITY],
     [27, "send with SASL encryption", SASL],
-    [28, "send with AES encryption", SECURITY],
+    [28, "send with AES encryption", only(SECURE_FORMS, "TLS 1.3 here")],
     [29, "ask with authentication", SECURITY],
     [30, "ask with SASL encryption", SASL],
-    [31, "ask with AES encryption", SECURITY],
+    [31, "ask with AES encryption", only(SECURE_FORMS, "TLS 1.3 here")],
     [32, "construct RpcTimeout with conf property", APPLIES],
     [33, "ask a message timeout on Future using RpcTimeout", APPLIES],
     [34, "file server", FILES],
@@ -86,7 +98,7 @@ export const SPARK_ENTRIES: readonly SparkEntry[] = [
     [39, "RequestMessage serialization", NETWORK],
     [40, "StackOverflowError should be sent back and Dispatcher should survive", APPLIES],
     [41, "SPARK-31233: ask rpcEndpointRef in client mode timeout", NETWORK],
-    [42, "SslNettyRpcEnvSuite: all of the above under TLS", SECURITY],
+    [42, "SslNettyRpcEnvSuite: all of the above under TLS", only(SECURE_FORMS, "each row has its columns for it")],
   ]),
   ...suite("InboxSuite", [
     [43, "post", APPLIES],
@@ -102,20 +114,20 @@ export const SPARK_ENTRIES: readonly SparkEntry[] = [
     [51, "connectionTerminated", NETWORK],
   ]),
   ...suite("NettyRpcAddressSuite", [
-    [52, "toString", APPLIES],
-    [53, "toString for client mode", APPLIES],
+    [52, "toString", ADDRESS],
+    [53, "toString for client mode", ADDRESS],
   ]),
   ...suite("RpcAddressSuite", [
-    [54, "hostPort", APPLIES],
-    [55, "fromSparkURL", APPLIES],
-    [56, "fromSparkURL: a typo url", APPLIES],
-    [57, "fromSparkURL: invalid scheme", APPLIES],
-    [58, "toSparkURL", APPLIES],
-    [59, "SPARK-39468: IPv6 hostPort", but("the data has no brackets: `host` is what sockets take")],
-    [60, "SPARK-39468: IPv6 fromSparkURL", APPLIES],
-    [61, "SPARK-39468: IPv6 toSparkURL", APPLIES],
-    [62, "SPARK-42173: Consistent Sparse Mapping", APPLIES],
-    [63, "SPARK-42173: Consistent Sparse Mapping trailing 0s", APPLIES],
+    [54, "hostPort", ADDRESS],
+    [55, "fromSparkURL", ADDRESS],
+    [56, "fromSparkURL: a typo url", ADDRESS],
+    [57, "fromSparkURL: invalid scheme", ADDRESS],
+    [58, "toSparkURL", ADDRESS],
+    [59, "SPARK-39468: IPv6 hostPort", only(LOCAL_FORMS, "the data has no brackets: `host` is what sockets take")],
+    [60, "SPARK-39468: IPv6 fromSparkURL", ADDRESS],
+    [61, "SPARK-39468: IPv6 toSparkURL", ADDRESS],
+    [62, "SPARK-42173: Consistent Sparse Mapping", ADDRESS],
+    [63, "SPARK-42173: Consistent Sparse Mapping trailing 0s", ADDRESS],
   ]),
   ...suite("NettyStreamManagerSuite", [[64, "openStream rejects path traversal", FILES]]),
 ];
@@ -142,7 +154,7 @@ export const GAP_ENTRIES: readonly SparkEntry[] = (
     [
       "worker crash",
       "what a dead thread had taken fails, what it had not taken does not",
-      noNetwork(["on message loops"], "loop 0 is the main thread: it ends with the process"),
+      only(["on message loops"], "loop 0 is the main thread: it ends with the process"),
     ],
     ["FIFO across reconnect", "order from one sender over a new connection", NETWORK],
     ["outbox failure", "every message queued for a peer that cannot be reached", NETWORK],

@@ -101,14 +101,14 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     what: "every entry counts as taken",
-    change: { from: "return isVoidEntry(entry, memory.words(region), region.word, owner)", to: "return false" },
+    change: { from: "return isVoidEntry(entry, memory.words(ring), ring.word, owner)", to: "return false" },
     point: TAKING,
     scenario: serialAsks,
     right: { ok: 30 },
   },
   {
     what: "every entry counts as void",
-    change: { from: "return isVoidEntry(entry, memory.words(region), region.word, owner)", to: "return true" },
+    change: { from: "return isVoidEntry(entry, memory.words(ring), ring.word, owner)", to: "return true" },
     point: TAKEN,
     scenario: serialAsks,
     right: oneCrashed,

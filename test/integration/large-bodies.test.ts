@@ -19,8 +19,9 @@ describe("a large body", () => {
     for (let round = 0; round < 20; round++) {
       using gate = new Gate();
       const controller = new AbortController();
-      // The loop takes the large one, asks for its body, and is held by the next message before it can get it.
-      const large = ref.with({ signal: controller.signal }).call.noteLength(notes.name, new Uint8Array(1_000_000));
+      // The loop takes the large one, which no block could hold, asks for its body, and is held by the next message before
+      // it can get it.
+      const large = ref.with({ signal: controller.signal }).call.noteLength(notes.name, new Uint8Array(4_000_000));
       const held = ref.call.hold(gate.name);
       await gate.reached();
       // By the time another process has answered, loop 0 has long sent the body.
@@ -32,7 +33,7 @@ describe("a large body", () => {
         aborted++;
       } else {
         // A busy machine: the turn ended between the two messages, and the body came before the one that holds.
-        expect(await notes.note()).toBe(1_000_000);
+        expect(await notes.note()).toBe(4_000_000);
       }
       gate.open();
       await held;

@@ -11,6 +11,7 @@ import {
   RECORD_PAYLOAD_BYTES,
   RING_DATA,
   RING_HEAD,
+  RING_HEADER_WORDS,
   RING_TAIL,
   UNIT_BYTES,
 } from "../../dist/src/inbox/layout.js";
@@ -22,7 +23,7 @@ import {
   NO_ROOM,
   RingConsumer,
   RingProducer,
-  ringRegionBytes,
+  ringDataBytes,
 } from "../../dist/src/inbox/ring.js";
 
 const SENTINEL = 0x5e5e5e5e;
@@ -95,8 +96,9 @@ class Model {
 
   constructor(setup: Setup) {
     this.#setup = setup;
-    this.#end = setup.base + ringRegionBytes(setup.capacityBytes) / 4;
+    this.#end = setup.base + RING_HEADER_WORDS + ringDataBytes(setup.capacityBytes) / 4;
     this.#words = new Int32Array(new SharedArrayBuffer((this.#end + 64) * 4)).fill(SENTINEL);
+    this.#words[setup.base + RING_DATA] = setup.base + RING_HEADER_WORDS;
     initialiseRing(this.#words, setup.base, setup.start);
     this.#producer = new RingProducer(this.#words, setup.base, setup.capacityBytes, setup.rewindOffsetBytes);
     this.#consumer = new RingConsumer(this.#words, setup.base, setup.capacityBytes);
@@ -158,7 +160,7 @@ class Model {
       return false;
     }
     same(this.#queuedUnits + units <= this.#capacityUnits, true);
-    same((index - this.#setup.base - RING_DATA) % 2, 0);
+    same((index - this.#setup.base - RING_HEADER_WORDS) % 2, 0);
     same(index * 4 + units * UNIT_BYTES <= this.#end * 4, true);
     const id = this.#nextId++;
     this.#words[index + RECORD_PAYLOAD_BYTES] = payloadBytes;
@@ -248,7 +250,8 @@ test.each(capacities)(
 
 test("a quiet ring keeps to its first pages: a producer that finds it empty far from the start begins a new lap", () => {
   const capacityBytes = 4_096;
-  const words = new Int32Array(ringRegionBytes(capacityBytes) / 4);
+  const words = new Int32Array(RING_HEADER_WORDS + ringDataBytes(capacityBytes) / 4);
+  words[RING_DATA] = RING_HEADER_WORDS;
   initialiseRing(words, 0, 0);
   const producer = new RingProducer(words, 0, capacityBytes, 512);
   const consumer = new RingConsumer(words, 0, capacityBytes);
@@ -264,12 +267,13 @@ test("a quiet ring keeps to its first pages: a producer that finds it empty far 
     consumer.release(consumer.peek());
     expect(consumer.peek()).toBe(EMPTY);
   }
-  expect((farthest - RING_DATA) * 4).toBeLessThanOrEqual(512 + 96);
+  expect((farthest - RING_HEADER_WORDS) * 4).toBeLessThanOrEqual(512 + 96);
 });
 
 test("a ring in which bursts found too little room behind the padding begins its laps later, and has room for them", () => {
   const capacityBytes = 4_096;
-  const words = new Int32Array(ringRegionBytes(capacityBytes) / 4);
+  const words = new Int32Array(RING_HEADER_WORDS + ringDataBytes(capacityBytes) / 4);
+  words[RING_DATA] = RING_HEADER_WORDS;
   initialiseRing(words, 0, 0);
   const producer = new RingProducer(words, 0, capacityBytes, 512);
   const consumer = new RingConsumer(words, 0, capacityBytes);

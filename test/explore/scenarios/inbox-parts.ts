@@ -9,7 +9,9 @@ import {
   ENTRY_WORDS,
   LINE_WORDS,
   LOOP_CONTROL_WORDS,
+  RING_DATA,
   RING_HEAD,
+  RING_HEADER_WORDS,
   RING_OPEN,
   TABLE_ENTRIES,
 } from "../../../dist/src/inbox/layout.js";
@@ -20,7 +22,7 @@ import type * as ReadySets from "../../../dist/src/inbox/ready-set.js";
 import type * as Records from "../../../dist/src/inbox/record.js";
 import type { OutgoingRecord, PayloadWriter, TakenRecord } from "../../../dist/src/inbox/record.js";
 import type * as Rings from "../../../dist/src/inbox/ring.js";
-import type { Segment } from "../../../dist/src/inbox/segment.js";
+import { mapSegment, type Segment } from "../../../dist/src/inbox/segment.js";
 import type * as Spills from "../../../dist/src/inbox/spill-queue.js";
 import { type Explored, type ExploredClass, load, type Memory, sleep, spin, type Thread, write } from "../explorer.js";
 import { loadVariant, type Mutant } from "../variants.js";
@@ -30,7 +32,7 @@ type Entry = Tables.InFlightEntry;
 /** What scenarios use of src/inbox, its coloured members as generators. */
 export interface Inbox {
   readonly initialiseRing: typeof Rings.initialiseRing;
-  readonly ringRegionBytes: typeof Rings.ringRegionBytes;
+  readonly ringDataBytes: typeof Rings.ringDataBytes;
   readonly RingProducer: ExploredClass<typeof Rings.RingProducer, "claim" | "publish" | "wantRoom">;
   readonly RingConsumer: ExploredClass<
     typeof Rings.RingConsumer,
@@ -166,8 +168,10 @@ export function makePlaces(
   { capacityBytes = CAPACITY_BYTES, position = 0, mailbox = false, outbound = false }: PlacesOptions = {},
 ): Places {
   const makeRing = (name: string, wanted: boolean, at = 0): Segment => {
-    const ring = segmentOf(memory.words(name, wanted ? inbox.ringRegionBytes(capacityBytes) / 4 : 0));
-    if (wanted) inbox.initialiseRing(ring.words, 0, at);
+    if (!wanted) return segmentOf(memory.words(name, 0));
+    const ring = segmentOf(memory.words(name, RING_HEADER_WORDS + inbox.ringDataBytes(capacityBytes) / 4));
+    ring.words[RING_DATA] = RING_HEADER_WORDS;
+    inbox.initialiseRing(ring.words, 0, at);
     return ring;
   };
   return {
@@ -191,7 +195,7 @@ export function makePlaces(
 
 function segmentOf(words: Int32Array): Segment {
   const buffer = words.buffer as SharedArrayBuffer;
-  return { index: 0, buffer, words, bytes: new Uint8Array(buffer), longs: new BigInt64Array(buffer) };
+  return { ...mapSegment({ index: 0, buffer }), words };
 }
 
 export interface RingAt {

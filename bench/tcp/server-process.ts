@@ -1,0 +1,59 @@
+/** A module of this folder in a process of its own. It says on which port it listens, and lives as long as its parent wants. */
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { collect } from "../workers/served.endpoint.js";
+
+/** What such a process tells first. */
+interface Ready {
+  readonly port: number;
+}
+
+export class ServerProcess implements AsyncDisposable {
+  readonly port: number;
+  readonly #child: ChildProcess;
+
+  private constructor(child: ChildProcess, port: number) {
+    this.#child = child;
+    this.port = port;
+  }
+
+  static async start(module: string, ...args: readonly (string | number)[]): Promise<ServerProcess> {
+    const path = fileURLToPath(new URL(`./${module}.js`, import.meta.url));
+    const child = fork(path, args.map(String), { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+    const failed = new AbortController();
+    child.once("exit", (code) => failed.abort(new Error(`${module} ended with exit code ${code}`)));
+    try {
+      const [{ port }] = (await once(child, "message", { signal: failed.signal })) as [Ready];
+      return new ServerProcess(child, port);
+    } catch (error) {
+      throw failed.signal.aborted ? failed.signal.reason : error;
+    }
+  }
+
+  /** Its resident memory after a full collection, bytes. */
+  async rss(): Promise<number> {
+    this.#child.send("rss");
+    const [bytes] = (await once(this.#child, "message")) as [number];
+    return bytes;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode !== null) return;
+    const ended = once(this.#child, "exit");
+    this.#child.disconnect();
+    await ended;
+  }
+}
+
+/** The child's side: tells the port, and ends the process when the parent lets go of it. */
+export function serveParent(port: number, end: () => Promise<unknown>): void {
+  process.on("message", () => {
+    for (let pass = 0; pass < 2; pass++) collect();
+    process.send?.(process.memoryUsage.rss());
+  });
+  process.once("disconnect", () => {
+    void end().finally(() => process.exit());
+  });
+  process.send?.({ port });
+}

@@ -1,0 +1,5 @@
+/** The conformance suites, for an endpoint in another environment; see the form. */
+import { tlsOnMessageLoops } from "./form.js";
+import { networkSuites } from "./network-suites.js";
+
+networkSuites(tlsOnMessageLoops);

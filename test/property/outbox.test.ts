@@ -1,0 +1,275 @@
+/**
+ * Goal: whatever order messages, connections, failures and those who give up come in, an Outbox sends what it has accepted
+ * in that order, once; tells everybody whose message it does not send, once; and its account of what waits is right.
+ * Method: fast-check: random steps against a model of one list, real Outboxes over a connection that only keeps what is
+ * written. The seed stands in the test's name; SEED=<n> runs it again.
+ */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { RpcError } from "../../dist/src/common/errors.js";
+import { RefTarget } from "../../dist/src/dispatcher/ref-poster.js";
+import { Outboxes } from "../../dist/src/env/outboxes.js";
+import { OutgoingAsk } from "../../dist/src/env/outgoing-ask.js";
+import { PeerConnection } from "../../dist/src/env/peer-connection.js";
+import { RecordKind } from "../../dist/src/inbox/record.js";
+import type { TransportClient } from "../../dist/src/network/transport-client.js";
+import { PayloadCodec } from "../../dist/src/rpc/codec.js";
+
+const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
+const PLACE = "127.0.0.1:4000";
+const WAITING_BYTES_MAX = 3_000;
+/** What a waiting message counts beside its bytes: outbox.ts. */
+const ENTRY_BYTES = 128;
+
+class RecordingAsk extends OutgoingAsk {
+  readonly id: number;
+  readonly failures: RpcError[] = [];
+
+  constructor(id: number) {
+    super("endpoint");
+    this.id = id;
+  }
+
+  protected answered(): void {
+    throw new Error("nobody answers");
+  }
+
+  protected failed(error: RpcError): void {
+    this.failures.push(error);
+  }
+}
+
+/** Keeps what is written to it: frames whose last four bytes say which message it is. */
+class RecordingClient {
+  isActive = true;
+  queuedBytes = 0;
+  room: Uint8Array = new Uint8Array(0);
+  readonly roomOffset = 0;
+  readonly identity = null;
+  readonly remoteAddress = { host: "127.0.0.1", port: 4_000 };
+  readonly #frames: Uint8Array[] = [];
+  readonly #asks = new Map<number, RecordingAsk>();
+
+  reserveRpc(bytes: number, ask: RecordingAsk): number {
+    this.reserveOneWay(bytes);
+    this.#asks.set(this.#frames.length, ask);
+    return this.#frames.length;
+  }
+
+  reserveOneWay(bytes: number): boolean {
+    this.room = new Uint8Array(bytes);
+    this.#frames.push(this.room);
+    return true;
+  }
+
+  removeRpcRequest(handle: number): boolean {
+    return this.#asks.delete(handle);
+  }
+
+  whenWritten(call: (error: null) => void): void {
+    call(null);
+  }
+
+  /** Its connection has ended: the transport fails what is outstanding. */
+  end(error: RpcError): void {
+    for (const ask of this.#asks.values()) ask.onFailure(error);
+    this.#asks.clear();
+  }
+
+  get written(): number[] {
+    return this.#frames.map((frame) => new DataView(frame.buffer).getInt32(frame.length - 4));
+  }
+}
+
+const step = fc.oneof(
+  { weight: 8, arbitrary: fc.record({ do: fc.constant("ask" as const), length: fc.integer({ min: 4, max: 900 }) }) },
+  { weight: 8, arbitrary: fc.record({ do: fc.constant("send" as const), length: fc.integer({ min: 4, max: 900 }) }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("give up" as const), which: fc.nat(30) }) },
+  { weight: 3, arbitrary: fc.constant({ do: "connected" as const }) },
+  { weight: 2, arbitrary: fc.constant({ do: "failed" as const }) },
+  { weight: 2, arbitrary: fc.constant({ do: "lost" as const }) },
+  // The connection takes nothing more, and its end is told later, or never before the next message.
+  { weight: 1, arbitrary: fc.constant({ do: "ending" as const }) },
+  { weight: 1, arbitrary: fc.constant({ do: "ready" as const }) },
+);
+
+const REFUSED = new RpcError("ERR_RPC_CONNECT", "refused");
+const LOST = new RpcError("ERR_RPC_CONNECTION_LOST", "lost", { maybeExecuted: true });
+const STOPPED = new RpcError("ERR_RPC_ENV_STOPPED", "stopped");
+
+class World {
+  readonly outboxes: Outboxes;
+  readonly target = new RefTarget({ name: "endpoint", id: 0, generation: 0, replicas: 1 }, PLACE);
+  readonly asks: RecordingAsk[] = [];
+  readonly lost: number[] = [];
+  /** Asks whose asker has given them up. */
+  readonly givenUp = new Set<RecordingAsk>();
+  readonly readies: Promise<unknown>[] = [];
+  readonly #ending: PeerConnection[] = [];
+  #nextId = 0;
+  #pending: { resolve(connection: PeerConnection): void; reject(error: RpcError): void } | null = null;
+  #connection: PeerConnection | null = null;
+  #client: RecordingClient | null = null;
+  // The model.
+  #waiting: { readonly id: number; readonly ask: RecordingAsk | null; readonly bytes: number }[] = [];
+  #expectedWritten: number[] = [];
+  readonly expectedLost: number[] = [];
+  readonly expectedFailed = new Map<RecordingAsk, string>();
+
+  constructor() {
+    this.outboxes = new Outboxes({
+      envId: Buffer.from("id"),
+      address: null,
+      remainingMs: () => Number.POSITIVE_INFINITY,
+      waitingBytesMax: WAITING_BYTES_MAX,
+      connect: () => {
+        expect(this.#pending).toBe(null);
+        return new Promise((resolve, reject) => {
+          this.#pending = { resolve, reject };
+        });
+      },
+      connectionOf: () => undefined,
+      verifierName: new Uint8Array(1),
+    });
+  }
+
+  async run(given: typeof step extends fc.Arbitrary<infer S> ? S : never): Promise<void> {
+    if (given.do === "ask" || given.do === "send") this.#post(given.do, given.length);
+    else if (given.do === "give up") this.#giveUp(given.which);
+    else if (given.do === "connected") this.#connected();
+    else if (given.do === "failed") this.#failed();
+    else if (given.do === "lost") this.#loses();
+    else if (given.do === "ending" && this.#client !== null) this.#client.isActive = false;
+    else if (given.do === "ready") this.readies.push(this.outboxes.ready(this.target, undefined).catch(() => {}));
+    // What the promise of the connection tells comes a few microtasks later.
+    await new Promise((resolve) => setImmediate(resolve));
+    this.check();
+  }
+
+  #post(what: "ask" | "send", length: number): void {
+    if (this.#client?.isActive === false) this.#forgetEnding();
+    const id = this.#nextId++;
+    const bytes = new Uint8Array(length);
+    new DataView(bytes.buffer).setInt32(length - 4, id);
+    const ask = what === "ask" ? new RecordingAsk(id) : null;
+    const common = { payloadCodec: PayloadCodec.BYTES, bytes, length, deadline: 0 };
+    const cost = length + ENTRY_BYTES;
+    const fits = this.#waiting.length === 0 || this.#waitingBytes + cost <= WAITING_BYTES_MAX;
+    if (ask !== null) {
+      this.asks.push(ask);
+      this.outboxes.ask(this.target, { ...common, kind: RecordKind.ASK, ask, lost: () => {} });
+    } else {
+      const lost = (): void => void this.lost.push(id);
+      expect(this.outboxes.send(this.target, { ...common, kind: RecordKind.SEND, ask: null, lost })).toBe(
+        this.#client !== null || fits,
+      );
+    }
+    // Its caller uses the memory again.
+    bytes.fill(0xff);
+    if (this.#client !== null) this.#expectedWritten.push(id);
+    else if (fits) this.#waiting.push({ id, ask, bytes: cost });
+    else if (ask !== null) this.expectedFailed.set(ask, "ERR_RPC_OUTBOX_FULL");
+  }
+
+  #giveUp(which: number): void {
+    const ask = this.asks[which];
+    if (ask === undefined || ask.ended) return;
+    this.givenUp.add(ask);
+    this.outboxes.giveUp(ask);
+    this.#waiting = this.#waiting.filter((entry) => entry.ask !== ask);
+  }
+
+  #connected(): void {
+    if (this.#pending === null) return;
+    this.#client = new RecordingClient();
+    this.#connection = new PeerConnection(this.#client as unknown as TransportClient, () => {});
+    this.#pending.resolve(this.#connection);
+    this.#pending = null;
+    this.#expectedWritten = this.#waiting.map(({ id }) => id);
+    this.#waiting = [];
+  }
+
+  #failed(): void {
+    if (this.#pending === null) return;
+    this.#pending.reject(REFUSED);
+    this.#pending = null;
+    this.#tellWaiting(REFUSED);
+  }
+
+  #tellWaiting({ code }: RpcError): void {
+    for (const { id, ask } of this.#waiting) {
+      if (ask === null) this.expectedLost.push(id);
+      else this.expectedFailed.set(ask, code);
+    }
+    this.#waiting = [];
+  }
+
+  #loses(): void {
+    for (const connection of this.#ending.splice(0)) this.#lose(connection);
+    if (this.#connection === null) return;
+    const connection = this.#connection;
+    this.#client = null;
+    this.#connection = null;
+    this.#lose(connection);
+  }
+
+  /** The next message makes another connection; what is outstanding on this one hears of its end later. */
+  #forgetEnding(): void {
+    this.#ending.push(this.#connection as PeerConnection);
+    this.checkWritten();
+    this.#client = null;
+    this.#connection = null;
+  }
+
+  #lose(connection: PeerConnection): void {
+    const client = connection.client as unknown as RecordingClient;
+    client.isActive = false;
+    for (const ask of this.asks)
+      if (ask.connection === connection && !ask.ended) this.expectedFailed.set(ask, LOST.code);
+    client.end(LOST);
+    this.outboxes.onConnectionLost(connection, LOST);
+  }
+
+  get #waitingBytes(): number {
+    return this.#waiting.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  checkWritten(): void {
+    if (this.#client !== null) expect(this.#client.written).toEqual(this.#expectedWritten);
+  }
+
+  check(): void {
+    this.checkWritten();
+    const [outbox, ...more] = this.outboxes.all;
+    expect(more).toEqual([]);
+    expect([outbox?.waitingCount ?? 0, outbox?.waitingBytes ?? 0]).toEqual([this.#waiting.length, this.#waitingBytes]);
+    expect(this.lost).toEqual(this.expectedLost);
+    for (const ask of this.asks) {
+      const expected = this.expectedFailed.get(ask);
+      expect(ask.failures.map(({ code }) => code)).toEqual(expected === undefined ? [] : [expected]);
+    }
+  }
+
+  async end(): Promise<void> {
+    this.#loses();
+    this.outboxes.stop(STOPPED);
+    this.#tellWaiting(STOPPED);
+    this.#pending?.reject(REFUSED);
+    await Promise.all(this.readies);
+    this.check();
+    // Every ask has ended, by one of: a failure, its asker.
+    for (const ask of this.asks) expect([ask.id, ask.ended]).toEqual([ask.id, true]);
+    expect([...this.outboxes.all]).toEqual([]);
+  }
+}
+
+test(`an Outbox under any order of events (seed ${seed})`, async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      const world = new World();
+      for (const given of steps) await world.run(given);
+      await world.end();
+    }),
+    { seed, numRuns: 400 },
+  );
+});
