@@ -3,6 +3,7 @@
  */
 import { isRpcError, isRpcErrorCode, RpcError, type RpcErrorCode, type RpcRemoteError } from "../common/errors.js";
 import type { MessageCodec } from "../rpc/codec.js";
+import type { RpcAddress } from "../rpc/rpc-address.js";
 
 /** Codes that a handler throws on purpose to tell its caller; any other error is the handler's own. */
 const PASSED_THROUGH: readonly RpcErrorCode[] = [
@@ -60,13 +61,14 @@ function plainError(error: Error): Error {
   }
 }
 
-/** The error that the asker sees. */
-export function failureToError(endpoint: string, decoded: unknown): RpcError {
+/** The error that the asker sees. `address`: where the endpoint is, if it is on another node. */
+export function failureToError(endpoint: string, decoded: unknown, address?: RpcAddress): RpcError {
   if (!Array.isArray(decoded) || !isRpcErrorCode(decoded[0])) {
-    return new RpcError("ERR_RPC_SERIALIZATION", `the failure of an ask of "${endpoint}" cannot be read`, { endpoint });
+    const text = `the failure of an ask of "${endpoint}" cannot be read`;
+    return new RpcError("ERR_RPC_SERIALIZATION", text, { endpoint, address });
   }
   const [code, text, cause, maybeExecuted] = decoded as [RpcErrorCode, string, unknown, boolean | undefined];
-  const options = { endpoint, maybeExecuted, ...(cause === undefined || cause === null ? {} : { cause }) };
+  const options = { endpoint, address, maybeExecuted, ...(cause === undefined || cause === null ? {} : { cause }) };
   if (code !== "ERR_RPC_HANDLER") return new RpcError(code, text, options);
   return new RpcError(code, text, { ...options, cause, remote: remoteSummary(cause) });
 }

@@ -198,8 +198,14 @@ export class LoopPoster implements RefPoster {
       this.#asks.reject(slot, error, "failed");
       return;
     }
-    if (kind === RecordKind.REPLY) this.#asks.resolve(slot, value);
-    else this.#asks.reject(slot, failureToError(target.name, value), "failed");
+    if (kind === RecordKind.REPLY) {
+      this.#asks.resolve(slot, value);
+      return;
+    }
+    const error = failureToError(target.name, value, target.listeningAt);
+    // Another node knows what was left of the time when the ask came, this loop what was given.
+    if (error.code !== "ERR_RPC_TIMEOUT") this.#asks.reject(slot, error, "failed");
+    else this.#asks.reject(slot, this.#timedOut(slot, error.maybeExecuted), "timedOut");
   }
 
   // ── One record ─────────────────────────────────────────────────────────────────────────────────────────────────────

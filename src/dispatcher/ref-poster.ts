@@ -3,6 +3,7 @@
  * message loop has its own (loop-poster.ts); refs themselves are the same everywhere.
  */
 import type { RefHandle } from "../rpc/ref-handle.js";
+import { RpcAddress } from "../rpc/rpc-address.js";
 
 const utf8 = new TextEncoder();
 const NO_METHODS: readonly string[] = [];
@@ -31,6 +32,11 @@ export class RefTarget {
     this.id = handle.id;
     this.generation = handle.generation;
     this.replicas = handle.replicas;
+  }
+
+  /** Where its env listens, if that is another one and it does. */
+  get listeningAt(): RpcAddress | undefined {
+    return this.place?.includes(":") === true ? RpcAddress.parse(`ringpost://${this.place}`) : undefined;
   }
 
   /** The name in UTF-8, as it travels behind a message. */

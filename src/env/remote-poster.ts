@@ -215,7 +215,7 @@ export class RemotePoster implements RefPoster {
       this.#asks.resolve(slot, value);
       return;
     }
-    const error = failureToError(sent.target.name, value);
+    const error = failureToError(sent.target.name, value, sent.connection?.address);
     // The other side knows what was left of the time when the ask came, this one what was given.
     if (error.code !== "ERR_RPC_TIMEOUT") this.#asks.reject(slot, error, "failed");
     else this.#asks.reject(slot, this.#timedOut(slot, sent, error.maybeExecuted), "timedOut");
