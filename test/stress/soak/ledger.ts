@@ -2,7 +2,7 @@
  * The program's own books, kept beside those of the engine: every ask and every one-way message that it sent, and what
  * became of it. Compared at quiescence, when nothing is open.
  */
-import { isRpcError, type RpcDeadLetter, type RpcEndpointStats, type RpcErrorCode } from "ringpost";
+import { isRpcError, type RpcDeadLetter, type RpcEndpointStats, type RpcError, type RpcErrorCode } from "ringpost";
 import { readMark } from "./marks.js";
 
 export class AbortedOnPurpose extends Error {}
@@ -161,7 +161,9 @@ export class Ledger {
     }
     if (isRpcError(error, "ERR_RPC_TIMEOUT")) asks.timedOut++;
     else asks.failed++;
-    if (isRpcError(error, ...ALLOWED)) this.#count(error.code);
+    // What waits for one that is just set up again ends with the thread it was starting on.
+    const failedStart = book.audit === "sums" && isRpcError(error, "ERR_RPC_ENDPOINT_START");
+    if (failedStart || isRpcError(error, ...ALLOWED)) this.#count((error as RpcError).code);
     else this.violate(`${book.name}: an ask failed with ${describe(error)}`);
   }
 
