@@ -1,7 +1,11 @@
 /** Record shapes over the structure log: what binds src/rpc/record-shapes.ts to shared memory. Steps 1, 6, 7 and 8. */
+import { LOOPS_MAX } from "../common/limits.js";
 import type { StructureLog, StructureLogOwner } from "../inbox/structure-log.js";
 import { MessageCodec, type MessageCodecOptions } from "../rpc/codec.js";
 import { RecordShapes } from "../rpc/record-shapes.js";
+import type { RefPacking } from "../rpc/ref-handle.js";
+import { RpcAddress } from "../rpc/rpc-address.js";
+import { checkEndpointName } from "./endpoint-refs.js";
 
 /** The codecs of one thread. All that they read was written by such codecs of the same env. */
 export interface LoopCodecs {
@@ -56,6 +60,27 @@ function codecs(options: CodecOptions, shapes: RecordShapes): LoopCodecs {
   return {
     codec: new MessageCodec(all),
     controlCodec: new MessageCodec(all),
-    networkCodec: new MessageCodec({ refs, messageBytesMax: networkMessageBytesMax, network }),
+    networkCodec: new MessageCodec({ refs: networkRefs(refs), messageBytesMax: networkMessageBytesMax, network }),
   };
 }
+
+/**
+ * References from other nodes: looked over like everything that comes from there, and without hints, which are those of
+ * another process, or of somebody who makes them up.
+ */
+function networkRefs(refs: RefPacking | undefined): RefPacking | undefined {
+  if (refs === undefined) return undefined;
+  return {
+    pack: (ref) => refs.pack(ref),
+    unpack(handle) {
+      const { env, name, address, replicas } = handle;
+      checkEndpointName(name);
+      // No colon: that is what tells an address from the id of an env.
+      const known = address === null ? ENV_ID.test(env) : RpcAddress.parse(RpcAddress.format(address));
+      if (known === false || replicas < 0 || replicas > LOOPS_MAX) throw new TypeError("a reference leads nowhere");
+      return refs.unpack({ env: ENV_ID.test(env) ? env : "", name, address, id: 0, generation: 0, replicas });
+    },
+  };
+}
+
+const ENV_ID = /^[A-Za-z0-9_-]{1,64}$/;

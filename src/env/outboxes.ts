@@ -84,7 +84,7 @@ export class Outboxes {
     const outbox = this.#outboxes.get(target.place as string);
     if (outbox === undefined || !outbox.isOpen) {
       this.#refuseIfStopped();
-      if (!isHostPort(target.place as string)) this.#to(target);
+      if (placeAddress(target.place as string) === null) this.#to(target);
       return;
     }
     await outbox.ready(signal);
@@ -136,8 +136,10 @@ export class Outboxes {
 
   /** Nothing is sent any more. */
   stop(error: RpcError): void {
-    this.#stopped = error;
-    for (const outbox of this.#outboxes.values()) outbox.close(error);
+    const { code, message } = error;
+    const neverLeft = new RpcError(code, message, { maybeExecuted: false });
+    this.#stopped = neverLeft;
+    for (const outbox of this.#outboxes.values()) outbox.close(neverLeft);
     this.#outboxes.clear();
   }
 
@@ -167,7 +169,8 @@ export class Outboxes {
     outbox = new Outbox(place, this.#host);
     if (address === null) {
       const connection = this.#options.connectionOf(place);
-      if (connection === undefined) throw notConnected(target.name);
+      // One that has ended may not have been told of yet.
+      if (connection === undefined || !connection.client.isActive) throw notConnected(target.name);
       outbox.connected(connection);
     } else {
       this.#connect(outbox, address);

@@ -59,7 +59,7 @@ export abstract class OutgoingAsk implements RpcResponseCallback {
     try {
       checkAnswer(bytes, start, end);
     } catch (error) {
-      this.failed(error as RpcError);
+      this.failed(unreadableAnswer(error as RpcError, this.endpoint, this.#connection?.address));
       return;
     }
     this.#connection?.showVersion();
@@ -71,6 +71,12 @@ export abstract class OutgoingAsk implements RpcResponseCallback {
     this.ended = true;
     this.failed(askFailure(error, this.endpoint, this.#connection?.address));
   }
+}
+
+/** The answer has come, and cannot be read: what it answers may have run. */
+export function unreadableAnswer(error: RpcError, endpoint: string, address: RpcAddress | undefined): RpcError {
+  const options = { endpoint, address, maybeExecuted: true, cause: error.cause };
+  return new RpcError(error.code, `the answer of "${endpoint}": ${error.message}`, options);
 }
 
 /** Why an ask of `endpoint` failed on its way: what the transport says, with the endpoint's name and place. */

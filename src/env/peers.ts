@@ -67,7 +67,9 @@ export class Peers {
 
   /** It has said the id of its env. One that is in use by somebody else stays his. */
   named(connection: PeerConnection, envId: string): void {
-    connection.envId ??= envId;
+    // An env has one id: others that a peer may name are nobody's.
+    if (connection.envId !== null && connection.envId !== envId) return;
+    connection.envId = envId;
     const holder = this.#byEnv.get(envId);
     if (holder === undefined || !holder.client.isActive || holder.identity === connection.identity) {
       this.#byEnv.set(envId, connection);

@@ -18,7 +18,7 @@ import type { MessageCodec } from "../rpc/codec.js";
 import { copyBytes } from "./envelope.js";
 import type { OutgoingMessage } from "./outbox.js";
 import { NO_DEADLINE_MS, type Outboxes } from "./outboxes.js";
-import { OutgoingAsk } from "./outgoing-ask.js";
+import { OutgoingAsk, unreadableAnswer } from "./outgoing-ask.js";
 
 const NO_DEADLINE = 0;
 /** Asks of other nodes are counted there. */
@@ -208,7 +208,11 @@ export class RemotePoster implements RefPoster {
     try {
       value = this.#codec.decode(payloadCodec, this.#answer, length);
     } catch (error) {
-      this.#asks.reject(slot, error, "failed");
+      this.#asks.reject(
+        slot,
+        unreadableAnswer(error as RpcError, sent.target.name, sent.connection?.address),
+        "failed",
+      );
       return;
     }
     if (!failed) {
@@ -228,7 +232,11 @@ export class RemotePoster implements RefPoster {
 
   /** The env has stopped. */
   stop(error: RpcError): void {
-    for (const slot of this.#asks.slots(null)) this.#end(slot, error, "failed");
+    for (const slot of this.#asks.slots(null)) {
+      const { target, connection } = this.#sent[slot] as MainThreadAsk;
+      const where = { endpoint: target.name, address: connection?.address, maybeExecuted: connection !== null };
+      this.#end(slot, new RpcError(error.code, error.message, where), "failed");
+    }
   }
 
   readonly #onAborted = (slots: readonly number[], reason: unknown): void => {

@@ -24,7 +24,7 @@ import type { EngineSettings } from "../dispatcher/engine-settings.js";
 import type { SecurityOptions } from "../network/create-security.js";
 import { TransportConf } from "../network/transport-conf.js";
 import { TRANSPORT_DEFAULTS, type TransportSettings } from "../network/transport-settings.js";
-import type { RpcAddress } from "../rpc/rpc-address.js";
+import { RpcAddress } from "../rpc/rpc-address.js";
 import { ENDPOINT_KINDS } from "../rpc/rpc-endpoint.js";
 import type { RpcEndpointKind, RpcEndpointOptions, RpcPeer } from "../rpc/rpc-endpoint-options.js";
 import type { RpcEnvOptions, RpcLogger } from "../rpc/rpc-env.js";
@@ -201,6 +201,7 @@ export function checkLookup(address: RpcAddress | null, name: string, options: R
   if (address !== null && (typeof address?.host !== "string" || !Number.isInteger(address.port))) {
     throw invalid(`an address has a host and a port: ${String(address)}; null means this environment`);
   }
+  if (address !== null) RpcAddress.parse(RpcAddress.format(address));
   if (options?.timeoutMs !== undefined) checkTimeoutMs(options.timeoutMs);
   options?.signal?.throwIfAborted();
 }

@@ -203,7 +203,9 @@ export class RpcNetwork {
 
   stats(): RpcPeerStats[] {
     const { outboxes } = this.#running;
-    return [...outboxes.all].map((outbox): RpcPeerStats => {
+    // One that has just lost its connection is nobody's any more.
+    const open = [...outboxes.all].filter(({ isOpen }) => isOpen);
+    return open.map((outbox): RpcPeerStats => {
       const { connection, place, waitingCount, waitingBytes, state } = outbox;
       const address = connection?.address ?? RpcAddress.parse(`ringpost://${place}`);
       return {

@@ -59,8 +59,7 @@ function withBody(message: Message, body: Body, buffer: ManagedBuffer, ready: Me
     return new MessageWithHeader(headerOf(message, body), ready, body.size, buffer);
   } catch (error) {
     if (!(ready instanceof Uint8Array) && "close" in ready) ready.close();
-    buffer.release();
-    throw error;
+    return failed(message, buffer, error);
   }
 }
 

@@ -156,7 +156,8 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     this.#state = "CLOSING";
     this.#closeByMs = this.#host.clock.now() + CONNECTION_CLOSE_MS;
     this.#stopReading(reason ?? null);
-    this.responses.connectionEnded(this.#lost(reason ?? null));
+    // What is queued still goes out.
+    this.responses.connectionEnded(this.#lost(reason ?? null), this.queue.queuedTo);
     this.queue.whenEmpty(() => {
       this.#closeByMs = this.#host.clock.now() + CONNECTION_LINGER_MS;
       this.#socket.end();
@@ -165,7 +166,8 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
 
   fail(error: Error): void {
     if (this.#state === "CLOSED") return;
-    this.#requests.exceptionCaught(error);
+    // Why it is closing was told before.
+    if (this.#state === "OPEN") this.#requests.exceptionCaught(error);
     this.#terminate(error);
   }
 
@@ -358,7 +360,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     const lost = this.#lost(reason);
     this.#stopReading(reason);
     this.queue.abandon(lost);
-    this.responses.connectionEnded(lost);
+    this.responses.connectionEnded(lost, this.queue.writtenTo);
     this.#socket.destroy();
   }
 

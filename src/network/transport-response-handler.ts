@@ -158,10 +158,13 @@ export class TransportResponseHandler {
     }
   }
 
-  /** The connection has ended: everything outstanding fails. What was never written altogether cannot have been run. */
-  connectionEnded(error: Error): void {
-    const { remoteAddress, queue } = this.#connection;
-    this.#rpcs.takeAll(queue.writtenTo, (callback, isWritten, slot) => {
+  /**
+   * The connection has ended: everything outstanding fails. What was never written altogether cannot have been run.
+   * @param writtenTo how much of the queue is written, or will be.
+   */
+  connectionEnded(error: Error, writtenTo: number): void {
+    const { remoteAddress } = this.#connection;
+    this.#rpcs.takeAll(writtenTo, (callback, isWritten, slot) => {
       const failure = isWritten ? error : sendFailed(`RPC ${slot}`, remoteAddress, error);
       this.#guard(() => callback.onFailure(failure));
     });

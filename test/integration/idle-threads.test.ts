@@ -9,7 +9,7 @@ import { type Mutation, PausedBuild } from "../fixtures/paused/paused-build.js";
 
 type Process = typeof import("../fixtures/process-service.js");
 
-const EXPOSE = "    expose(new LoopEndpoints(controlParts), start.controlPort);\n";
+const EXPOSE = "    expose(new LoopEndpoints({ loop, memory, refs, rpcEnv, host }), start.controlPort);\n";
 const LET_GO = "    for (const handle of process._getActiveHandles()) handle.unref?.();\n";
 
 function build(to: string): Promise<PausedBuild> {

@@ -157,7 +157,7 @@ class World {
     const fits = this.#waiting.length === 0 || this.#waitingBytes + cost <= WAITING_BYTES_MAX;
     if (ask !== null) {
       this.asks.push(ask);
-      this.outboxes.ask(this.target, { ...common, kind: RecordKind.ASK, ask, lost: () => {} });
+      this.outboxes.ask(this.target, { ...common, kind: RecordKind.ASK, ask, lost: () => {} }, ask);
     } else {
       const lost = (): void => void this.lost.push(id);
       expect(this.outboxes.send(this.target, { ...common, kind: RecordKind.SEND, ask: null, lost })).toBe(

@@ -12,6 +12,7 @@ import {
   type Message,
   type MessageBody,
   MessageType,
+  type MessageWithHeader,
   NioManagedBuffer,
   TransportFrameDecoder,
 } from "../../../dist/src/network/index.js";
@@ -211,11 +212,17 @@ describe("a message that cannot be sent", () => {
     },
   });
 
+  /** Of the failure that is sent instead: its asker would wait for ever. */
+  const textOf = (encoded: ReturnType<typeof encodeMessage>): string =>
+    Buffer.from((encoded as MessageWithHeader).header).toString("latin1");
+
   test("is too long for a frame: its body is given back, and the text says what to do", async () => {
     const opened = reader();
     const buffer = new TestBuffer(2 ** 31, () => opened);
     const message: Message = { type: MessageType.CHUNK_FETCH_SUCCESS, streamId: 1n, chunkIndex: 0, body: buffer };
-    expect(() => encodeMessage(message)).toThrow("frame too long: bytes=2147483669, maxBytes=2147483654; send it as");
+    expect(textOf(encodeMessage(message))).toContain(
+      "frame too long: bytes=2147483669, maxBytes=2147483654; send it as",
+    );
     expect(buffer.releases).toBe(1);
     expect(opened.closes).toBe(1);
   });
@@ -223,7 +230,7 @@ describe("a message that cannot be sent", () => {
   test("announces other bytes than it has", () => {
     const body = memory("abc");
     const message: Message = { type: MessageType.STREAM_RESPONSE, streamId: "s", byteCount: 4, body };
-    expect(() => encodeMessage(message)).toThrow("byteCount: got 4, must be what the body has: 3");
+    expect(textOf(encodeMessage(message))).toContain("byteCount: got 4, must be what the body has: 3");
     expect(() => encodeMessage({ ...message, byteCount: -1, body: null })).toThrow(
       "byteCount: got -1, must be a whole",
     );
