@@ -3,14 +3,7 @@
  * deadlines, one outcome for each ask, no wait that never ends.
  * Method: real threads, tiny rings, gates instead of sleeps. Bounds of time only catch hangs.
  */
-import {
-  isRpcError,
-  type RpcEndpointOptions,
-  type RpcEndpointRef,
-  type RpcEndpointStats,
-  RpcEnv,
-  type RpcUntyped,
-} from "ringpost";
+import { isRpcError, type RpcEndpointOptions, type RpcEndpointRef, RpcEnv, type RpcUntyped } from "ringpost";
 import { describe, expect, test } from "vitest";
 import { fixtureUrl } from "../fixtures/fixture-url.js";
 import { Gate } from "../fixtures/gate.js";
@@ -183,7 +176,7 @@ describe("order", () => {
 describe("answers to a loop that does not turn", () => {
   test.each([
     // More than the 64 MiB that may wait for a mailbox, and more than the 256 MiB of large bodies under way.
-    ["in the ring", "text", 1_500],
+    ["in the ring", "text", 3_000],
     ["beside it", "bytes", 5_000],
   ])(
     "wait within bounds, %s: those beyond are replaced by a failure, and none is lost",
@@ -194,12 +187,8 @@ describe("answers to a loop that does not turn", () => {
       using gate = new Gate();
       const held = a.call.hold?.(b, method, count, 60_000, gate.name) as Promise<BurstReport>;
       await gate.reached();
-      // All that b has answered has gone where it belongs.
-      const answered = (): number => {
-        const { asks } = env.stats().endpoints.find(({ name }) => name === "b") as RpcEndpointStats;
-        return asks.replied + asks.failed;
-      };
-      await expect.poll(answered, { timeout: 60_000 }).toBe(count);
+      // Its answer comes behind those to a.
+      await b.call.echo?.("fence");
       gate.open();
       const { replies, codes } = await held;
       const full = codes.ERR_RPC_INBOX_FULL ?? 0;
