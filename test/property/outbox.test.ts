@@ -152,7 +152,13 @@ class World {
     const bytes = new Uint8Array(length);
     new DataView(bytes.buffer).setInt32(length - 4, id);
     const ask = what === "ask" ? new RecordingAsk(id) : null;
-    const common = { payloadCodec: PayloadCodec.BYTES, bytes, length, deadline: 0 };
+    const common = {
+      payloadCodec: PayloadCodec.BYTES,
+      bytes,
+      length,
+      deadline: 0,
+      remainingMs: Number.POSITIVE_INFINITY,
+    };
     const cost = length + ENTRY_BYTES;
     const fits = this.#waiting.length === 0 || this.#waitingBytes + cost <= WAITING_BYTES_MAX;
     if (ask !== null) {
