@@ -6,7 +6,8 @@
  * Who may touch what, when:
  *  1. Loop 0 claims a block and writes the body; the TAIL store that publishes the record publishes the block too (R1).
  *  2. Who took the record copies the body out, and then says TICKET_ENDED: the block is loop 0's again.
- *  3. The block of a record that nobody takes any more, or whose taker died, is loop 0's when that thread has exited.
+ *  3. The block of a record that nobody takes any more, or whose taker died, is loop 0's when that thread has exited, or was
+ *     told to end so long ago that only a native call can hold it: it runs no JavaScript any more.
  *
  * | blocks of     | number       | offset                                     |
  * |--------------:|--------------|--------------------------------------------|
