@@ -39,9 +39,10 @@ function reset(socket: Socket): void {
   (socket as unknown as { _handle: { reset(done: () => void): void } })._handle.reset(() => socket.destroy());
 }
 
-/** Resolves when the other side has ended the connection, to the milliseconds since. */
+/** Resolves when the other side has ended the connection, in order or by a reset, to the milliseconds since. */
 async function ended(socket: Socket, sinceMs: number): Promise<number> {
-  if (!socket.destroyed) await once(socket, "close");
+  // Not events.once: it would fail with the reset that a byte on its way to a closed connection brings.
+  if (!socket.closed) await new Promise((resolve) => socket.once("close", resolve));
   return performance.now() - sinceMs;
 }
 
