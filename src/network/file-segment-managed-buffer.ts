@@ -3,6 +3,7 @@
  * wait. While it is sent, the next piece is read while the last one is written. A file that has become shorter is an error,
  * never padding.
  */
+import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { RpcError } from "../common/errors.js";
@@ -10,13 +11,19 @@ import { WRITE_PIECE_BYTES } from "../common/limits.js";
 import { messageOf } from "./failure-text.js";
 import type { BodyReader, ManagedBuffer } from "./managed-buffer.js";
 
+export interface FileSegmentOptions {
+  /** False: a path whose last part is a symbolic link cannot be read. True by default. */
+  readonly followsLinks?: boolean;
+}
+
 export class FileSegmentManagedBuffer implements ManagedBuffer {
   readonly path: string;
   readonly offset: number;
   readonly size: number;
+  readonly #flags: number;
 
   /** @param size bytes of the file from `offset` on. */
-  constructor(path: string, offset: number, size: number) {
+  constructor(path: string, offset: number, size: number, { followsLinks = true }: FileSegmentOptions = {}) {
     for (const [name, value] of Object.entries({ offset, size })) {
       if (Number.isSafeInteger(value) && value >= 0) continue;
       throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `${name} of a file segment must be a whole number: got ${value}`);
@@ -24,6 +31,8 @@ export class FileSegmentManagedBuffer implements ManagedBuffer {
     this.path = path;
     this.offset = offset;
     this.size = size;
+    // Windows knows no such flag, and lets only administrators make such links.
+    this.#flags = constants.O_RDONLY | (followsLinks ? 0 : (constants.O_NOFOLLOW ?? 0));
   }
 
   /** Rejects with ERR_RPC_STREAM for a file that is not there, cannot be read, or is too short. */
@@ -46,7 +55,7 @@ export class FileSegmentManagedBuffer implements ManagedBuffer {
   async toBody(): Promise<BodyReader> {
     let file: FileHandle | null = null;
     try {
-      file = await open(this.path, "r");
+      file = await open(this.path, this.#flags);
       const { size } = await file.stat();
       if (size < this.offset + this.size)
         throw new Error(`it ends before the segment does (actual file length ${size})`);

@@ -12,7 +12,7 @@ export type { Connection } from "./connection.js";
 export { createSecurity, type SecurityOptions } from "./create-security.js";
 export { decodeMessage } from "./decode.js";
 export { encodeMessage } from "./encode.js";
-export { FileSegmentManagedBuffer } from "./file-segment-managed-buffer.js";
+export { FileSegmentManagedBuffer, type FileSegmentOptions } from "./file-segment-managed-buffer.js";
 export { type BodyReader, type ManagedBuffer, type MessageBody, NioManagedBuffer } from "./managed-buffer.js";
 export { MessageType } from "./message-type.js";
 export { MessageWithHeader } from "./message-with-header.js";

@@ -14,6 +14,9 @@ const LAYERS = [
   ["cli"],
 ] as const satisfies readonly (readonly string[])[];
 
+/** What users import. */
+const ENTRY_POINTS: ReadonlySet<string> = new Set(["src/index.ts", "src/network/index.ts", "src/blocks/index.ts"]);
+
 const LAYER_ORDER = LAYERS.map((folders) => folders.join(", ")).join(" ← ");
 
 /** `src/inbox/ring.ts` → `inbox`; files right in src (index.ts, internal.ts) form the layer `index`. */
@@ -44,8 +47,10 @@ export const layers: Rule = (files) =>
       if (!target.startsWith("src/")) return [`${place} imports ${target}; src imports nothing outside src`];
       const targetFolder = folderOf(target);
       if (targetFolder === folder) return [];
-      if (folder === "cli" && target !== "src/index.ts") {
-        return [`${place} imports ${target}; the command uses what users have: import ../index.js`];
+      if (folder === "cli" && !ENTRY_POINTS.has(target)) {
+        return [
+          `${place} imports ${target}; the command uses what users have: import one of ${[...ENTRY_POINTS].join(", ")}`,
+        ];
       }
       if (rankOf(targetFolder) < rank && rankOf(targetFolder) >= 0) return [];
       return [
