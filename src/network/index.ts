@@ -34,6 +34,7 @@ export type {
   StreamResponse,
   UploadStream,
 } from "./messages.js";
+export { NoOpRpcHandler } from "./no-op-rpc-handler.js";
 export {
   genStreamChunkId,
   OneForOneStreamManager,
