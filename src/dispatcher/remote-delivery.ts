@@ -47,8 +47,8 @@ export class RemoteDelivery {
   readonly #directory: EndpointDirectory;
   readonly #posting: MessagePosting;
   readonly #record = new OutgoingRecord();
-  /** What `allow` has said, once for each connection and endpoint. */
-  readonly #allowed = new WeakMap<RpcPeer, Map<HostedEndpoint, boolean>>();
+  /** What `allow` has said, once for each connection and endpoint; forgotten with either. */
+  readonly #allowed = new WeakMap<RpcPeer, WeakMap<HostedEndpoint, boolean>>();
 
   constructor(options: RemoteDeliveryOptions) {
     this.#options = options;
@@ -142,7 +142,7 @@ export class RemoteDelivery {
   #isAllowed(endpoint: HostedEndpoint, allow: (peer: RpcPeer) => boolean, peer: RpcPeer): boolean {
     let answers = this.#allowed.get(peer);
     if (answers === undefined) {
-      answers = new Map();
+      answers = new WeakMap();
       this.#allowed.set(peer, answers);
     }
     let answer = answers.get(endpoint);
@@ -164,7 +164,8 @@ export class RemoteDelivery {
 
   #deadLetter(endpoint: string, error: RpcError, message: ArrivedMessage): void {
     const { payloadCodec, length } = message;
-    const bytes = message.bytes.slice(0, length);
+    // Not `slice`: of a Buffer that would be a view, and hold all that came with it as long as the event is kept.
+    const bytes = new Uint8Array(message.bytes.subarray(0, length));
     const { networkCodec } = this.#options;
     this.#options.onDeadLetter(endpoint, error, () => networkCodec.decode(payloadCodec, bytes, length));
   }

@@ -120,6 +120,10 @@ export class EnvRpcHandler extends RpcHandler {
     else this.#options.delivery.send(target, this.#arriving(connection, bytes, end));
   }
 
+  override endingCount(client: TransportClient): number {
+    return this.#cancelled.get(client.attachment as PeerConnection)?.size ?? 0;
+  }
+
   getStreamManager(): StreamManager {
     return this.#options.streams;
   }

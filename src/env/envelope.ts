@@ -173,7 +173,8 @@ export class RequestReader {
     let address = this.#known.get(key);
     if (address === undefined) {
       const sender = readAddress(bytes, start);
-      address = { bytes: bytes.slice(start, next), sender, name: text(bytes, nameAt + 2, next) };
+      // Not `slice`: of a Buffer that would be a view, and hold the chunk that it came in as long as the connection is there.
+      address = { bytes: new Uint8Array(bytes.subarray(start, next)), sender, name: text(bytes, nameAt + 2, next) };
       if (this.#known.size >= KNOWN_ADDRESSES_MAX) this.#known.clear();
       this.#known.set(key, address);
     }

@@ -8,7 +8,6 @@ import { receivedPayload } from "../dispatcher/message-posting.js";
 import type { RefTarget } from "../dispatcher/ref-poster.js";
 import type { DepartingMessage, LoopAsker, RemoteGateway } from "../dispatcher/remote-gateway.js";
 import type { MessageCodec } from "../rpc/codec.js";
-import { outboxFull } from "./outbox.js";
 import { NO_DEADLINE_MS, type Outboxes } from "./outboxes.js";
 import { OutgoingAsk } from "./outgoing-ask.js";
 
@@ -57,11 +56,7 @@ export class NetworkGateway implements RemoteGateway {
     const { payloadCodec, bytes, length } = payload;
     try {
       const remainingMs = this.#outboxes.remainingMs(deadline);
-      this.#outboxes.ask(
-        target,
-        { kind, payloadCodec, bytes, length, deadline, remainingMs, ask, lost: () => {} },
-        ask,
-      );
+      this.#outboxes.ask(target, { kind, payloadCodec, bytes, length, deadline, remainingMs, ask, lost: () => {} });
     } catch (error) {
       ask.onFailure(error as Error);
     }
@@ -75,7 +70,7 @@ export class NetworkGateway implements RemoteGateway {
       const message = { kind, payloadCodec, bytes, length, deadline: 0, remainingMs: NO_DEADLINE_MS, ask: null, lost };
       if (this.#outboxes.send(target, message)) return;
       // Its sender was told that it is accepted.
-      lost(outboxFull(target.place as string, length), ownBytes(payload));
+      lost(this.#outboxes.full(target), ownBytes(payload));
     } catch (error) {
       if (!isRpcError(error)) throw error;
       lost(error, ownBytes(payload));
@@ -134,5 +129,6 @@ function keyOf({ loop, slot }: Pick<LoopAsker, "loop" | "slot">): number {
 }
 
 function ownBytes({ bytes, length }: Payload): Uint8Array {
-  return bytes.slice(0, length);
+  // Not `slice`: of a Buffer that would be a view.
+  return new Uint8Array(bytes.subarray(0, length));
 }

@@ -1,18 +1,29 @@
 /**
- * Outbox: what waits for a connection to one peer, and then the way to it. Step 3 of the data flow, for what leaves the
- * process. As Spark's Outbox: messages to a peer keep their order while it is being connected; here they are bounded, in
- * number and bytes, and leave when their ask has ended.
+ * Outbox: the way to one peer, and what waits for it. Step 3 of the data flow, for what leaves the process. As Spark's
+ * Outbox: messages to a peer keep their order while it is being connected; here they are bounded, in number and bytes, and
+ * leave when their ask has ended.
  *
  *   CONNECTING ──connected──▶ CONNECTED ──connection lost──▶ CLOSED
  *       └────────failed: every message is told──────────────────▲
  *
+ * A connected peer takes a limited number of requests that it has not answered. An ask beyond them is held back until one
+ * is answered, and so is whatever is posted behind it: one sender's messages stay in their order. Nothing waits otherwise.
+ *
  * A closed one is forgotten by its owner: the next message makes another, and that another connection.
  */
 import { RpcError } from "../common/errors.js";
-import { OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX, WRITE_QUEUE_PAUSE_BYTES } from "../common/limits.js";
+import {
+  OUTBOX_BYTES_MAX,
+  OUTBOX_MESSAGES_MAX,
+  REQUESTS_PER_CONNECTION_MAX,
+  TIMEOUT_MS_MIN,
+  WRITE_QUEUE_PAUSE_BYTES,
+} from "../common/limits.js";
+import type { RpcAddress } from "../rpc/rpc-address.js";
 import { copyBytes, requestBytes, writeRequest } from "./envelope.js";
 import type { OutgoingAsk } from "./outgoing-ask.js";
-import type { PeerConnection } from "./peer-connection.js";
+import type { AskHolder, PeerConnection } from "./peer-connection.js";
+import { costOf, WaitingMessages } from "./waiting-messages.js";
 
 /** A message to be sent: its bytes are valid during the call. */
 export interface OutgoingMessage {
@@ -41,32 +52,28 @@ export interface OutboxHost {
   readonly waitingBytesMax: number;
 }
 
-/** A message that waits, with the address part of its envelope; its bytes are its own. */
-interface WaitingMessage {
-  readonly address: Uint8Array;
-  readonly message: OutgoingMessage;
-}
-
 export const OutboxState = { CONNECTING: "connecting", CONNECTED: "connected", CLOSED: "closed" } as const;
 export type OutboxState = (typeof OutboxState)[keyof typeof OutboxState];
 
 const NO_ID = new Uint8Array(0);
-/** What a waiting message costs beside its bytes. */
-const ENTRY_BYTES = 128;
+/** A peer that answers slowly may hold so much of what all Outboxes may keep: others are connected meanwhile. */
+const HELD_FRACTION = 1 / 2;
 
-export class Outbox {
+export class Outbox implements AskHolder {
   /** `host:port`, or the id of an env that does not listen. */
   readonly place: string;
   readonly #host: OutboxHost;
-  readonly #queue: WaitingMessage[] = [];
+  readonly #waiting: WaitingMessages;
   readonly #roomWaiters = new Set<(error: RpcError | null) => void>();
   #connection: PeerConnection | null = null;
-  #bytes = 0;
+  #draining = false;
+  #awaitsWritten = false;
   state: OutboxState = OutboxState.CONNECTING;
 
   constructor(place: string, host: OutboxHost) {
     this.place = place;
     this.#host = host;
+    this.#waiting = new WaitingMessages(host);
   }
 
   get connection(): PeerConnection | null {
@@ -78,71 +85,91 @@ export class Outbox {
     return this.state !== OutboxState.CLOSED && this.#connection?.client.isActive !== false;
   }
 
-  /** Messages that wait for the connection, and their bytes. */
+  /** Messages that wait for the connection, or for answers to asks before them, and what they cost. */
   get waitingCount(): number {
-    return this.#queue.length;
+    return this.#waiting.count;
   }
 
   get waitingBytes(): number {
-    return this.#bytes;
+    return this.#waiting.bytes;
   }
 
   /**
-   * Sends a message, or keeps a copy of it until there is a connection. False: full; a refused ask is told nothing.
+   * Sends a message, or keeps a copy of it until it can be sent. False: full; a refused ask is told nothing.
    * Throws ERR_RPC_MESSAGE_TOO_LARGE.
    * @param address The address part of its envelope.
    */
   post(address: Uint8Array, message: OutgoingMessage): boolean {
     const connection = this.#connection;
-    if (connection !== null) {
-      if (message.ask === null && connection.client.queuedBytes > WRITE_QUEUE_PAUSE_BYTES) return false;
-      return writeMessage(connection, this.#host, address, message, message.remainingMs);
+    if (connection !== null && this.#waiting.count === 0) {
+      const { client } = connection;
+      if (message.ask === null) {
+        if (client.queuedBytes > WRITE_QUEUE_PAUSE_BYTES) return false;
+        return writeMessage(connection, this.#host, address, message, message.remainingMs);
+      }
+      if (client.outstandingRpcCount < REQUESTS_PER_CONNECTION_MAX) {
+        return writeMessage(connection, this.#host, address, message, message.remainingMs);
+      }
     }
-    this.#dropEnded();
-    const bytes = message.length + ENTRY_BYTES;
-    if (this.#queue.length > 0) {
-      const full = this.#queue.length >= OUTBOX_MESSAGES_MAX || this.#bytes + bytes > OUTBOX_BYTES_MAX;
-      if (full || this.#host.waitingBytes + bytes > this.#host.waitingBytesMax) return false;
-    }
-    this.#queue.push({ address, message: { ...message, bytes: message.bytes.slice(0, message.length) } });
-    this.#account(bytes);
+    if (!this.#admits(costOf(message))) return false;
+    this.#waiting.push(address, message);
+    connection?.hold(this);
     return true;
   }
 
   /** There is a connection: what waits goes out, in order. */
   connected(connection: PeerConnection): void {
+    // Nobody tells its end once more.
+    if (!connection.client.isActive) {
+      this.close(connectionEnded(this.place, connection.address));
+      return;
+    }
     this.state = OutboxState.CONNECTED;
     this.#connection = connection;
-    const queue = this.#queue.splice(0);
-    this.#account(-this.#bytes);
-    for (const { address, message } of queue) {
-      if (message.ask?.ended === true) continue;
-      if (writeMessage(connection, this.#host, address, message, this.#host.remainingMs(message.deadline))) continue;
-      const error = outboxFull(this.place, connection.client.queuedBytes);
-      if (message.ask === null) message.lost(error, message.bytes);
-      else message.ask.onFailure(error);
-    }
-    this.#settleRoom(null);
+    this.drain();
   }
 
-  /** It cannot be connected, its connection has ended, or the env stops: every message that waits is told. */
+  /** What waits goes out, as far as the connection takes it; the rest when it has answered or written some. */
+  drain(): void {
+    const connection = this.#connection;
+    // Whoever hears of a message that is lost may post another: that one has its turn in the loop that runs.
+    if (connection === null || this.#draining || !connection.client.isActive) return;
+    this.#draining = true;
+    try {
+      this.#drainTo(connection);
+    } finally {
+      this.#draining = false;
+    }
+    if (this.#waiting.count === 0) connection.release(this);
+    else connection.hold(this);
+    if (this.#roomWaiters.size === 0) return;
+    if (this.#hasRoom) this.#settleRoom(null);
+    else this.#awaitWritten(connection);
+  }
+
+  /**
+   * It cannot be connected, its connection has ended, or the env stops: every message that waits is told.
+   * @param error says that they may have been executed: none of them has left.
+   */
   close(error: RpcError): void {
     if (this.state === OutboxState.CLOSED) return;
     this.state = OutboxState.CLOSED;
+    this.#connection?.release(this);
     this.#connection = null;
-    const queue = this.#queue.splice(0);
-    this.#account(-this.#bytes);
-    for (const { message } of queue) {
-      if (message.ask === null) message.lost(error, message.bytes);
-      else message.ask.onFailure(error);
+    const { code, message: text, address, retryable, cause } = error;
+    const why = cause === undefined ? { address, retryable } : { address, retryable, cause };
+    const neverLeft = error.maybeExecuted ? new RpcError(code, text, { ...why, maybeExecuted: false }) : error;
+    for (let entry = this.#waiting.first(); entry !== null; entry = this.#waiting.first()) {
+      const { message } = entry;
+      this.#waiting.shift();
+      if (message !== null) tellLost(message, neverLeft);
     }
-    this.#settleRoom(error);
+    this.#settleRoom(neverLeft);
   }
 
   /** Resolves when a one-way message would be taken. Rejects when the Outbox closes. */
   ready(signal: AbortSignal | undefined): Promise<void> {
-    const connection = this.#connection;
-    if (connection !== null && connection.client.queuedBytes <= WRITE_QUEUE_PAUSE_BYTES) return Promise.resolve();
+    if (this.#hasRoom) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const finish = (error: unknown): void => {
         this.#roomWaiters.delete(finish);
@@ -153,39 +180,76 @@ export class Outbox {
       const onAbort = (): void => finish(signal?.reason);
       signal?.addEventListener("abort", onAbort, { once: true });
       this.#roomWaiters.add(finish);
-      if (connection === null) return;
-      // What was asked to wait is written by then, or the connection has ended.
-      connection.client.whenWritten((error) => {
-        if (error === null) finish(null);
-      });
+      if (this.#connection !== null) this.#awaitWritten(this.#connection);
     });
   }
 
-  /** An ask that waits here has ended. */
-  forget(ask: OutgoingAsk): void {
-    const index = this.#queue.findIndex(({ message }) => message.ask === ask);
-    if (index === -1) return;
-    const [{ message }] = this.#queue.splice(index, 1) as [WaitingMessage];
-    this.#account(-(message.length + ENTRY_BYTES));
+  /** Why a message was not taken. */
+  full(): RpcError {
+    const { waitingBytes, waitingBytesMax } = this.#host;
+    const queuedBytes = this.#connection?.client.queuedBytes ?? 0;
+    const text =
+      `too much waits to be sent to ${this.place}: waitingMessages=${this.#waiting.count}, ` +
+      `waitingBytes=${this.#waiting.bytes}, queuedBytes=${queuedBytes}; for all peers waitingBytes=${waitingBytes}, ` +
+      `maxBytes=${waitingBytesMax}; await ready() or some of the asks first`;
+    return new RpcError("ERR_RPC_OUTBOX_FULL", text);
   }
 
-  /** Asks that were given up while they wait make room for others. */
-  #dropEnded(): void {
-    if (this.#queue.length < OUTBOX_MESSAGES_MAX) return;
-    const open = this.#queue.filter(({ message }) => message.ask?.ended !== true);
-    const bytes = open.reduce((sum, { message }) => sum + message.length + ENTRY_BYTES, 0);
-    this.#account(bytes - this.#bytes);
-    this.#queue.splice(0, this.#queue.length, ...open);
+  #drainTo(connection: PeerConnection): void {
+    const { client } = connection;
+    for (let entry = this.#waiting.first(); entry !== null; entry = this.#waiting.first()) {
+      const message = entry.message as OutgoingMessage;
+      if (!client.isActive) return;
+      if (message.ask !== null && client.outstandingRpcCount >= REQUESTS_PER_CONNECTION_MAX) return;
+      // So much is queued at most as is when messages are posted to it directly.
+      if (client.queuedBytes > WRITE_QUEUE_PAUSE_BYTES) {
+        this.#awaitWritten(connection);
+        return;
+      }
+      this.#waiting.shift();
+      const remainingMs = this.#host.remainingMs(message.deadline);
+      // Its time is over, and its asker sees it with his next look: it must not run any more.
+      if (message.ask !== null && remainingMs <= TIMEOUT_MS_MIN) continue;
+      const isTaken = writeMessage(connection, this.#host, entry.address, message, remainingMs);
+      if (!isTaken) tellLost(message, client.isActive ? this.full() : connectionEnded(this.place, connection.address));
+    }
   }
 
-  #account(bytes: number): void {
-    this.#bytes += bytes;
-    this.#host.waitingBytes += bytes;
+  #admits(cost: number): boolean {
+    const { count, bytes } = this.#waiting;
+    if (count === 0) return true;
+    const { waitingBytes, waitingBytesMax } = this.#host;
+    if (waitingBytes + cost > waitingBytesMax) return false;
+    if (this.#connection !== null) return bytes + cost <= waitingBytesMax * HELD_FRACTION;
+    return count < OUTBOX_MESSAGES_MAX && bytes + cost <= OUTBOX_BYTES_MAX;
+  }
+
+  /** A one-way message would be taken, as far as can be known. */
+  get #hasRoom(): boolean {
+    if (this.#connection === null) return false;
+    if (this.#waiting.count > 0) return this.#admits(costOf({ length: 0 }));
+    return this.#connection.client.queuedBytes <= WRITE_QUEUE_PAUSE_BYTES;
+  }
+
+  /** Goes on when what was asked to wait in the connection's own queue is written. */
+  #awaitWritten(connection: PeerConnection): void {
+    const { client } = connection;
+    if (this.#awaitsWritten || client.queuedBytes <= WRITE_QUEUE_PAUSE_BYTES) return;
+    this.#awaitsWritten = true;
+    client.whenWritten((error) => {
+      this.#awaitsWritten = false;
+      if (error === null) this.drain();
+    });
   }
 
   #settleRoom(error: RpcError | null): void {
     for (const waiter of [...this.#roomWaiters]) waiter(error);
   }
+}
+
+function tellLost(message: OutgoingMessage, error: RpcError): void {
+  if (message.ask === null) message.lost(error, message.bytes);
+  else message.ask.onFailure(error);
 }
 
 /** Writes a message to its connection. False: it takes nothing more now. Throws ERR_RPC_MESSAGE_TOO_LARGE. */
@@ -213,7 +277,7 @@ export function writeMessage(
   return true;
 }
 
-export function outboxFull(place: string, queuedBytes: number): RpcError {
-  const text = `too much waits to be sent to ${place}: queuedBytes=${queuedBytes}; await ready() or some of the asks first`;
-  return new RpcError("ERR_RPC_OUTBOX_FULL", text);
+export function connectionEnded(place: string, address: RpcAddress | null): RpcError {
+  const where = address === null ? {} : { address };
+  return new RpcError("ERR_RPC_CONNECTION_LOST", `the connection to ${place} has ended`, where);
 }

@@ -9,7 +9,7 @@ import { PayloadCodec } from "../rpc/codec.js";
 import { RpcAddress } from "../rpc/rpc-address.js";
 import { CONTROL_ENDPOINT, VERIFIER_ENDPOINT } from "./built-in-endpoints.js";
 import { requestAddress } from "./envelope.js";
-import { Outbox, type OutboxHost, OutboxState, type OutgoingMessage, outboxFull, writeMessage } from "./outbox.js";
+import { connectionEnded, Outbox, type OutboxHost, OutboxState, type OutgoingMessage, writeMessage } from "./outbox.js";
 import { OutgoingAsk } from "./outgoing-ask.js";
 import type { PeerConnection } from "./peer-connection.js";
 
@@ -40,6 +40,8 @@ export class Outboxes {
   readonly #options: OutboxesOptions;
   readonly #host: OutboxHost;
   readonly #outboxes = new Map<string, Outbox>();
+  /** Connections of requests that were given up in this tick. */
+  readonly #gaveUp = new Set<PeerConnection>();
   #stopped: RpcError | null = null;
 
   constructor(options: OutboxesOptions) {
@@ -57,18 +59,16 @@ export class Outboxes {
     return this.#host.remainingMs(deadline);
   }
 
-  /** Sends an ask; whatever refuses it is told to it. Throws ERR_RPC_MESSAGE_TOO_LARGE. */
-  ask(target: RefTarget, message: OutgoingMessage, ask: OutgoingAsk): void {
+  /** Sends `message.ask`; whatever refuses it is told to it. Throws ERR_RPC_MESSAGE_TOO_LARGE. */
+  ask(target: RefTarget, message: OutgoingMessage): void {
     let outbox: Outbox;
     try {
       outbox = this.#to(target);
     } catch (error) {
-      ask.onFailure(error as RpcError);
+      message.ask?.onFailure(error as RpcError);
       return;
     }
-    if (!outbox.post(this.#addressOf(target), message)) {
-      ask.onFailure(outboxFull(outbox.place, outbox.waitingBytes));
-    }
+    if (!outbox.post(this.#addressOf(target), message)) message.ask?.onFailure(outbox.full());
   }
 
   /**
@@ -77,6 +77,11 @@ export class Outboxes {
    */
   send(target: RefTarget, message: OutgoingMessage): boolean {
     return this.#to(target).post(this.#addressOf(target), message);
+  }
+
+  /** Why a `send` said no. */
+  full(target: RefTarget): RpcError {
+    return this.#to(target).full();
   }
 
   /** Resolves when a `send` would be taken; rejects when it never will, as far as can be known, or the peer cannot be reached. */
@@ -94,12 +99,12 @@ export class Outboxes {
   giveUp(ask: OutgoingAsk): void {
     const { connection } = ask;
     const handle = ask.giveUp();
-    if (connection === null) {
-      for (const outbox of this.#outboxes.values()) outbox.forget(ask);
-    } else if (handle !== -1) {
-      if (connection.speaksOurVersion) this.#cancel(connection, handle);
-      else connection.unsentCancels.push(handle);
-    }
+    if (connection === null || handle === -1) return;
+    if (connection.speaksOurVersion) this.#cancel(connection, handle);
+    else connection.keepCancel(handle);
+    // Once for all that end in this tick: what is held back may be of the same asker.
+    if (this.#gaveUp.size === 0) queueMicrotask(() => this.#answered());
+    this.#gaveUp.add(connection);
   }
 
   /**
@@ -122,7 +127,7 @@ export class Outboxes {
 
   /** What was given up before the peer had shown that it would understand. */
   sendCancels(connection: PeerConnection): void {
-    for (const handle of connection.unsentCancels.splice(0)) this.#cancel(connection, handle);
+    for (const handle of connection.takeCancels()) this.#cancel(connection, handle);
   }
 
   /** A connection has ended: the next message to that peer makes another. */
@@ -132,6 +137,12 @@ export class Outboxes {
       this.#outboxes.delete(place);
       outbox.close(error);
     }
+  }
+
+  #answered(): void {
+    const connections = [...this.#gaveUp];
+    this.#gaveUp.clear();
+    for (const connection of connections) connection.answered();
   }
 
   /** Nothing is sent any more. */
@@ -164,8 +175,14 @@ export class Outboxes {
     if (outbox?.isOpen) return outbox;
     this.#refuseIfStopped();
     const address = placeAddress(place);
-    // Its connection takes nothing more, and its end is not told yet.
-    outbox?.close(connectionEnded(place, address));
+    if (outbox !== undefined) {
+      // Its connection takes nothing more, and its end is not told yet.
+      this.#forget(outbox);
+      outbox.close(connectionEnded(place, address));
+      // Whoever heard that his message is lost may have posted another.
+      const next = this.#outboxes.get(place);
+      if (next?.isOpen) return next;
+    }
     outbox = new Outbox(place, this.#host);
     if (address === null) {
       const connection = this.#options.connectionOf(place);
@@ -182,13 +199,19 @@ export class Outboxes {
   #connect(outbox: Outbox, address: RpcAddress): void {
     this.#options.connect(address).then(
       (connection) => {
-        if (outbox.state === OutboxState.CONNECTING) outbox.connected(connection);
+        if (outbox.state !== OutboxState.CONNECTING) return;
+        outbox.connected(connection);
+        if (!outbox.isOpen) this.#forget(outbox);
       },
       (error: RpcError) => {
-        if (this.#outboxes.get(outbox.place) === outbox) this.#outboxes.delete(outbox.place);
+        this.#forget(outbox);
         outbox.close(error);
       },
     );
+  }
+
+  #forget(outbox: Outbox): void {
+    if (this.#outboxes.get(outbox.place) === outbox) this.#outboxes.delete(outbox.place);
   }
 
   #addressOf(target: RefTarget): Uint8Array {
@@ -208,11 +231,6 @@ function isHostPort(place: string): boolean {
 
 function placeAddress(place: string): RpcAddress | null {
   return isHostPort(place) ? RpcAddress.parse(`ringpost://${place}`) : null;
-}
-
-function connectionEnded(place: string, address: RpcAddress | null): RpcError {
-  const where = address === null ? {} : { address };
-  return new RpcError("ERR_RPC_CONNECTION_LOST", `the connection to ${place} has ended`, where);
 }
 
 function notConnected(endpoint: string): RpcError {

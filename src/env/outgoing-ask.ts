@@ -1,20 +1,29 @@
 /**
  * An ask on its way to another node, from the Outbox to its answer. Steps 3 and 8 of the data flow.
  *
- * QUEUED (in the Outbox) ──connected──▶ SENT ──answer, failure, connection lost──▶ ENDED
+ * QUEUED (in the Outbox) ──its turn──▶ SENT ──answer, failure, connection lost──▶ ENDED
  *   └────────────────────given up by its asker─────┴──▶ ENDED; a peer that has it is told
  */
 import { RpcError } from "../common/errors.js";
 import type { RpcResponseCallback } from "../network/callbacks.js";
+import { isTooManyUnanswered } from "../network/failure-text.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
 import { ANSWER_BYTES, answerCodec, answerFailed, checkAnswer } from "./envelope.js";
 import type { PeerConnection } from "./peer-connection.js";
+
+/** A place in an Outbox. */
+export interface Waiting {
+  /** Gives it up. */
+  leave(): void;
+}
 
 export abstract class OutgoingAsk implements RpcResponseCallback {
   readonly endpoint: string;
   #connection: PeerConnection | null = null;
   #handle = -1;
   ended = false;
+  /** Where it waits in its Outbox, which writes this. */
+  waiting: Waiting | null = null;
 
   constructor(endpoint: string) {
     this.endpoint = endpoint;
@@ -45,6 +54,7 @@ export abstract class OutgoingAsk implements RpcResponseCallback {
   giveUp(): number {
     if (this.ended) return -1;
     this.ended = true;
+    this.waiting?.leave();
     const client = this.#connection?.client;
     return client?.removeRpcRequest(this.#handle) === true ? this.#handle : -1;
   }
@@ -56,20 +66,24 @@ export abstract class OutgoingAsk implements RpcResponseCallback {
   onSuccessBytes(bytes: Uint8Array, start: number, end: number): void {
     if (this.ended) return;
     this.ended = true;
+    const connection = this.#connection;
     try {
       checkAnswer(bytes, start, end);
     } catch (error) {
-      this.failed(unreadableAnswer(error as RpcError, this.endpoint, this.#connection?.address));
+      this.failed(unreadableAnswer(error as RpcError, this.endpoint, connection?.address));
+      connection?.answered();
       return;
     }
-    this.#connection?.showVersion();
+    connection?.showVersion();
     this.answered(answerFailed(bytes, start), answerCodec(bytes, start), bytes, start + ANSWER_BYTES, end);
+    connection?.answered();
   }
 
   onFailure(error: Error): void {
     if (this.ended) return;
     this.ended = true;
     this.failed(askFailure(error, this.endpoint, this.#connection?.address));
+    this.#connection?.answered();
   }
 }
 
@@ -82,12 +96,20 @@ export function unreadableAnswer(error: RpcError, endpoint: string, address: Rpc
 /** Why an ask of `endpoint` failed on its way: what the transport says, with the endpoint's name and place. */
 export function askFailure(error: Error, endpoint: string, address: RpcAddress | undefined): RpcError {
   const where = { endpoint, address, cause: error };
+  if (isTooManyUnanswered(error)) {
+    const text = `the peer could not take the ask of "${endpoint}" now: ${firstLine(error)}; await some of them first`;
+    return new RpcError("ERR_RPC_INBOX_FULL", text, where);
+  }
   // As a handler's failure the transport passes on what a peer says in its own words: the message came to no endpoint.
   if (error instanceof RpcError && error.code !== "ERR_RPC_HANDLER") {
     const { code, retryable, maybeExecuted } = error;
     const text = `the ask of "${endpoint}" failed: ${error.message}`;
     return new RpcError(code, text, { ...where, address: address ?? error.address, retryable, maybeExecuted });
   }
-  const [line] = error.message.split("\n");
-  return new RpcError("ERR_RPC_PROTOCOL", `the peer could not take the ask of "${endpoint}": ${line}`, where);
+  const text = `the peer could not take the ask of "${endpoint}": ${firstLine(error)}`;
+  return new RpcError("ERR_RPC_PROTOCOL", text, where);
+}
+
+function firstLine({ message }: Error): string {
+  return message.split("\n", 1)[0] as string;
 }

@@ -6,6 +6,7 @@
  * and the id of his env. From then on there is a peer.
  */
 
+import { REQUESTS_PER_CONNECTION_MAX } from "../common/limits.js";
 import type { RefTarget } from "../dispatcher/ref-poster.js";
 import { isLoopback } from "../network/bind.js";
 import type { TransportClient } from "../network/transport-client.js";
@@ -14,6 +15,11 @@ import type { RpcPeer } from "../rpc/rpc-endpoint-options.js";
 import { type RequestAddress, RequestReader } from "./envelope.js";
 
 const ascii = new TextEncoder();
+
+/** Who waits until fewer requests of a connection are without an answer. */
+export interface AskHolder {
+  drain(): void;
+}
 
 export class PeerConnection implements RpcPeer {
   readonly client: TransportClient;
@@ -32,10 +38,16 @@ export class PeerConnection implements RpcPeer {
   envId: string | null = null;
   /** We have said who we are. */
   introduced = false;
-  /** Requests that were given up before it was known that it would understand that. */
-  readonly unsentCancels: number[] = [];
+  /**
+   * Requests that were given up before it was known that it would understand that. A peer of ours has no more of them
+   * unanswered than these; one that never says who it is cannot make them grow.
+   */
+  #unsentCancels: number[] = [];
   /** It has sent an envelope of our version: it understands what is ours. */
   speaksOurVersion = false;
+  /** Outboxes that hold asks back until the peer has answered some. */
+  readonly #holders = new Set<AskHolder>();
+  #isHeld = false;
   readonly #onVersionShown: (connection: PeerConnection) => void;
   /** When it was last heard of at the last look, and for how many looks it has been silent: see peers.ts. */
   heardMs = -1;
@@ -64,6 +76,38 @@ export class PeerConnection implements RpcPeer {
     if (this.speaksOurVersion) return;
     this.speaksOurVersion = true;
     this.#onVersionShown(this);
+  }
+
+  /** A request was given up: to be told to the peer, once it is known to understand that. */
+  keepCancel(handle: number): void {
+    if (this.#unsentCancels.length < REQUESTS_PER_CONNECTION_MAX) this.#unsentCancels.push(handle);
+  }
+
+  takeCancels(): number[] {
+    const handles = this.#unsentCancels;
+    this.#unsentCancels = [];
+    return handles;
+  }
+
+  get unsentCancelCount(): number {
+    return this.#unsentCancels.length;
+  }
+
+  /** `holder` is told of each request that ends, until `release`. */
+  hold(holder: AskHolder): void {
+    this.#holders.add(holder);
+    this.#isHeld = true;
+  }
+
+  release(holder: AskHolder): void {
+    this.#holders.delete(holder);
+    this.#isHeld = this.#holders.size > 0;
+  }
+
+  /** A request to it has ended. */
+  answered(): void {
+    if (!this.#isHeld) return;
+    for (const holder of this.#holders) holder.drain();
   }
 
   get place(): string {

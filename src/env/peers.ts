@@ -29,8 +29,8 @@ export class Peers {
   readonly #connections = new Set<PeerConnection>();
   /** Connections to each known peer, by its place. */
   readonly #places = new Map<string, Set<PeerConnection>>();
-  /** Of envs that do not listen, by their id. */
-  readonly #byEnv = new Map<string, PeerConnection>();
+  /** By the id of the env at the other end, in the order in which they said it: one may come by several addresses. */
+  readonly #byEnv = new Map<string, Set<PeerConnection>>();
   #timer: Timer | null = null;
 
   constructor(options: PeersOptions) {
@@ -41,9 +41,11 @@ export class Peers {
     return this.#connections;
   }
 
-  /** The connection by which the env of that id has come; undefined: there is none. */
+  /** A connection by which the env of that id has come, the newest that is open; undefined: there is none. */
   of(envId: string): PeerConnection | undefined {
-    return this.#byEnv.get(envId);
+    let found: PeerConnection | undefined;
+    for (const connection of this.#byEnv.get(envId) ?? []) if (connection.client.isActive) found = connection;
+    return found;
   }
 
   opened(connection: PeerConnection): void {
@@ -70,22 +72,32 @@ export class Peers {
     // An env has one id: others that a peer may name are nobody's.
     if (connection.envId !== null && connection.envId !== envId) return;
     connection.envId = envId;
-    const holder = this.#byEnv.get(envId);
-    if (holder === undefined || !holder.client.isActive || holder.identity === connection.identity) {
-      this.#byEnv.set(envId, connection);
+    const holder = this.of(envId);
+    if (holder !== undefined && holder.identity !== connection.identity) return;
+    let connections = this.#byEnv.get(envId);
+    if (connections === undefined) {
+      connections = new Set();
+      this.#byEnv.set(envId, connections);
     }
+    connections.add(connection);
   }
 
   closed(connection: PeerConnection): void {
     if (!this.#connections.delete(connection)) return;
     const { envId, place, address } = connection;
-    if (envId !== null && this.#byEnv.get(envId) === connection) this.#byEnv.delete(envId);
+    if (envId !== null) this.#unname(connection, envId);
     if (!connection.known) return;
     const connections = this.#places.get(place);
     connections?.delete(connection);
     if (connections?.size !== 0) return;
     this.#places.delete(place);
     this.#options.disconnected(address);
+  }
+
+  #unname(connection: PeerConnection, envId: string): void {
+    const connections = this.#byEnv.get(envId);
+    connections?.delete(connection);
+    if (connections?.size === 0) this.#byEnv.delete(envId);
   }
 
   /** Looks no more. */

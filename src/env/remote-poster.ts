@@ -133,7 +133,7 @@ export class RemotePoster implements RefPoster {
     out.remainingMs = leftMs;
     out.ask = ask;
     try {
-      this.#outboxes.ask(target, out, ask);
+      this.#outboxes.ask(target, out);
     } catch (error) {
       this.fail(slot, error);
       return promise;

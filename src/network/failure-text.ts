@@ -2,7 +2,8 @@
  * A failure as the text that the protocol carries. Spark sends a Java stack trace; its peers look into the first line, so
  * ours is one line of the same form: the Java class that means the same, and the message. No stack: it is nobody else's.
  */
-import { isRpcError, type RpcErrorCode } from "../common/errors.js";
+import { isRpcError, RpcError, type RpcErrorCode } from "../common/errors.js";
+import { REQUESTS_PER_CONNECTION_MAX } from "../common/limits.js";
 
 const CLASSES: Partial<Record<RpcErrorCode, string>> = {
   ERR_RPC_FORBIDDEN: "java.lang.SecurityException",
@@ -20,6 +21,18 @@ export function failureText(error: unknown): string {
   if (typeof error === "string") return error;
   const name = isRpcError(error) ? CLASSES[error.code] : undefined;
   return `${name ?? "java.lang.RuntimeException"}: ${messageOf(error)}`;
+}
+
+/** What a peer is told, and knows again, whose request was one too many: nothing else says that it may try later. */
+const TOO_MANY_UNANSWERED = "too many requests of one connection are unanswered";
+
+export function tooManyUnanswered(): RpcError {
+  return new RpcError("ERR_RPC_INBOX_FULL", `${TOO_MANY_UNANSWERED}: max=${REQUESTS_PER_CONNECTION_MAX}`);
+}
+
+/** True for the failure of a request that its peer refused so. */
+export function isTooManyUnanswered(error: Error): boolean {
+  return isRpcError(error, "ERR_RPC_HANDLER") && error.message.includes(`: ${TOO_MANY_UNANSWERED}: `);
 }
 
 export function messageOf(error: unknown): string {

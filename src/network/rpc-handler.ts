@@ -71,6 +71,14 @@ export abstract class RpcHandler {
     return NO_MERGED_BLOCKS;
   }
 
+  /**
+   * Requests of this connection that its peer has given up and that are discarded before the loop turns: so many more are
+   * taken from it in this turn. Asked only when a request would be refused otherwise.
+   */
+  endingCount(_client: TransportClient): number {
+    return 0;
+  }
+
   /** A connection is there, opened by either side. */
   channelActive(_client: TransportClient): void {}
 

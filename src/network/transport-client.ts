@@ -83,6 +83,11 @@ export class TransportClient {
     return this.#responses.outstandingCount;
   }
 
+  /** RPCs and uploads among them: a peer takes a limited number of these. */
+  get outstandingRpcCount(): number {
+    return this.#rpcs.count;
+  }
+
   /** Bytes in memory that wait to be written to the peer. */
   get queuedBytes(): number {
     return this.#queue.queuedBytes;

@@ -10,7 +10,7 @@ import type { StreamCallback, StreamCallbackWithID } from "./callbacks.js";
 import type { Connection } from "./connection.js";
 import { ONE_WAY_BODY_OFFSET, RPC_BODY_OFFSET } from "./decode.js";
 import { hostPort } from "./dial.js";
-import { asError, failureText, messageOf } from "./failure-text.js";
+import { asError, failureText, messageOf, tooManyUnanswered } from "./failure-text.js";
 import { MessageType } from "./message-type.js";
 import type {
   ChunkFetchRequest,
@@ -133,8 +133,8 @@ export class TransportRequestHandler implements RequestCounter {
   #reply(idHigh: number, idLow: number): RpcReply | null {
     const reply = new RpcReply(this, idHigh, idLow);
     if (++this.#unanswered <= REQUESTS_PER_CONNECTION_MAX) return reply;
-    const text = `too many requests of one connection are unanswered: max=${REQUESTS_PER_CONNECTION_MAX}`;
-    reply.onFailure(new RpcError("ERR_RPC_INBOX_FULL", text));
+    if (this.#unanswered - this.#rpcHandler.endingCount(this.#client) <= REQUESTS_PER_CONNECTION_MAX) return reply;
+    reply.onFailure(tooManyUnanswered());
     return null;
   }
 

@@ -7,7 +7,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { RpcError } from "../../dist/src/common/errors.js";
+import { REQUESTS_PER_CONNECTION_MAX } from "../../dist/src/common/limits.js";
 import { RefTarget } from "../../dist/src/dispatcher/ref-poster.js";
+import { writeAnswer } from "../../dist/src/env/envelope.js";
 import { Outboxes } from "../../dist/src/env/outboxes.js";
 import { OutgoingAsk } from "../../dist/src/env/outgoing-ask.js";
 import { PeerConnection } from "../../dist/src/env/peer-connection.js";
@@ -17,13 +19,19 @@ import { PayloadCodec } from "../../dist/src/rpc/codec.js";
 
 const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
 const PLACE = "127.0.0.1:4000";
-const WAITING_BYTES_MAX = 3_000;
-/** What a waiting message counts beside its bytes: outbox.ts. */
-const ENTRY_BYTES = 128;
+const WAITING_BYTES_MAX = 4_000;
+/** What a waiting message counts beside its bytes: waiting-messages.ts. */
+const ENTRY_BYTES = 256;
+
+/** Asks that a peer takes before it has answered one. */
+const ASKS_MAX = 4;
+const ANSWER = new Uint8Array(4);
+writeAnswer(ANSWER, 0, false, PayloadCodec.EMPTY);
 
 class RecordingAsk extends OutgoingAsk {
   readonly id: number;
   readonly failures: RpcError[] = [];
+  answers = 0;
 
   constructor(id: number) {
     super("endpoint");
@@ -31,7 +39,7 @@ class RecordingAsk extends OutgoingAsk {
   }
 
   protected answered(): void {
-    throw new Error("nobody answers");
+    this.answers++;
   }
 
   protected failed(error: RpcError): void {
@@ -62,8 +70,27 @@ class RecordingClient {
     return true;
   }
 
+  /** A peer that takes ASKS_MAX more. */
+  get outstandingRpcCount(): number {
+    return REQUESTS_PER_CONNECTION_MAX - ASKS_MAX + this.#asks.size;
+  }
+
+  /** The peer answers the ask that was sent as the `which`th of those that are outstanding. */
+  answer(which: number): RecordingAsk | undefined {
+    const [handle, ask] = [...this.#asks][which] ?? [];
+    if (handle === undefined) return undefined;
+    this.#asks.delete(handle);
+    ask?.onSuccess(ANSWER);
+    return ask;
+  }
+
   removeRpcRequest(handle: number): boolean {
     return this.#asks.delete(handle);
+  }
+
+  /** What tells the peer that it may forget a request ends so. */
+  requestIdOf(): Uint8Array {
+    return new Uint8Array(8).fill(0xff);
   }
 
   whenWritten(call: (error: null) => void): void {
@@ -77,7 +104,8 @@ class RecordingClient {
   }
 
   get written(): number[] {
-    return this.#frames.map((frame) => new DataView(frame.buffer).getInt32(frame.length - 4));
+    const ids = this.#frames.map((frame) => new DataView(frame.buffer).getInt32(frame.length - 4));
+    return ids.filter((id) => id !== -1);
   }
 }
 
@@ -86,6 +114,7 @@ const step = fc.oneof(
   { weight: 8, arbitrary: fc.record({ do: fc.constant("send" as const), length: fc.integer({ min: 4, max: 900 }) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("give up" as const), which: fc.nat(30) }) },
   { weight: 3, arbitrary: fc.constant({ do: "connected" as const }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant("answer" as const), which: fc.nat(ASKS_MAX) }) },
   { weight: 2, arbitrary: fc.constant({ do: "failed" as const }) },
   { weight: 2, arbitrary: fc.constant({ do: "lost" as const }) },
   // The connection takes nothing more, and its end is told later, or never before the next message.
@@ -113,6 +142,8 @@ class World {
   // The model.
   #waiting: { readonly id: number; readonly ask: RecordingAsk | null; readonly bytes: number }[] = [];
   #expectedWritten: number[] = [];
+  #outstanding = 0;
+  readonly answered = new Set<RecordingAsk>();
   readonly expectedLost: number[] = [];
   readonly expectedFailed = new Map<RecordingAsk, string>();
 
@@ -136,6 +167,7 @@ class World {
   async run(given: typeof step extends fc.Arbitrary<infer S> ? S : never): Promise<void> {
     if (given.do === "ask" || given.do === "send") this.#post(given.do, given.length);
     else if (given.do === "give up") this.#giveUp(given.which);
+    else if (given.do === "answer") this.#answer(given.which);
     else if (given.do === "connected") this.#connected();
     else if (given.do === "failed") this.#failed();
     else if (given.do === "lost") this.#loses();
@@ -160,21 +192,47 @@ class World {
       remainingMs: Number.POSITIVE_INFINITY,
     };
     const cost = length + ENTRY_BYTES;
-    const fits = this.#waiting.length === 0 || this.#waitingBytes + cost <= WAITING_BYTES_MAX;
+    const waits = this.#client === null || this.#waiting.length > 0 || (ask !== null && this.#outstanding === ASKS_MAX);
+    // Of what all may keep, half is for those that are connected.
+    const max = this.#client === null ? WAITING_BYTES_MAX : WAITING_BYTES_MAX / 2;
+    const fits = this.#waiting.length === 0 || this.#waitingBytes + cost <= max;
     if (ask !== null) {
       this.asks.push(ask);
-      this.outboxes.ask(this.target, { ...common, kind: RecordKind.ASK, ask, lost: () => {} }, ask);
+      this.outboxes.ask(this.target, { ...common, kind: RecordKind.ASK, ask, lost: () => {} });
     } else {
       const lost = (): void => void this.lost.push(id);
       expect(this.outboxes.send(this.target, { ...common, kind: RecordKind.SEND, ask: null, lost })).toBe(
-        this.#client !== null || fits,
+        !waits || fits,
       );
     }
     // Its caller uses the memory again.
     bytes.fill(0xff);
-    if (this.#client !== null) this.#expectedWritten.push(id);
+    if (!waits) this.#write(id, ask);
     else if (fits) this.#waiting.push({ id, ask, bytes: cost });
     else if (ask !== null) this.expectedFailed.set(ask, "ERR_RPC_OUTBOX_FULL");
+  }
+
+  #write(id: number, ask: RecordingAsk | null): void {
+    this.#expectedWritten.push(id);
+    if (ask !== null) this.#outstanding++;
+  }
+
+  /** What waits goes out, up to an ask that is one too many. */
+  #flows(): void {
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      if (first.ask !== null && this.#outstanding === ASKS_MAX) return;
+      this.#waiting.shift();
+      this.#write(first.id, first.ask);
+    }
+  }
+
+  #answer(which: number): void {
+    if (this.#client?.isActive !== true) return;
+    const ask = this.#client.answer(which);
+    if (ask === undefined) return;
+    this.answered.add(ask);
+    this.#outstanding--;
+    this.#flows();
   }
 
   #giveUp(which: number): void {
@@ -182,7 +240,11 @@ class World {
     if (ask === undefined || ask.ended) return;
     this.givenUp.add(ask);
     this.outboxes.giveUp(ask);
+    const waited = this.#waiting.some((entry) => entry.ask === ask);
     this.#waiting = this.#waiting.filter((entry) => entry.ask !== ask);
+    if (waited || ask.connection !== this.#connection) return;
+    this.#outstanding--;
+    if (this.#client?.isActive === true) this.#flows();
   }
 
   #connected(): void {
@@ -191,8 +253,9 @@ class World {
     this.#connection = new PeerConnection(this.#client as unknown as TransportClient, () => {});
     this.#pending.resolve(this.#connection);
     this.#pending = null;
-    this.#expectedWritten = this.#waiting.map(({ id }) => id);
-    this.#waiting = [];
+    this.#expectedWritten = [];
+    this.#outstanding = 0;
+    this.#flows();
   }
 
   #failed(): void {
@@ -217,6 +280,7 @@ class World {
     this.#client = null;
     this.#connection = null;
     this.#lose(connection);
+    this.#tellWaiting(LOST);
   }
 
   /** The next message makes another connection; what is outstanding on this one hears of its end later. */
@@ -225,6 +289,7 @@ class World {
     this.checkWritten();
     this.#client = null;
     this.#connection = null;
+    this.#tellWaiting(LOST);
   }
 
   #lose(connection: PeerConnection): void {
@@ -252,6 +317,7 @@ class World {
     expect(this.lost).toEqual(this.expectedLost);
     for (const ask of this.asks) {
       const expected = this.expectedFailed.get(ask);
+      expect([ask.id, ask.answers]).toEqual([ask.id, this.answered.has(ask) ? 1 : 0]);
       expect(ask.failures.map(({ code }) => code)).toEqual(expected === undefined ? [] : [expected]);
     }
   }
@@ -263,7 +329,7 @@ class World {
     this.#pending?.reject(REFUSED);
     await Promise.all(this.readies);
     this.check();
-    // Every ask has ended, by one of: a failure, its asker.
+    // Every ask has ended, by one of: its answer, a failure, its asker.
     for (const ask of this.asks) expect([ask.id, ask.ended]).toEqual([ask.id, true]);
     expect([...this.outboxes.all]).toEqual([]);
   }
