@@ -268,7 +268,7 @@ export const CONF_KEYS = [
     max: 1024 ** 4,
     aliases: [],
     effect: "now",
-    meaning: "Bytes that wait for connections, of all peers together.",
+    meaning: "Bytes that wait for connections and answers, of all peers together.",
   },
   {
     key: "rpc.liveness.interval",

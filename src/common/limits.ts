@@ -213,8 +213,10 @@ export const PING_TIMEOUT_MS = 1_000;
 export const OUTBOX_MESSAGES_MAX = 3_072;
 /** ... and their bytes. */
 export const OUTBOX_BYTES_MAX = 8 * MIB;
-/** Bytes that wait for connections, of all peers together (`rpc.outbox.maxBytes`). */
+/** Bytes that wait for connections and answers, of all peers together (`rpc.outbox.maxBytes`). */
 export const OUTBOX_TOTAL_BYTES_MAX = 64 * MIB;
+/** What a peer that is connected, and answers slowly, may hold of that: others can be connected meanwhile. */
+export const OUTBOX_HELD_FRACTION = 1 / 2;
 /** Between two looks at who was heard of. */
 export const LIVENESS_LOOK_MS = 5_000;
 /** A peer that was not heard of for so many looks is asked whether it is there. */

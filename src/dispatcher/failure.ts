@@ -1,5 +1,5 @@
 /**
- * Failures on their way to the asker: [code, text, cause, may have been executed], encoded like any message. Steps 7 and 8 of the data flow.
+ * Failures on their way to the asker: [code, text, cause, maybeExecuted, retryable], encoded like any message. Steps 7 and 8 of the data flow.
  */
 import { isRpcError, isRpcErrorCode, RpcError, type RpcErrorCode, type RpcRemoteError } from "../common/errors.js";
 import type { MessageCodec } from "../rpc/codec.js";
@@ -13,8 +13,14 @@ const PASSED_THROUGH: readonly RpcErrorCode[] = [
   "ERR_RPC_ENDPOINT_START",
 ];
 
-/** `maybeExecuted` where it is not what the code says by default. */
-export type Failure = readonly [code: RpcErrorCode, text: string, cause: unknown, maybeExecuted?: boolean];
+/** `maybeExecuted` and `retryable` where they are not what the code says by default. */
+export type Failure = readonly [
+  code: RpcErrorCode,
+  text: string,
+  cause: unknown,
+  maybeExecuted?: boolean,
+  retryable?: boolean,
+];
 
 /** An ask fails: its handler threw, or what it answered cannot travel. */
 export function answerFailure(endpoint: string, error: unknown): Failure {
@@ -67,8 +73,16 @@ export function failureToError(endpoint: string, decoded: unknown, address?: Rpc
     const text = `the failure of an ask of "${endpoint}" cannot be read`;
     return new RpcError("ERR_RPC_SERIALIZATION", text, { endpoint, address });
   }
-  const [code, text, cause, maybeExecuted] = decoded as [RpcErrorCode, string, unknown, boolean | undefined];
-  const options = { endpoint, address, maybeExecuted, ...(cause === undefined || cause === null ? {} : { cause }) };
+  const [code, text, cause, ...flags] = decoded as [RpcErrorCode, string, unknown, ...unknown[]];
+  // What is no flag came from somewhere else.
+  const [maybeExecuted, retryable] = flags.map((flag) => (typeof flag === "boolean" ? flag : undefined));
+  const options = {
+    endpoint,
+    address,
+    maybeExecuted,
+    retryable,
+    ...(cause === undefined || cause === null ? {} : { cause }),
+  };
   if (code !== "ERR_RPC_HANDLER") return new RpcError(code, text, options);
   return new RpcError(code, text, { ...options, cause, remote: remoteSummary(cause) });
 }

@@ -108,6 +108,6 @@ export class MailboxAnswers {
 
 /** What is told of an ask of `endpoint` that loop 0 ends itself. */
 export function failureOf(error: unknown, endpoint: string): Failure {
-  if (isRpcError(error)) return [error.code, error.message, error.cause, error.maybeExecuted];
+  if (isRpcError(error)) return [error.code, error.message, error.cause, error.maybeExecuted, error.retryable];
   return ["ERR_RPC_NO_REPLY", `the ask of "${endpoint}" ended: ${describeThrown(error)}`, error];
 }

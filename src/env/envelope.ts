@@ -8,7 +8,7 @@
  *   address  sender: u8 present [u16 length, host, i32 port] · receiver: the same · u16 length, name of the endpoint
  *   ours     u8 version · u8 flags · u8 kind · u8 codec · i32 remaining ms, -1: no deadline
  *            [ENV_ID: u8 length, id of the sender's env] · the message
- *   answer   u8 version · u8 flags · u8 codec · u8 0 · the value, or [code, text, cause, maybeExecuted]
+ *   answer   u8 version · u8 flags · u8 codec · u8 0 · the value, or [code, text, cause, maybeExecuted, retryable]
  */
 import { RpcError } from "../common/errors.js";
 import { ENDPOINT_NAME_BYTES_MAX, HOST_BYTES_MAX } from "../common/limits.js";

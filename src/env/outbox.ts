@@ -14,6 +14,7 @@
 import { RpcError } from "../common/errors.js";
 import {
   OUTBOX_BYTES_MAX,
+  OUTBOX_HELD_FRACTION,
   OUTBOX_MESSAGES_MAX,
   REQUESTS_PER_CONNECTION_MAX,
   TIMEOUT_MS_MIN,
@@ -56,8 +57,6 @@ export const OutboxState = { CONNECTING: "connecting", CONNECTED: "connected", C
 export type OutboxState = (typeof OutboxState)[keyof typeof OutboxState];
 
 const NO_ID = new Uint8Array(0);
-/** A peer that answers slowly may hold so much of what all Outboxes may keep: others are connected meanwhile. */
-const HELD_FRACTION = 1 / 2;
 
 export class Outbox implements AskHolder {
   /** `host:port`, or the id of an env that does not listen. */
@@ -220,7 +219,7 @@ export class Outbox implements AskHolder {
     if (count === 0) return true;
     const { waitingBytes, waitingBytesMax } = this.#host;
     if (waitingBytes + cost > waitingBytesMax) return false;
-    if (this.#connection !== null) return bytes + cost <= waitingBytesMax * HELD_FRACTION;
+    if (this.#connection !== null) return bytes + cost <= waitingBytesMax * OUTBOX_HELD_FRACTION;
     return count < OUTBOX_MESSAGES_MAX && bytes + cost <= OUTBOX_BYTES_MAX;
   }
 

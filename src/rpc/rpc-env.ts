@@ -152,7 +152,7 @@ export interface RpcEndpointStuck {
 export interface RpcPeerStats {
   readonly address: RpcAddress;
   readonly state: "connecting" | "connected";
-  /** Messages that wait for the connection, and bytes that wait to be sent. */
+  /** Messages that wait for the connection, or for answers to asks before them, and bytes that wait to be sent. */
   readonly outboxMessages: number;
   readonly outboxBytes: number;
   /** Asks of it without an answer. */

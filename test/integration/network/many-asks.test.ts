@@ -98,6 +98,26 @@ describe("more asks at once than a connection may have unanswered", () => {
     expect(pairOf.asks).toMatchObject({ aborted: MAX - 1, rejected: 0 });
   });
 
+  test("take the places of asks that are given up, though a peer hears of both at once", async () => {
+    using gate = new Gate();
+    await using pairOf = await pair();
+    const { ref } = pairOf;
+    const held = ref.call.spin(gate.name);
+    await gate.reached();
+    const stay = range(MAX - 11).map((i) => ref.call.see(i));
+    const controller = new AbortController();
+    const aborted = endings(range(10).map((i) => ref.with({ signal: controller.signal }).call.see(-i)));
+    const next = range(10).map((i) => ref.call.see(MAX + i));
+    await until(() => pairOf.asks?.sent === MAX);
+    expect(pairOf.peer).toMatchObject({ asksInFlight: MAX, outboxMessages: 10 });
+    controller.abort();
+    await aborted;
+    await until(() => pairOf.asks?.sent === MAX + 10);
+    gate.open();
+    await Promise.all([held, ...stay, ...next]);
+    expect(await ref.call.seen()).toEqual([...range(MAX - 11), ...range(10).map((i) => MAX + i)]);
+  });
+
   test("fail as not executed with their connection, and one-ways behind them are dead letters", async () => {
     using gate = new Gate();
     await using pairOf = await pair();
@@ -117,7 +137,9 @@ describe("more asks at once than a connection may have unanswered", () => {
     expect(new Set(unsent.flat())).toEqual(new Set(["ERR_RPC_CONNECTION_LOST", false]));
     await told.times("deadLetter", 50);
     const codes = told.events.filter(({ event }) => event === "deadLetter").map(({ values }) => values[0]);
-    expect(codes).toEqual(Array(50).fill(expect.objectContaining({ error: expect.objectContaining({ code: "ERR_RPC_CONNECTION_LOST" }) })));
+    expect(codes).toEqual(
+      Array(50).fill(expect.objectContaining({ error: expect.objectContaining({ code: "ERR_RPC_CONNECTION_LOST" }) })),
+    );
   });
 
   test("are bounded in bytes: half of what all peers may keep, then ERR_RPC_OUTBOX_FULL and false; ready() tells of room", async () => {

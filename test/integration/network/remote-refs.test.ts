@@ -5,9 +5,11 @@
 import { type RpcAddress, RpcEnv, type RpcEnvOptions } from "ringpost";
 import { describe, expect, test } from "vitest";
 import { failureOf, notesUntil, onLoopZero, onMessageLoops } from "../../conformance/form.js";
+import { Told } from "../../fixtures/faults.js";
 import { fixtureUrl } from "../../fixtures/fixture-url.js";
 import { Gate } from "../../fixtures/gate.js";
 import type { SparkRef } from "../../fixtures/spark-behaviour.js";
+import { WireTap } from "../../fixtures/wire-tap.js";
 
 type Peer = typeof import("../../fixtures/peer-service.js");
 
@@ -55,13 +57,34 @@ describe.each([onMessageLoops, onLoopZero])("references between environments, $n
     const toC = await find(b, c, "c");
     const error = await failureOf(toC.ask({ op: "ask", ref: kept, message: { op: "echo" } }));
     expect(error.message).toContain("does not listen");
-    expect((error.cause as { code?: string }).code ?? error.code).toBe("ERR_RPC_CONNECT");
+    // What the asker learned of it, on whichever thread it is: another attempt would fail as well.
+    const asked = "retryable" in (error.cause as object) ? error.cause : error;
+    expect(asked).toMatchObject({ code: "ERR_RPC_CONNECT", retryable: false, maybeExecuted: false });
     // C passes it back, and there it works again.
     const returned = (await toC.ask({ op: "echo", value: kept })) as SparkRef;
     expect(await returned.ask({ op: "echo", value: "back" })).toBe("back");
     // Once C is connected to, too, it works there as well.
     await find(home, c, "c");
     expect(await toC.ask({ op: "ask", ref: kept, message: { op: "echo", value: "now" } })).toBe("now");
+  });
+
+  test("one of an environment that came by two connections works over the other when the newer ends", async () => {
+    using gate = new Gate();
+    const args = { gate: gate.name };
+    await using home = await client();
+    await using b = await server();
+    const own = await setUp(home, "own", args);
+    await setUp(b, "b", args);
+    const toB = await find(home, b, "b");
+    const echo = (value: string) => toB.ask({ op: "ask", ref: own, message: { op: "echo", value } });
+    const tap = await WireTap.to(b.address as RpcAddress);
+    // Another address, so another connection; the reference is used over whichever is known.
+    const again = (await home.setupEndpointRef(tap.address, "b")) as SparkRef;
+    expect(await again.ask({ op: "ask", ref: own, message: { op: "echo", value: "by both" } })).toBe("by both");
+    const told = new Told(b);
+    await tap[Symbol.asyncDispose]();
+    await told.times("disconnected", 1);
+    expect(await echo("over the other")).toBe("over the other");
   });
 
   test("a sender is known by where it listens, one that does not by its socket, one of this environment as it is itself", async () => {
