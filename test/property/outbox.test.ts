@@ -7,107 +7,19 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { RpcError } from "../../dist/src/common/errors.js";
-import { REQUESTS_PER_CONNECTION_MAX } from "../../dist/src/common/limits.js";
 import { RefTarget } from "../../dist/src/dispatcher/ref-poster.js";
-import { writeAnswer } from "../../dist/src/env/envelope.js";
 import { Outboxes } from "../../dist/src/env/outboxes.js";
-import { OutgoingAsk } from "../../dist/src/env/outgoing-ask.js";
 import { PeerConnection } from "../../dist/src/env/peer-connection.js";
 import { RecordKind } from "../../dist/src/inbox/record.js";
 import type { TransportClient } from "../../dist/src/network/transport-client.js";
 import { PayloadCodec } from "../../dist/src/rpc/codec.js";
+import { ASKS_MAX, RecordingAsk, RecordingClient } from "../fixtures/recording-client.js";
 
 const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
 const PLACE = "127.0.0.1:4000";
 const WAITING_BYTES_MAX = 4_000;
 /** What a waiting message counts beside its bytes: waiting-messages.ts. */
 const ENTRY_BYTES = 256;
-
-/** Asks that a peer takes before it has answered one. */
-const ASKS_MAX = 2;
-const ANSWER = new Uint8Array(4);
-writeAnswer(ANSWER, 0, false, PayloadCodec.EMPTY);
-
-class RecordingAsk extends OutgoingAsk {
-  readonly id: number;
-  readonly failures: RpcError[] = [];
-  answers = 0;
-
-  constructor(id: number) {
-    super("endpoint");
-    this.id = id;
-  }
-
-  protected answered(): void {
-    this.answers++;
-  }
-
-  protected failed(error: RpcError): void {
-    this.failures.push(error);
-  }
-}
-
-/** Keeps what is written to it: frames whose last four bytes say which message it is. */
-class RecordingClient {
-  isActive = true;
-  queuedBytes = 0;
-  room: Uint8Array = new Uint8Array(0);
-  readonly roomOffset = 0;
-  readonly identity = null;
-  readonly remoteAddress = { host: "127.0.0.1", port: 4_000 };
-  readonly #frames: Uint8Array[] = [];
-  readonly #asks = new Map<number, RecordingAsk>();
-
-  reserveRpc(bytes: number, ask: RecordingAsk): number {
-    this.reserveOneWay(bytes);
-    this.#asks.set(this.#frames.length, ask);
-    return this.#frames.length;
-  }
-
-  reserveOneWay(bytes: number): boolean {
-    this.room = new Uint8Array(bytes);
-    this.#frames.push(this.room);
-    return true;
-  }
-
-  /** A peer that takes ASKS_MAX more. */
-  get outstandingRpcCount(): number {
-    return REQUESTS_PER_CONNECTION_MAX - ASKS_MAX + this.#asks.size;
-  }
-
-  /** The peer answers the ask that was sent as the `which`th of those that are outstanding. */
-  answer(which: number): RecordingAsk | undefined {
-    const [handle, ask] = [...this.#asks][which] ?? [];
-    if (handle === undefined) return undefined;
-    this.#asks.delete(handle);
-    ask?.onSuccess(ANSWER);
-    return ask;
-  }
-
-  removeRpcRequest(handle: number): boolean {
-    return this.#asks.delete(handle);
-  }
-
-  /** What tells the peer that it may forget a request ends so. */
-  requestIdOf(): Uint8Array {
-    return new Uint8Array(8).fill(0xff);
-  }
-
-  whenWritten(call: (error: null) => void): void {
-    call(null);
-  }
-
-  /** Its connection has ended: the transport fails what is outstanding. */
-  end(error: RpcError): void {
-    for (const ask of this.#asks.values()) ask.onFailure(error);
-    this.#asks.clear();
-  }
-
-  get written(): number[] {
-    const ids = this.#frames.map((frame) => new DataView(frame.buffer).getInt32(frame.length - 4));
-    return ids.filter((id) => id !== -1);
-  }
-}
 
 const step = fc.oneof(
   { weight: 8, arbitrary: fc.record({ do: fc.constant("ask" as const), length: fc.integer({ min: 4, max: 900 }) }) },
