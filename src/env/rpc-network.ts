@@ -260,7 +260,7 @@ export class RpcNetwork {
     if (this.#stopping) return;
     if (!connection.known) {
       // Nobody's peer: somebody who speaks another protocol, or TLS to a side without it. A stranger who just leaves is no news.
-      if (error.code !== "ERR_RPC_PROTOCOL") return;
+      if (!isRpcError(error, "ERR_RPC_PROTOCOL", "ERR_RPC_AUTH")) return;
       const text = `refused the connection from ${connection.place}: ${error.message}`;
       this.#options.events.refused(new RpcError(error.code, text, { address: connection.address, cause: error }));
       return;

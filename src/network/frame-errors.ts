@@ -14,9 +14,11 @@ const HTTP_STARTS = ["GET ", "POST", "PUT ", "HEAD", "DELE", "OPTI", "PATC", "CO
 const TLS_ALERT = 0x15;
 const TLS_HANDSHAKE = 0x16;
 
+const TLS_ALERT_NAME = "a TLS alert";
+
 /** Where it is a peer of ours that speaks so. */
 const WHAT_TO_DO: Readonly<Record<string, string>> = {
-  "a TLS alert": ", so the peer wants `secret` or `tls`",
+  [TLS_ALERT_NAME]: ", so the peer wants `secret` or `tls`, which this side has not",
   "a TLS hello": ", so the peer has `secret` or `tls`, which this side has not",
 };
 
@@ -28,7 +30,7 @@ export function foreignProtocol(bytes: Uint8Array, start: number, end: number): 
   const [first = 0, second = 0, third = 0] = bytes.subarray(start, end);
   if (end - start < 3) return null;
   if (second === 3 && third <= 4 && first === TLS_HANDSHAKE) return "a TLS hello";
-  if (second === 3 && third <= 4 && first === TLS_ALERT) return "a TLS alert";
+  if (second === 3 && third <= 4 && first === TLS_ALERT) return TLS_ALERT_NAME;
   const word = String.fromCharCode(...bytes.subarray(start, Math.min(start + 4, end)));
   if (word === "SSH-") return "SSH";
   return HTTP_STARTS.includes(word) ? "HTTP" : null;
@@ -44,12 +46,19 @@ export function wrongLength(bytes: Uint8Array, start: number, isFirst: boolean, 
       ? `Too large frame: ${payload}; its length field says ${length}, at most ${frameBytesMax} are allowed`
       : `Frame length should be positive: ${payload}; its length field says ${length}, the least is ${FRAME_BYTES_MIN}`;
   const end = start + FRAME_LENGTH_BYTES;
-  return protocolError(isFirst && bytes[start] !== 0 ? `${text}. ${describeStart(bytes, start, end)}` : text);
+  if (!isFirst || bytes[start] === 0) return protocolError(text);
+  return foreignError(`${text}. ${describeStart(bytes, start, end)}`, bytes, start, end);
 }
 
 /** For a connection whose first bytes, fewer than a length has, are another protocol's. */
 export function foreignStart(bytes: Uint8Array, start: number, end: number): RpcError {
-  return protocolError(`No frame of this protocol. ${describeStart(bytes, start, end)}`);
+  return foreignError(`No frame of this protocol. ${describeStart(bytes, start, end)}`, bytes, start, end);
+}
+
+/** An alert of TLS is the answer of one who took what this side has sent for a handshake, and nothing of it for a message. */
+function foreignError(text: string, bytes: Uint8Array, start: number, end: number): RpcError {
+  const isAlert = foreignProtocol(bytes, start, end) === TLS_ALERT_NAME;
+  return isAlert ? new RpcError("ERR_RPC_AUTH", text) : protocolError(text);
 }
 
 export function protocolError(text: string): RpcError {

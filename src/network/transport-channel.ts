@@ -17,7 +17,7 @@
  */
 import type { Socket } from "node:net";
 import type { Clock } from "../common/clock.js";
-import { RpcError } from "../common/errors.js";
+import { isRpcError, RpcError, type RpcErrorCode } from "../common/errors.js";
 import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS, WRITE_QUEUE_PAUSE_BYTES } from "../common/limits.js";
 import { i32At } from "./big-endian.js";
 import type { Connection } from "./connection.js";
@@ -86,6 +86,8 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   #stallSinceMs: number;
   #closeByMs = 0;
   #isGone = false;
+  /** What is outstanding fails with it: the peer's first bytes may say that it wants a proof, and has read nothing. */
+  #lostAs: RpcErrorCode = "ERR_RPC_CONNECTION_LOST";
   readonly #resume = (): void => {
     this.#resumeScheduled = false;
     this.#runDecoder(null);
@@ -284,8 +286,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
       this.close();
       return;
     }
-    const peer = hostPort(this.remoteAddress);
-    const text = `Connection to ${peer} has been quiet for ${connectionTimeoutMs} ms while there are outstanding requests`;
+    const text = `Connection to ${hostPort(this.remoteAddress)} has been quiet for ${connectionTimeoutMs} ms while there are outstanding requests`;
     this.#warn(`${text}: ${outstanding}`, null);
     this.#terminate(new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: this.remoteAddress }));
   }
@@ -320,6 +321,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   /** Nothing behind the error can be understood. What was answered before it, and a stream's failure, still go out. */
   #decodingFailed(error: Error): void {
     if (this.#state === "CLOSED") return;
+    if (isRpcError(error, "ERR_RPC_AUTH")) this.#lostAs = error.code;
     this.#requests.exceptionCaught(error);
     this.close(error);
   }
@@ -341,8 +343,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   }
 
   #onError(error: Error): void {
-    const known = this.#host.explain(error, this.remoteAddress);
-    this.fail(known ?? error);
+    this.fail(this.#host.explain(error, this.remoteAddress) ?? error);
   }
 
   #onClose(): void {
@@ -382,7 +383,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     const text = `Connection from ${hostPort(this.remoteAddress)} closed`;
     const address = this.remoteAddress;
     if (reason === null) return new RpcError("ERR_RPC_CONNECTION_LOST", text, { address });
-    return new RpcError("ERR_RPC_CONNECTION_LOST", `${text}: ${reason.message}`, { address, cause: reason });
+    return new RpcError(this.#lostAs, `${text}: ${reason.message}`, { address, cause: reason });
   }
 
   #handlerFor(rpcHandler: RpcHandler): TransportRequestHandler {

@@ -25,8 +25,8 @@ function refusal(stream: Uint8Array, options: TransportFrameDecoderOptions = {})
         decoder.push(chunk);
       }
     } catch (error) {
-      expect(isRpcError(error, "ERR_RPC_PROTOCOL")).toBe(true);
       text = (error as Error).message;
+      expect(isRpcError(error, text.includes("a TLS alert") ? "ERR_RPC_AUTH" : "ERR_RPC_PROTOCOL")).toBe(true);
     }
     expect(bufferedBytes).toBeLessThanOrEqual(64 * KIB);
     expect(decoder.bufferedBytes).toBe(0);
@@ -103,7 +103,7 @@ describe("other protocols", () => {
     const alert = Buffer.from("15030100020250", "hex");
     expect(refusal(alert)).toBe(
       "No frame of this protocol. The first bytes of the connection look like a TLS alert: 15 03 01 00 02 02 50, " +
-        "so the peer wants `secret` or `tls`",
+        "so the peer wants `secret` or `tls`, which this side has not",
     );
     expect(refusal(bytesOf("GET \n"))).toContain("look like HTTP");
   });
