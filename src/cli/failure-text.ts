@@ -7,7 +7,8 @@ const ADVICE: { readonly [code in RpcErrorCode]?: string } = {
   ERR_RPC_CONNECT: "is it running, at this host and port? ringpost serve prints its uri",
   ERR_RPC_ENDPOINT_NOT_FOUND:
     "something else is served there: compare the name with the uri that ringpost serve printed",
-  ERR_RPC_AUTH: "both sides need the same secret (--secret-file), or certificates of one authority (--tls-…)",
+  ERR_RPC_AUTH:
+    "both sides need the same secret (--secret-file), or certificates of one authority (--tls-…; --tls-server-name where the name does not fit)",
   ERR_RPC_TIMEOUT: "--timeout <s> waits longer",
   ERR_RPC_INSECURE_BIND: "here: --secret-file, or --tls-key, --tls-cert and --tls-ca",
 };

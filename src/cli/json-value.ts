@@ -14,6 +14,7 @@
  * Map, Set                           | { "$type": "Map", "entries": [[key, value]] }, { "$type": "Set", "values": [] }
  * Error                              | { "$type": "Error", "name", "message", and its own fields and cause under "fields" }
  * reference                          | { "$type": "ref", "uri": "ringpost://name@host:port" }
+ * an object inside of itself         | { "$type": "circular" }: none that has travelled, but a certificate in an error
  */
 import { inspect } from "node:util";
 import { isRpcEndpointRef } from "../index.js";
@@ -28,9 +29,22 @@ export function toJsonValue(value: unknown): unknown {
     case "number":
       return Number.isFinite(value) ? value : { $type: "number", value: String(value) };
     case "object":
-      return value === null ? null : objectToJson(value);
+      return value === null ? null : onceToJson(value);
     default:
       return value;
+  }
+}
+
+/** The objects that are written now, each inside of the one before it. */
+const open = new Set<object>();
+
+function onceToJson(value: object): unknown {
+  if (open.has(value)) return { $type: "circular" };
+  open.add(value);
+  try {
+    return objectToJson(value);
+  } finally {
+    open.delete(value);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * How a command proves who it is: `--secret-file`, or `--tls-key`, `--tls-cert` and `--tls-ca`. Always files, never values:
- * what stands on a command line is in the list of processes and in the shell's history.
+ * what stands on a command line is in the list of processes and in the shell's history. `--tls-server-name` is no proof.
  */
 import { readFile, stat } from "node:fs/promises";
 import type { Command } from "cac";
@@ -10,7 +10,12 @@ import { type ParsedOptions, textOption, textsOption } from "./options.js";
 /** What `RpcEnv.create` takes. */
 export interface Security {
   readonly secret?: string[];
-  readonly tls?: { readonly key: string; readonly cert: string; readonly ca: string };
+  readonly tls?: {
+    readonly key: string;
+    readonly cert: string;
+    readonly ca: string;
+    readonly serverName?: string;
+  };
 }
 
 const TLS_FLAGS = ["--tls-key", "--tls-cert", "--tls-ca"] as const;
@@ -27,14 +32,16 @@ export function securityOptions(command: Command): Command {
     )
     .option("--tls-key <path>", "Private key, PEM")
     .option("--tls-cert <path>", "Certificate of this side and those between it and the authority, PEM")
-    .option("--tls-ca <path>", "Certificates of the authorities that peers may have theirs from, PEM");
+    .option("--tls-ca <path>", "Certificates of the authorities that peers may have theirs from, PEM")
+    .option("--tls-server-name <name>", "Name in the certificate of whom this side dials, where it is not the host");
 }
 
 /** Reads the files. Empty when none of the options is given. */
 export async function readSecurity(options: ParsedOptions): Promise<Security> {
   const secretFiles = textsOption(options, "--secret-file");
   const [key, cert, ca] = TLS_FLAGS.map((flag) => textOption(options, flag));
-  const withTls = [key, cert, ca].filter((path) => path !== undefined).length;
+  const serverName = textOption(options, "--tls-server-name");
+  const withTls = [key, cert, ca, serverName].filter((given) => given !== undefined).length;
   if (secretFiles.length > 0 && withTls > 0) throw new UsageError("give either --secret-file or --tls-…, not both");
   if (secretFiles.length > 0) {
     return { secret: await Promise.all(secretFiles.map((path) => readSecret(path))) };
@@ -48,6 +55,7 @@ export async function readSecurity(options: ParsedOptions): Promise<Security> {
       key: await readPrivate("--tls-key", key),
       cert: await read("--tls-cert", cert),
       ca: await read("--tls-ca", ca),
+      ...(serverName === undefined ? {} : { serverName }),
     },
   };
 }

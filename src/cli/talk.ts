@@ -3,14 +3,7 @@
  * first, so that a wrong address and a wrong name are told apart, and no one-way message goes to nobody.
  */
 import type { CAC } from "cac";
-import {
-  isRpcError,
-  type RpcEndpointCalls,
-  type RpcEndpointRef,
-  RpcEnv,
-  type RpcError,
-  type RpcUntyped,
-} from "../index.js";
+import { isRpcError, type RpcEndpointCalls, type RpcEndpointRef, RpcEnv, RpcError, type RpcUntyped } from "../index.js";
 import { ExitCode, UsageError } from "./exit.js";
 import { adviceOf } from "./failure-text.js";
 import { showValue, toJsonValue } from "./json-value.js";
@@ -60,7 +53,10 @@ export function castCommand(cli: CAC): void {
   clientCommand(cli, "cast <uri> <method> [...json]", `As call, one-way; each argument is ${INPUTS}`).action(
     (uri: string, method: string, json: string[], options: ParsedOptions) => {
       const inputs = inputsOf(json, options);
-      return talk(uri, options, (ref) => methodOf(ref.cast, method)(...inputs));
+      return talk(uri, options, (ref) => {
+        checkMethod(ref, method);
+        return methodOf(ref.cast, method)(...inputs);
+      });
     },
   );
 }
@@ -86,6 +82,14 @@ function methodOf<F>(methods: { readonly [name: string]: F | undefined }, name: 
   const method = methods[name];
   if (method === undefined) throw new UsageError(`no service has a method ${name}`);
   return method;
+}
+
+/** Nobody answers a cast: what its service would say of an unknown method is said here, where the look-up has told them. */
+function checkMethod({ name, cast }: RpcEndpointRef<RpcUntyped>, method: string): void {
+  const methods = Object.keys(cast);
+  if (methods.length === 0 || methods.includes(method)) return;
+  const text = `"${name}" has no method ${method}; it has: ${methods.join(", ")}`;
+  throw new RpcError("ERR_RPC_NO_SUCH_METHOD", text, { endpoint: name });
 }
 
 async function talk(uri: string, options: ParsedOptions, say: Talk): Promise<number> {

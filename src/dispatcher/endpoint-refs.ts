@@ -81,8 +81,18 @@ export class EndpointRefs implements RefPacking {
   /** Whether its env can be reached shows when it is used: that may change, and it may only be passed on. */
   unpack(handle: RefHandle): EndpointRef {
     if (this.#isOwn(handle)) return this.#own(new RefTarget(handle));
+    return this.#elsewhere(handle, null);
+  }
+
+  /** A ref of an endpoint on another node, as its env says that it is. `methods` null: not known. */
+  found(handle: RefHandle, methods: readonly string[] | null): EndpointRef {
+    return this.#isOwn(handle) ? this.unpack(handle) : this.#elsewhere(handle, methods);
+  }
+
+  #elsewhere(handle: RefHandle, methods: readonly string[] | null): EndpointRef {
     const { env, address } = handle;
     const target = new RefTarget(handle, address === null ? env : RpcAddress.hostPort(address));
+    if (methods !== null) target.methods = methods;
     const poster = this.#remotePoster as RefPoster;
     return new EndpointRef({ env, address, poster, target, askTimeoutMs: this.#options.askTimeoutMs });
   }

@@ -21,3 +21,10 @@ export interface VerifiedEndpoint extends Pick<RefHandle, "env" | "replicas"> {
 export function isVerified(answer: unknown): boolean {
   return answer === true || (typeof answer === "object" && answer !== null);
 }
+
+/** The methods that a verifier has told; null where it has told none, or something else. */
+export function methodsOf(there: VerifiedEndpoint | null): readonly string[] | null {
+  const methods: unknown = there?.methods;
+  if (!Array.isArray(methods) || !methods.every((method) => typeof method === "string")) return null;
+  return methods as string[];
+}

@@ -126,6 +126,7 @@ describe("call and cast, ask and send", () => {
 
   test.each([
     ["a method that is not there", () => ["call", service, "nope"], "ERR_RPC_NO_SUCH_METHOD", "it has: echo, text"],
+    ["a cast of no method", () => ["cast", service, "nothing"], "ERR_RPC_NO_SUCH_METHOD", "it has: echo, text, values"],
     ["a message to a service", () => ["ask", service, "1"], "ERR_RPC_UNSUPPORTED_MESSAGE", "use call or cast"],
     ["a method of a class", () => ["call", counter, "get"], "ERR_RPC_NO_SUCH_METHOD", "use ask or send"],
     [
@@ -259,6 +260,16 @@ describe("serve", () => {
     const server = start("serve", values, "--threads", "1", ...tls);
     const uri = await server.uri();
     expect((await ringpost("call", uri, "text", ...tls)).stdout).toBe("plain text\n");
+    // Whose certificate names no address is dialled by its name.
+    const byName = leaf(ca, "named", { names: ["DNS:named.test"] });
+    const named = ["--tls-key", file("key3", byName.key), "--tls-cert", file("cert3", byName.cert), ...tls.slice(4)];
+    const other2 = start("serve", values, "--threads", "1", ...named);
+    const uri2 = await other2.uri();
+    expect(oneLine((await ringpost("call", uri2, "text", ...tls)).stderr)).toMatch(/ERR_RPC_AUTH: .*--tls-server-name/);
+    expect((await ringpost("call", uri2, "text", ...tls, "--tls-server-name", "named.test")).stdout).toBe(
+      "plain text\n",
+    );
+    await other2.stop();
     const stranger = authority("another one");
     const other = leaf(stranger, "x", { names: ["DNS:x.test"] });
     const foreign = ["--tls-key", file("key2", other.key), "--tls-cert", file("cert2", other.cert), ...tls.slice(4)];

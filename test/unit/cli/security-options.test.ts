@@ -56,6 +56,8 @@ describe("a command", () => {
     expect(await given("--tls-key", key, "--tls-cert", cert, "--tls-ca", ca)).toEqual({
       tls: { key: "key", cert: "cert", ca: "ca" },
     });
+    const named = await given("--tls-key", key, "--tls-cert", cert, "--tls-ca", ca, "--tls-server-name", "node.test");
+    expect(named.tls).toMatchObject({ serverName: "node.test" });
   });
 });
 
@@ -77,6 +79,7 @@ describe("a mistake", () => {
 
   test("of options that do not go together is named", async () => {
     expect(await complaint("--tls-key", key)).toBe("--tls-key, --tls-cert, --tls-ca belong together");
+    expect(await complaint("--tls-server-name", "node.test")).toBe("--tls-key, --tls-cert, --tls-ca belong together");
     expect(await complaint("--tls-ca", ca, "--secret-file", secret)).toBe(
       "give either --secret-file or --tls-…, not both",
     );
