@@ -13,6 +13,7 @@ import {
   DEAD_MS,
   endings,
   expectConserved,
+  expectSettled,
   type FaultService,
   FULL,
   HealthyClient,
@@ -52,6 +53,7 @@ describe("a peer that is killed", () => {
     const killedMs = performance.now();
     child.signal("SIGKILL");
     expect(await asks).toEqual(Array(ASKS).fill(LOST));
+    expectSettled(env);
     // Contract: 1 s.
     expect(performance.now() - killedMs).toBeLessThan(10_000);
     console.log(`SIGKILL: ${ASKS} asks failed after ${(performance.now() - killedMs).toFixed(0)} ms`);
@@ -108,6 +110,7 @@ describe("a peer that is killed", () => {
     expect(await ref.call.echo("back")).toBe("back");
     expect(await ref.call.seen()).toEqual([]);
     await told.times("deadLetter", 10);
+    expectSettled(env);
     expect([told.count("connected"), told.count("disconnected"), told.count("deadLetter")]).toEqual([2, 1, 10]);
   });
 });

@@ -12,6 +12,7 @@ import { call } from "../../fixtures/envelopes.js";
 import {
   DEAD_MS,
   endings,
+  expectSettled,
   type FaultService,
   HANDSHAKE_MS,
   HealthyClient,
@@ -103,6 +104,7 @@ describe("a half-open connection: the socket is there, and nobody behind it", ()
     await told.times("disconnected", 1);
     await healthy.goesOn();
     expect(env.stats().peers).toEqual([]);
+    expectSettled(env);
   }, 70_000);
 });
 
@@ -144,6 +146,7 @@ describe("a reset in the middle of a frame", () => {
       verify: false,
     });
     expect(await endings([ref.call.echo(1), ref.call.echo(2)])).toEqual([LOST, LOST]);
+    expectSettled(env);
     await told.times("disconnected", 1);
   });
 });
