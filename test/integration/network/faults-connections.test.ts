@@ -13,6 +13,7 @@ import { call } from "../../fixtures/envelopes.js";
 import {
   endings,
   expectConserved,
+  expectSettled,
   type FaultService,
   HealthyClient,
   serving,
@@ -331,6 +332,7 @@ describe("what waits for a connection", () => {
     expect(held.waiting.outboxBytes).toBeLessThan(1_000);
     held.open();
     expect(await kept).toBe(1);
+    expectSettled(held.env);
   });
 
   test("fails with its env, which ends in time", async () => {
