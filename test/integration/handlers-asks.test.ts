@@ -5,6 +5,7 @@
  */
 import { isRpcError, type RpcEndpointOptions, type RpcEndpointRef, RpcEnv, type RpcUntyped } from "ringpost";
 import { describe, expect, test } from "vitest";
+import { until } from "../fixtures/faults.js";
 import { fixtureUrl } from "../fixtures/fixture-url.js";
 import { Gate } from "../fixtures/gate.js";
 import type { OrderReport } from "../fixtures/order-endpoint.js";
@@ -176,7 +177,7 @@ describe("order", () => {
 describe("answers to a loop that does not turn", () => {
   test.each([
     // More than the 64 MiB that may wait for a mailbox, and more than the 256 MiB of large bodies under way.
-    ["in the ring", "text", 3_000],
+    ["in the ring", "text", 2_000],
     ["beside it", "bytes", 5_000],
   ])(
     "wait within bounds, %s: those beyond are replaced by a failure, and none is lost",
@@ -184,9 +185,20 @@ describe("answers to a loop that does not turn", () => {
       await using env = await RpcEnv.create({ numThreads: 2 });
       const a: Ref = await env.setupEndpoint("a", serialModule, { loop: 1 });
       const b: Ref = await env.setupEndpoint("b", serialModule, { loop: 2 });
+      using busy = new Gate();
+      using fired = new Gate();
       using gate = new Gate();
-      const held = a.call.hold?.(b, method, count, 60_000, gate.name) as Promise<BurstReport>;
+      // Nothing is answered before a's thread holds: while it turned it would take answers, and how many is anybody's guess.
+      const busyB = b.call.gate?.(busy.name);
+      await busy.reached();
+      const held = a.call.hold?.(b, method, count, 60_000, [fired.name, gate.name]) as Promise<BurstReport>;
+      await fired.reached();
+      // What waits for room in a's ring leaves only while a turns.
+      await until(() => env.stats().endpoints.find(({ name }) => name === "b")?.asks.sent === count + 1);
+      fired.open();
       await gate.reached();
+      busy.open();
+      await busyB;
       // Its answer comes behind those to a.
       await b.call.echo?.("fence");
       gate.open();
