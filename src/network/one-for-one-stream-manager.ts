@@ -24,7 +24,7 @@ interface StreamState {
 }
 
 export interface RegisterStreamOptions {
-  /** The application whose clients may read it; null: all. */
+  /** The application whose clients may read it. null: clients of none, which have proved nothing; as in Spark, no others. */
   readonly appId?: string | null;
   /** A null element is a chunk that is missing. */
   readonly buffers: Iterable<ManagedBuffer | null>;
@@ -135,6 +135,11 @@ export class OneForOneStreamManager extends StreamManager {
       "ERR_RPC_FORBIDDEN",
       `Client ${client.clientId} not authorized to read stream ${streamId} (app ${state.appId}).`,
     );
+  }
+
+  /** Throws ERR_RPC_INVALID_ARGUMENT, too, for a name that stands for no chunk. */
+  override checkStreamAuthorization(client: TransportClient, name: string): void {
+    if (client.clientId !== null) this.checkAuthorization(client, parseStreamChunkId(name).streamId);
   }
 
   override chunksBeingTransferred(): number {

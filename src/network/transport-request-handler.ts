@@ -163,6 +163,7 @@ export class TransportRequestHandler implements RequestCounter {
     if (this.#isOverloaded(streams)) return;
     const { queue } = this.connection;
     try {
+      streams.checkStreamAuthorization(this.#client, streamId);
       const body = streams.openStream(streamId);
       if (body === null) {
         const errorText = `Stream '${streamId}' was not found.`;
