@@ -13,13 +13,14 @@
  * CLOSING          | no           | and thrown away | what was queued    | both sides' end, fail, the sweep
  * CLOSED           | no           | no              | no                 | –
  *
- * Nothing here has a timer: the context looks at all its channels once a second (`sweep`).
+ * Nothing here has a timer: the context looks at all its channels once a second (`sweep`, channel-clocks.ts).
  */
 import type { Socket } from "node:net";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS, WRITE_QUEUE_PAUSE_BYTES } from "../common/limits.js";
+import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS } from "../common/limits.js";
 import { i32At } from "./big-endian.js";
+import { ChannelClocks } from "./channel-clocks.js";
 import type { Connection } from "./connection.js";
 import { decodeMessage, messageTypeAt, RPC_BODY_OFFSET } from "./decode.js";
 import { hostPort } from "./dial.js";
@@ -77,13 +78,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   #unfinishedBytes = 0;
   #resumeScheduled = false;
   #overflowing = false;
-  #requestAdded = false;
-  #lastReadMs: number;
-  #lastWriteMs: number;
-  #lastRequestMs: number;
-  /** What was written when the write queue was last looked at, and when that was. */
-  #writtenBytes = 0;
-  #stallSinceMs: number;
+  readonly #clocks: ChannelClocks;
   #closeByMs = 0;
   #isGone = false;
   readonly #resume = (): void => {
@@ -92,22 +87,24 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   };
 
   constructor({ socket, identity }: ReadyConnection, rpcHandler: RpcHandler, host: ChannelHost) {
-    const nowMs = host.clock.now();
     this.#socket = socket;
     this.#host = host;
     this.remoteAddress = peerOf(socket);
     this.localAddress = { host: socket.localAddress ?? "unknown", port: socket.localPort ?? 0 };
     this.identity = identity;
-    this.#lastReadMs = nowMs;
-    this.#lastWriteMs = nowMs;
-    this.#lastRequestMs = nowMs;
-    this.#stallSinceMs = nowMs;
     this.queue = new WriteQueue(socket, this);
     this.#decoder = new TransportFrameDecoder(this, {
       frameBytesMax: host.frameBytesMax,
       now: () => host.clock.now(),
     });
     this.responses = new TransportResponseHandler(this, host.logger);
+    const parts = {
+      queue: this.queue,
+      decoder: this.#decoder,
+      responses: this.responses,
+      remoteAddress: this.remoteAddress,
+    };
+    this.#clocks = new ChannelClocks(parts, host, host.clock.now());
     this.client = new TransportClient(this, this.responses);
     this.#requests = this.#handlerFor(rpcHandler);
   }
@@ -122,7 +119,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   }
 
   get lastReadMs(): number {
-    return this.#lastReadMs;
+    return this.#clocks.lastReadMs;
   }
 
   /** Begins to read. */
@@ -148,7 +145,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   }
 
   touch(): void {
-    this.#requestAdded = true;
+    this.#clocks.requestAdded();
   }
 
   close(reason?: Error): void {
@@ -220,8 +217,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
 
   repliesOverflow(overflowing: boolean): void {
     this.#overflowing = overflowing;
-    this.#stallSinceMs = this.#host.clock.now();
-    this.#writtenBytes = this.queue.writtenBytes;
+    this.#clocks.repliesOverflow(overflowing, this.#host.clock.now());
     this.#readOrPause();
   }
 
@@ -238,63 +234,23 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
       return;
     }
     if (this.#state === "CLOSED") return;
-    const unfinishedSinceMs = this.#decoder.unfinishedSinceMs;
-    if (unfinishedSinceMs !== null && nowMs - unfinishedSinceMs >= this.#host.frameTimeoutMs) {
-      const held = `${this.#decoder.bufferedBytes} bytes of it are held`;
-      this.fail(protocolError(`a frame did not end within ${this.#host.frameTimeoutMs} ms of its first byte: ${held}`));
-      return;
+    const up = this.#clocks.look(nowMs);
+    if (up === null) return;
+    const { isQuiet, error } = up;
+    if (isQuiet) this.client.timeOut();
+    if (error === null) this.close();
+    else if (!isQuiet) this.fail(error);
+    else {
+      this.#warn(error.message, null);
+      this.#terminate(error);
     }
-    if (this.#requestAdded) {
-      this.#requestAdded = false;
-      this.#lastRequestMs = nowMs;
-    }
-    if (this.#isStalled(nowMs)) return;
-    this.#endIfIdle(nowMs);
-  }
-
-  /** A peer that takes nothing; or, where so many answers wait that nothing is read from it any more, too little. */
-  #isStalled(nowMs: number): boolean {
-    const { queue } = this;
-    const written = queue.writtenBytes - this.#writtenBytes;
-    if (written > 0) this.#lastWriteMs = nowMs;
-    const enough = this.#overflowing ? WRITE_QUEUE_PAUSE_BYTES / 2 : 1;
-    if (queue.isEmpty || (written >= enough && !this.#overflowing)) {
-      this.#writtenBytes = queue.writtenBytes;
-      this.#stallSinceMs = nowMs;
-      return false;
-    }
-    if (nowMs - this.#stallSinceMs < this.#host.writeTimeoutMs) return false;
-    this.#stallSinceMs = nowMs;
-    this.#writtenBytes = queue.writtenBytes;
-    if (written >= enough) return false;
-    const text = `the peer took ${written} bytes in ${this.#host.writeTimeoutMs} ms: queuedBytes=${queue.queuedBytes}`;
-    this.fail(new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: this.remoteAddress }));
-    return true;
-  }
-
-  /** As Spark: quiet and without a new request for the whole timeout. */
-  #endIfIdle(nowMs: number): void {
-    const { connectionTimeoutMs, closeIdleConnections } = this.#host;
-    const quietSinceMs = Math.max(this.#lastReadMs, this.#lastWriteMs, this.#lastRequestMs);
-    if (nowMs - quietSinceMs < connectionTimeoutMs) return;
-    const outstanding = this.responses.outstandingCount;
-    if (outstanding === 0 && !closeIdleConnections) return;
-    this.client.timeOut();
-    if (outstanding === 0) {
-      this.close();
-      return;
-    }
-    const peer = hostPort(this.remoteAddress);
-    const text = `Connection to ${peer} has been quiet for ${connectionTimeoutMs} ms while there are outstanding requests`;
-    this.#warn(`${text}: ${outstanding}`, null);
-    this.#terminate(new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: this.remoteAddress }));
   }
 
   // ── The socket ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #onData(chunk: Buffer): void {
     if (this.#state !== "OPEN") return;
-    this.#lastReadMs = this.#host.clock.now();
+    this.#clocks.read(this.#host.clock.now());
     this.#runDecoder(chunk);
   }
 
