@@ -133,6 +133,8 @@ export const FRAMES_PER_TURN = 1_024;
 export const FRAMES_TURN_MS = 5;
 /** A body is handed out in pieces of this size, as Spark does, to who asks for no other. */
 export const BODY_PIECE_BYTES_MAX = 256 * KIB;
+/** The rest of a stream that nobody wants: as much is read and thrown away; for more a new connection costs less. */
+export const STREAM_DRAIN_BYTES_MAX = 1 * MIB;
 
 // ── Connections ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

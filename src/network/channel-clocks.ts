@@ -6,7 +6,7 @@
  * -----------|-------------------------------------|--------------------------------------------------------------------
  * frame      | a frame has begun and not ended     | `frameTimeoutMs` after its first byte
  * write      | something waits to be written       | nothing was taken in `writeTimeoutMs`, or too little to read again
- * quiet      | always                              | `connectionTimeoutMs` without a byte or a request, as in Spark
+ * quiet      | unless a stream's consumer is busy  | `connectionTimeoutMs` without a byte or a request, as in Spark
  */
 import { RpcError } from "../common/errors.js";
 import { WRITE_QUEUE_PAUSE_BYTES } from "../common/limits.js";
@@ -48,6 +48,8 @@ export class ChannelClocks {
   #lastReadMs: number;
   #lastWriteMs: number;
   #lastRequestMs: number;
+  /** When the consumer of a stream was last busy, and the peer not listened to. */
+  #lastHeldMs = Number.NEGATIVE_INFINITY;
   /** What was written when the write queue was last looked at, and when that was. */
   #writtenBytes = 0;
   #stallSinceMs: number;
@@ -68,6 +70,11 @@ export class ChannelClocks {
   /** Something was read. */
   read(nowMs: number): void {
     this.#lastReadMs = nowMs;
+  }
+
+  /** The peer is listened to again: until now the consumer of a stream was busy. */
+  listening(nowMs: number): void {
+    this.#lastHeldMs = nowMs;
   }
 
   /** A request was added: it counts from the next look, so that none needs the time. */
@@ -91,6 +98,7 @@ export class ChannelClocks {
       const text = `a frame did not end within ${frameTimeoutMs} ms of its first byte: ${held}`;
       return { isQuiet: false, error: protocolError(text) };
     }
+    if (decoder.isHeld) this.#lastHeldMs = nowMs;
     if (this.#requestAdded) {
       this.#requestAdded = false;
       this.#lastRequestMs = nowMs;
@@ -121,7 +129,7 @@ export class ChannelClocks {
   /** As Spark: quiet and without a new request for the whole timeout. */
   #quiet(nowMs: number): TimeUp | null {
     const { connectionTimeoutMs, closeIdleConnections } = this.#settings;
-    const quietSinceMs = Math.max(this.#lastReadMs, this.#lastWriteMs, this.#lastRequestMs);
+    const quietSinceMs = Math.max(this.#lastReadMs, this.#lastWriteMs, this.#lastRequestMs, this.#lastHeldMs);
     if (nowMs - quietSinceMs < connectionTimeoutMs) return null;
     const { responses, remoteAddress } = this.#parts;
     const outstanding = responses.outstandingCount;

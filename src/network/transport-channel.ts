@@ -26,6 +26,7 @@ import { decodeMessage, messageTypeAt, RPC_BODY_OFFSET } from "./decode.js";
 import { hostPort } from "./dial.js";
 import { asError } from "./failure-text.js";
 import { protocolError } from "./frame-errors.js";
+import { guarded } from "./guarded.js";
 import { MessageType } from "./message-type.js";
 import type { RequestMessage, ResponseMessage } from "./messages.js";
 import type { RpcHandler } from "./rpc-handler.js";
@@ -119,7 +120,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   }
 
   get lastReadMs(): number {
-    return this.#clocks.lastReadMs;
+    return this.#decoder.isHeld ? this.#host.clock.now() : this.#clocks.lastReadMs;
   }
 
   /** Begins to read. */
@@ -142,6 +143,10 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     if (this.#interceptor !== null) throw protocolError("a stream begins inside of another stream");
     this.#decoder.expectBody(interceptor.byteCount);
     this.#interceptor = interceptor;
+    guarded(
+      () => interceptor.onStart(),
+      (error) => this.#warn("onStart of a stream failed", error),
+    );
   }
 
   touch(): void {
@@ -200,17 +205,22 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   }
 
   bodyBytes(bytes: Uint8Array, start: number, end: number): void {
-    this.#interceptor?.onBytes(bytes, start, end);
+    const busy = this.#interceptor?.onBytes(bytes, start, end) ?? null;
+    if (busy === null) return;
+    this.#decoder.hold();
+    busy.then(
+      () => this.#consumerReady(null),
+      (error) => this.#consumerReady(asError(error)),
+    );
   }
 
   bodyEnd(): void {
     const interceptor = this.#interceptor;
     this.#interceptor = null;
-    try {
-      interceptor?.onEnd();
-    } catch (error) {
-      this.#warn("onComplete of a stream threw", error);
-    }
+    guarded(
+      () => interceptor?.onEnd(),
+      (error) => this.#warn("onComplete of a stream failed", error),
+    );
   }
 
   // ── What the write queue tells ─────────────────────────────────────────────────────────────────────────────────────
@@ -266,11 +276,24 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     }
     if (this.#state !== "OPEN") return;
     this.#account(decoder.bufferedBytes);
-    if (decoder.hasPending && !this.#resumeScheduled) {
+    if (decoder.hasPending && !decoder.isHeld && !this.#resumeScheduled) {
       this.#resumeScheduled = true;
       this.#host.clock.setImmediate(this.#resume);
       this.#readOrPause();
-    } else if (chunk === null) this.#readOrPause();
+    } else if (chunk === null || decoder.isHeld) this.#readOrPause();
+  }
+
+  /** A stream's consumer, which was busy, takes more; or it failed, which is as if it had thrown. */
+  #consumerReady(error: Error | null): void {
+    if (this.#state !== "OPEN") {
+      // The consumer has been told that the connection has ended, and has no answer to give any more.
+      if (error !== null) this.#warn("onData of a stream failed, after its connection had ended", error);
+      return;
+    }
+    this.#clocks.listening(this.#host.clock.now());
+    this.#decoder.release();
+    if (error === null) this.#runDecoder(null);
+    else this.#decodingFailed(error);
   }
 
   /** Nothing behind the error can be understood. What was answered before it, and a stream's failure, still go out. */
@@ -292,7 +315,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   }
 
   #readOrPause(): void {
-    if (this.#overflowing || this.#resumeScheduled) this.#socket.pause();
+    if (this.#overflowing || this.#resumeScheduled || this.#decoder.isHeld) this.#socket.pause();
     else this.#socket.resume();
   }
 
@@ -325,11 +348,9 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     this.#account(0);
     const interceptor = this.#interceptor;
     this.#interceptor = null;
-    try {
-      interceptor?.onFailure(this.#lost(reason));
-    } catch (error) {
-      this.#warn("onFailure of a stream threw", error);
-    }
+    interceptor?.onFailure(this.#lost(reason), (call) => {
+      guarded(call, (error) => this.#warn("onFailure of a stream failed", error));
+    });
     // What still comes is thrown away: bytes left unread would reset the connection under what is still to be written.
     this.#socket.resume();
   }

@@ -9,6 +9,9 @@
  * whole in a chunk is given where it lies. Of one that does not, the parts are copied into memory that grows as they come.
  * A wrong length is refused as soon as it is known. What throws closes the decoder: behind an error nothing can be framed.
  *
+ * A sink that cannot take more of a body for now holds the decoder: what is left of the chunk, and what is pushed, waits
+ * for `release` and `resume`, the body's end too.
+ *
  * A turn ends after `framesPerTurn` frames or `turnMs`: the rest waits for `resume`, and the owner lets the loop run first.
  */
 import { assert } from "../common/assert.js";
@@ -79,6 +82,10 @@ export class TransportFrameDecoder {
   #unfinishedSinceMs: number | null = null;
   /** Of the body that comes instead of a frame; 0: a frame comes. */
   #bodyRemaining = 0;
+  /** All of it was given, and its end was not told yet. */
+  #isBodyOver = false;
+  /** The sink takes no more for now. */
+  #isHeld = false;
 
   /** What earlier turns left: a chunk from its offset on, and the chunks behind it. */
   #chunk: Uint8Array = NOTHING;
@@ -94,9 +101,14 @@ export class TransportFrameDecoder {
     this.#now = options.now ?? (() => 0);
   }
 
-  /** Something that was pushed waits for `resume`. */
+  /** Something waits for `resume`: bytes that were pushed, or the end of a body whose last bytes were held. */
   get hasPending(): boolean {
-    return this.#offset < this.#chunk.length;
+    return this.#hasBytes || this.#isBodyOver;
+  }
+
+  /** Nothing is told until `release`. */
+  get isHeld(): boolean {
+    return this.#isHeld;
   }
 
   /** Bytes of a body are still to come. */
@@ -115,26 +127,37 @@ export class TransportFrameDecoder {
   }
 
   /**
-   * Takes the next bytes of the stream; they must stay as they are while `hasPending`. Behind bytes that wait they wait, too.
+   * Takes the next bytes of the stream; they must stay as they are while `hasPending`. Behind bytes that wait they wait, too,
+   * and so they do while the decoder is held.
    *
    * Throws ERR_RPC_PROTOCOL for a length that no frame may have, and what the sink throws. The decoder is closed then.
    */
   push(chunk: Uint8Array): void {
     assert(!this.#isRunning, "a sink does not push");
     if (this.#isClosed || chunk.length === 0) return;
-    if (this.hasPending) {
+    if (this.#hasBytes) {
       this.#later.push(chunk);
       return;
     }
     this.#chunk = chunk;
     this.#offset = 0;
-    this.#runTurn();
+    if (!this.#isHeld) this.#runTurn();
   }
 
   /** Goes on with what the last turn left. Throws as `push` does. */
   resume(): void {
     assert(!this.#isRunning, "a sink does not resume");
-    if (this.hasPending) this.#runTurn();
+    if (this.hasPending && !this.#isHeld) this.#runTurn();
+  }
+
+  /** For a sink, in `bodyBytes`: it is told nothing more until `release`. */
+  hold(): void {
+    if (!this.#isClosed) this.#isHeld = true;
+  }
+
+  /** The sink can take more; `resume` goes on. */
+  release(): void {
+    this.#isHeld = false;
   }
 
   /**
@@ -154,9 +177,15 @@ export class TransportFrameDecoder {
     this.#frame = null;
     this.#unfinishedSinceMs = null;
     this.#bodyRemaining = 0;
+    this.#isBodyOver = false;
+    this.#isHeld = false;
     this.#chunk = NOTHING;
     this.#offset = 0;
     this.#later = [];
+  }
+
+  get #hasBytes(): boolean {
+    return this.#offset < this.#chunk.length;
   }
 
   #runTurn(): void {
@@ -175,9 +204,10 @@ export class TransportFrameDecoder {
   #cut(): void {
     const turn: Turn = { steps: 0, startMs: 0 };
     let isOver = false;
-    while (!isOver && this.hasPending) {
+    if (this.#isBodyOver) this.#endBody();
+    while (!isOver && this.#hasBytes && !this.#isHeld) {
       isOver = this.#cutChunk(turn);
-      if (this.hasPending) continue;
+      if (this.#hasBytes) continue;
       this.#chunk = this.#later.shift() ?? NOTHING;
       this.#offset = 0;
     }
@@ -190,7 +220,7 @@ export class TransportFrameDecoder {
     let at = this.#offset;
     let isOver = false;
     // A sink that closes the decoder takes the chunk away.
-    while (!isOver && at < end && this.#chunk === bytes) {
+    while (!isOver && at < end && this.#chunk === bytes && !this.#isHeld) {
       if (this.#bodyRemaining > 0) {
         at = this.#cutBody(bytes, at, end);
       } else if (this.#frame !== null) {
@@ -222,8 +252,14 @@ export class TransportFrameDecoder {
     this.#bodyRemaining -= taken;
     const isLast = this.#bodyRemaining === 0;
     this.#sink.bodyBytes(bytes, at, at + taken);
-    if (isLast && !this.#isClosed) this.#sink.bodyEnd();
+    this.#isBodyOver = isLast && !this.#isClosed;
+    if (this.#isBodyOver && !this.#isHeld) this.#endBody();
     return at + taken;
+  }
+
+  #endBody(): void {
+    this.#isBodyOver = false;
+    this.#sink.bodyEnd();
   }
 
   #fillLength(bytes: Uint8Array, at: number, end: number): number {
