@@ -20,3 +20,22 @@ export {
   CORRUPTION_CAUSES,
   type ExecutorShuffleInfo,
 } from "./block-transfer-messages.js";
+export {
+  type DownloadFile,
+  type DownloadFileWritableChannel,
+  SimpleDownloadFile,
+} from "./download-file.js";
+export { DirectoryDownloadFileManager, type DownloadFileManager } from "./download-file-manager.js";
+export {
+  BLOCK_FETCH_ERROR_HANDLER,
+  type ErrorHandler,
+  isIoError,
+  NOOP_ERROR_HANDLER,
+  STALE_SHUFFLE_BLOCK_FETCH,
+} from "./error-handler.js";
+export { OneForOneBlockFetcher, type OneForOneBlockFetcherOptions } from "./one-for-one-block-fetcher.js";
+export {
+  type BlockTransferStarter,
+  RetryingBlockTransferor,
+  type RetryingBlockTransferorOptions,
+} from "./retrying-block-transferor.js";

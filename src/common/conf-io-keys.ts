@@ -56,8 +56,8 @@ const SUFFIXES = [
     suffix: "maxRetries",
     ...COUNT,
     default: 3,
-    effect: "network",
-    meaning: "Retries of a fetch after an I/O error.",
+    effect: "now",
+    meaning: "Retries of a fetch of blocks after an I/O error.",
   },
   {
     suffix: "retryWait",

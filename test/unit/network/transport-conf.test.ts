@@ -59,6 +59,8 @@ describe("a transport", () => {
       retryWaitMs: 5_000,
       maxRetries: 3,
       maxChunksBeingTransferred: Number.MAX_SAFE_INTEGER,
+      useOldFetchProtocol: false,
+      maxRemoteBlockSizeFetchToMemBytes: 200 * 1_024 * 1_024,
       portMaxRetries: 16,
       frameBytesMax: FRAME_BYTES_MAX,
     });
@@ -74,12 +76,15 @@ describe("a transport", () => {
       "spark.shuffle.io.retryWait": "1s",
       "spark.shuffle.io.maxRetries": 0,
       "spark.shuffle.maxChunksBeingTransferred": 4,
+      "spark.shuffle.useOldFetchProtocol": true,
+      "spark.maxRemoteBlockSizeFetchToMem": "1m",
       "spark.port.maxRetries": 2,
       "spark.rpc.io.backLog": 1,
     });
     expect(conf).toMatchObject({ connectionTimeoutMs: 30_000, connectionCreationTimeoutMs: 700 });
     expect(conf).toMatchObject({ numConnectionsPerPeer: 3, backLog: 128, enableTcpKeepAlive: true });
     expect(conf).toMatchObject({ retryWaitMs: 1_000, maxRetries: 0, maxChunksBeingTransferred: 4, portMaxRetries: 2 });
+    expect(conf).toMatchObject({ useOldFetchProtocol: true, maxRemoteBlockSizeFetchToMemBytes: 1_048_576 });
   });
 
   test("takes its times from each other and from network.timeout, and 0 or less means none, as in Spark", () => {
