@@ -121,8 +121,10 @@ export const NETWORK_MESSAGE_BYTES_MAX_DEFAULT = 16 * MIB;
 export const FRAME_OVERHEAD_BYTES_MAX = 4 * KIB;
 /** Longest frame of the protocol: Spark counts the bytes behind the length in a signed 32-bit integer, which they do not reach. */
 export const FRAME_BYTES_MAX = 2 ** 31 - 2 + 8;
-/** First memory for a frame that arrives in parts; it grows with them: who announces much and sends little holds little. */
+/** Memory for a frame that arrives in parts is made in steps of this size: who announces much and sends little holds little. */
 export const FRAME_ASSEMBLY_BYTES_MIN = 64 * KIB;
+/** A part of a longer frame that is not copied. Node.js reads up to 64 KiB at once, and lends no more memory than it read. */
+export const FRAME_PART_KEPT_BYTES_MIN = 16 * KIB;
 /** Unfinished frames of all connections together. */
 export const FRAMES_UNFINISHED_BYTES_MAX = 256 * MIB;
 /** A frame must end so long after its first byte. */

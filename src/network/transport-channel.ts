@@ -22,7 +22,7 @@ import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS } from "../common/limits.js";
 import { i32At } from "./big-endian.js";
 import { ChannelClocks } from "./channel-clocks.js";
 import type { Connection } from "./connection.js";
-import { decodeMessage, messageTypeAt, RPC_BODY_OFFSET } from "./decode.js";
+import { decodeMessage, decodeMessageInPieces, messageTypeAt, RPC_BODY_OFFSET } from "./decode.js";
 import { hostPort } from "./dial.js";
 import { asError } from "./failure-text.js";
 import { protocolError } from "./frame-errors.js";
@@ -202,6 +202,15 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
       default:
         this.responses.handle(decodeMessage(bytes, start, end) as ResponseMessage);
     }
+  }
+
+  frameInPieces(pieces: readonly Uint8Array[]): void {
+    if (pieces[0]?.[0] === MessageType.CHUNK_FETCH_SUCCESS) {
+      this.responses.handle(decodeMessageInPieces(pieces) as ResponseMessage);
+      return;
+    }
+    const frame = Buffer.concat(pieces);
+    this.frame(frame, 0, frame.length);
   }
 
   bodyBytes(bytes: Uint8Array, start: number, end: number): void {

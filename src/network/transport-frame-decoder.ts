@@ -6,7 +6,8 @@
  *                                                                 └──► expectBody: body bytes ──► sink.bodyEnd ──► length …
  *
  * One frame is handled before the next byte is looked at, since it may turn what follows it into a body. A frame that lies
- * whole in a chunk is given where it lies. Of one that does not, the parts are copied into memory that grows as they come.
+ * whole in a chunk is given where it lies. One that does not is put together as its parts come, or given in pieces if it is
+ * long: see FrameAssembly.
  * A wrong length is refused as soon as it is known. What throws closes the decoder: behind an error nothing can be framed.
  *
  * A sink that cannot take more of a body for now holds the decoder: what is left of the chunk, and what is pushed, waits
@@ -16,7 +17,6 @@
  */
 import { assert } from "../common/assert.js";
 import {
-  FRAME_ASSEMBLY_BYTES_MIN,
   FRAME_BYTES_MAX,
   FRAME_OVERHEAD_BYTES_MAX,
   FRAMES_PER_TURN,
@@ -24,6 +24,7 @@ import {
   NETWORK_MESSAGE_BYTES_MAX_DEFAULT,
 } from "../common/limits.js";
 import { i32At } from "./big-endian.js";
+import { FrameAssembly } from "./frame-assembly.js";
 import { FRAME_BYTES_MIN, FRAME_LENGTH_BYTES, foreignProtocol, foreignStart, wrongLength } from "./frame-errors.js";
 
 /**
@@ -34,6 +35,8 @@ import { FRAME_BYTES_MIN, FRAME_LENGTH_BYTES, foreignProtocol, foreignStart, wro
 export interface FrameSink {
   /** A frame without its 8 length bytes: the type byte is `bytes[start]`, its body ends before `end`. */
   frame(bytes: Uint8Array, start: number, end: number): void;
+  /** The same for a long frame that came in several chunks; without this method it is copied together. */
+  frameInPieces?(pieces: readonly Uint8Array[]): void;
   /** Some of the bytes that `expectBody` announced; never none. */
   bodyBytes(bytes: Uint8Array, start: number, end: number): void;
   /** All of them have come; the next byte begins a frame. */
@@ -54,9 +57,6 @@ export interface TransportFrameDecoderOptions {
 /** The clock is read once in so many steps. */
 const STEPS_PER_CLOCK_READING = 16;
 
-/** Memory for a frame that has come in part, as a multiple of that part: by 2, a frame of a MiB took 1.7 times as long. */
-const ASSEMBLY_GROWTH = 4;
-
 const NOTHING = new Uint8Array(0);
 
 export class TransportFrameDecoder {
@@ -75,10 +75,8 @@ export class TransportFrameDecoder {
   /** A length that a chunk did not hold whole. */
   readonly #length = Buffer.alloc(FRAME_LENGTH_BYTES);
   #lengthFilled = 0;
-  /** A frame that a chunk did not hold whole: room for some of it, how much of that is filled, how long it is. */
-  #frame: Uint8Array | null = null;
-  #frameFilled = 0;
-  #payloadBytes = 0;
+  /** A frame that a chunk did not hold whole. */
+  #frame: FrameAssembly | null = null;
   #unfinishedSinceMs: number | null = null;
   /** Of the body that comes instead of a frame; 0: a frame comes. */
   #bodyRemaining = 0;
@@ -118,7 +116,7 @@ export class TransportFrameDecoder {
 
   /** Memory held for a frame that has not come whole. */
   get bufferedBytes(): number {
-    return this.#lengthFilled + (this.#frame === null ? 0 : this.#frame.length);
+    return this.#lengthFilled + (this.#frame === null ? 0 : this.#frame.heldBytes);
   }
 
   /** When the first byte of the frame that has not come whole was pushed; null: there is none. */
@@ -127,8 +125,8 @@ export class TransportFrameDecoder {
   }
 
   /**
-   * Takes the next bytes of the stream; they must stay as they are while `hasPending`. Behind bytes that wait they wait, too,
-   * and so they do while the decoder is held.
+   * Takes the next bytes of the stream; they must stay as they are while `hasPending`, and while a frame is unfinished.
+   * Behind bytes that wait they wait, too, and so they do while the decoder is held.
    *
    * Throws ERR_RPC_PROTOCOL for a length that no frame may have, and what the sink throws. The decoder is closed then.
    */
@@ -286,30 +284,28 @@ export class TransportFrameDecoder {
       return at + payloadBytes;
     }
     this.#unfinishedSinceMs ??= this.#now();
-    this.#payloadBytes = payloadBytes;
-    this.#frameFilled = 0;
-    this.#frame = Buffer.allocUnsafe(Math.min(payloadBytes, FRAME_ASSEMBLY_BYTES_MIN));
+    this.#frame = new FrameAssembly(payloadBytes);
     return this.#fillFrame(this.#frame, bytes, at, end);
   }
 
-  #fillFrame(frame: Uint8Array, bytes: Uint8Array, at: number, end: number): number {
-    const payloadBytes = this.#payloadBytes;
-    const taken = Math.min(payloadBytes - this.#frameFilled, end - at);
-    const filled = this.#frameFilled + taken;
-    let room = frame;
-    if (filled > room.length) {
-      room = Buffer.allocUnsafe(Math.min(payloadBytes, Math.max(filled, ASSEMBLY_GROWTH * room.length)));
-      room.set(frame.subarray(0, this.#frameFilled));
-      this.#frame = room;
-    }
-    room.set(bytes.subarray(at, at + taken), this.#frameFilled);
-    this.#frameFilled = filled;
-    if (filled === payloadBytes) {
+  #fillFrame(frame: FrameAssembly, bytes: Uint8Array, at: number, end: number): number {
+    const next = frame.add(bytes, at, end);
+    if (frame.isWhole) {
       this.#frame = null;
       this.#unfinishedSinceMs = null;
-      this.#sink.frame(room, 0, payloadBytes);
+      this.#give(frame.pieces());
     }
-    return at + taken;
+    return next;
+  }
+
+  #give(pieces: readonly Uint8Array[]): void {
+    const [first] = pieces;
+    if (first !== undefined && pieces.length === 1) this.#sink.frame(first, 0, first.length);
+    else if (this.#sink.frameInPieces !== undefined) this.#sink.frameInPieces(pieces);
+    else {
+      const frame = Buffer.concat(pieces);
+      this.#sink.frame(frame, 0, frame.length);
+    }
   }
 
   /** The length that begins at `at`, if a frame may have it. */
