@@ -236,6 +236,8 @@ export const CONNECT_TIMEOUT_MS_DEFAULT = 5_000;
 export const HANDSHAKE_TIMEOUT_MS = 5_000;
 /** Connections of a server not yet through it: each holds memory and may cost a signature, before anybody is known. */
 export const HANDSHAKES_PENDING_MAX = 64;
+/** ... and of one address among them: a stranger who stalls costs the others a quarter of the places, and a burst still fits. */
+export const HANDSHAKES_PENDING_PER_ADDRESS_MAX = 16;
 /** What a server that refuses a client's certificate has to say so, if it sends no session ticket when it accepts one. */
 export const CERTIFICATE_VERDICT_MS = 1_000;
 /** A secret: as much as the key that is made of it. Less could be guessed from one recorded handshake. */
@@ -284,4 +286,5 @@ assert(WRITE_BATCHED_FRAME_BYTES_MAX <= WRITE_BATCH_BYTES, "a batch takes the fr
 assert(WRITE_PIECE_BYTES <= WRITE_WINDOW_BYTES, "one piece is under way while the next is read");
 assert(WRITE_QUEUE_PAUSE_BYTES < WRITE_QUEUE_BYTES_MAX, "reading is paused before the connection ends");
 assert(CONNECTIONS_PER_ADDRESS_MAX <= CONNECTIONS_MAX, "one address is one of many");
+assert(HANDSHAKES_PENDING_PER_ADDRESS_MAX < HANDSHAKES_PENDING_MAX, "one address leaves places to others");
 assert(RPCS_PER_CONNECTION_MAX <= 2 ** 20, "31 bits of generation and a slot make an exact number");
