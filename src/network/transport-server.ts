@@ -155,5 +155,7 @@ export class TransportServer {
     this.#channels.add(channel);
     connection.socket.once("close", () => this.#channels.delete(channel));
     channel.start();
+    // It may have ended before anybody listened for that.
+    if (connection.socket.closed) this.#channels.delete(channel);
   }
 }
