@@ -112,11 +112,9 @@ export function formatInfo({ localDirs, subDirsPerLocalDir, shuffleManager }: Ex
 
 /** Reads a key. Throws ERR_RPC_INVALID_ARGUMENT, naming the database, for what is none. */
 export function parseKey(path: string, key: string): AppExecId {
-  const id = parseObject(key.slice(KEY_PREFIX.length + 1));
-  if (!key.startsWith(`${KEY_PREFIX};`) || !isText(id["appId"]) || !isText(id["execId"])) {
-    throw damaged(path, `the key ${JSON.stringify(key)} names no executor`);
-  }
-  return { appId: id["appId"], execId: id["execId"] };
+  const { appId, execId } = parseObject(key.slice(KEY_PREFIX.length + 1));
+  if (key.startsWith(`${KEY_PREFIX};`) && isText(appId) && isText(execId)) return { appId, execId };
+  throw damaged(path, `the key ${JSON.stringify(key)} names no executor`);
 }
 
 /** Reads a value. Throws as `parseKey`. */
