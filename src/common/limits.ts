@@ -245,6 +245,8 @@ export const APP_ID_BYTES_MAX = 100;
 
 /** A request to a shuffle service: it asks for blocks, it brings none. What a stranger can make the service hold. */
 export const SHUFFLE_REQUEST_BYTES_MAX = 16 * MIB;
+/** Connections of a shuffle service from one address: every executor of a machine has one, and its own machine has them all. */
+export const SHUFFLE_CONNECTIONS_PER_ADDRESS_MAX = 512;
 /** Blocks of one request; Spark's readers ask for some thousands at a time. */
 export const SHUFFLE_BLOCKS_PER_REQUEST_MAX = 262_144;
 /** ... and of all streams that a connection has open: at 16 bytes each, what a request holds until its last chunk is fetched. */
@@ -317,3 +319,4 @@ assert(CONNECTIONS_PER_ADDRESS_MAX <= CONNECTIONS_MAX, "one address is one of ma
 assert(RPCS_PER_CONNECTION_MAX <= 2 ** 20, "31 bits of generation and a slot make an exact number");
 assert(SHUFFLE_BLOCKS_PER_REQUEST_MAX <= SHUFFLE_BLOCKS_PER_CONNECTION_MAX, "one request is part of a connection's");
 assert(SHUFFLE_EXECUTORS_PER_APP_MAX <= SHUFFLE_EXECUTORS_MAX, "one application's executors are part of all");
+assert(SHUFFLE_CONNECTIONS_PER_ADDRESS_MAX <= CONNECTIONS_MAX, "one machine's executors are some of a service's");
