@@ -39,3 +39,13 @@ export {
   RetryingBlockTransferor,
   type RetryingBlockTransferorOptions,
 } from "./retrying-block-transferor.js";
+export { ExternalBlockHandler } from "./external-block-handler.js";
+export {
+  type Cleaner,
+  ExternalShuffleBlockResolver,
+  type ExternalShuffleBlockResolverOptions,
+} from "./external-shuffle-block-resolver.js";
+export { ExternalShuffleService, type ExternalShuffleServiceOptions } from "./external-shuffle-service.js";
+export { RegisteredExecutors, type RegisteredExecutorsOptions } from "./registered-executors.js";
+export { ShuffleIndexInformation, type ShuffleIndexRecord } from "./shuffle-index-information.js";
+export type { ExternalShuffleStats, LatencyStats } from "./shuffle-metrics.js";
