@@ -8,10 +8,10 @@ import { describe, expect, it } from "vitest";
 import { createChecksum } from "../../../dist/src/blocks/checksums.js";
 import {
   type BlockTransferMessage,
-  BlockTransferMessageType as Type,
   type Cause,
-  encodeBlockTransferMessage,
   ExternalShuffleService,
+  encodeBlockTransferMessage,
+  BlockTransferMessageType as Type,
 } from "../../../dist/src/blocks/index.js";
 import { NioManagedBuffer } from "../../../dist/src/network/index.js";
 import { ShuffleData } from "../../fixtures/shuffle-data.js";
@@ -148,7 +148,11 @@ describe("opening blocks", () => {
 
   it("chunks can be had as streams, whose length is only known when they are found", async () => {
     await using setup = await setUp();
-    const { streamId } = await setup.peer.open(APP, EXEC, ["shuffle_0_0_0", "shuffle_0_0_2", "shuffle_9_9_9"].slice(0, 2));
+    const { streamId } = await setup.peer.open(
+      APP,
+      EXEC,
+      ["shuffle_0_0_0", "shuffle_0_0_2", "shuffle_9_9_9"].slice(0, 2),
+    );
     const both = [stream(setup.peer.client, `${streamId}_0`), stream(setup.peer.client, `${streamId}_1`)];
     expect((await Promise.all(both)).map(textOf)).toEqual(["Hello!", ""]);
     const missing = await setup.peer.open(APP, EXEC, ["rdd_7_7"]);
@@ -257,7 +261,13 @@ describe("other requests", () => {
     await using setup = await setUp();
     await setup.data.write("rdd_0_0", "zero");
     await setup.data.write("shuffle_0_1_0.checksum.ADLER32", "12345678");
-    const blockIds = ["rdd_0_0", "rdd_0_1", "shuffle_0_1_0.data", "shuffle_0_1_0.index", "shuffle_0_1_0.checksum.ADLER32"];
+    const blockIds = [
+      "rdd_0_0",
+      "rdd_0_1",
+      "shuffle_0_1_0.data",
+      "shuffle_0_1_0.index",
+      "shuffle_0_1_0.checksum.ADLER32",
+    ];
     const answer = await setup.peer.ask({ type: Type.REMOVE_BLOCKS, ...BLOCKS, blockIds });
     expect(answer).toMatchObject({ numRemovedBlocks: 4 });
     expect(await setup.data.files()).toEqual(["shuffle_0_0_0.data", "shuffle_0_0_0.index"]);
@@ -334,6 +344,8 @@ describe("corrupt blocks", () => {
   it("[net ExternalBlockHandlerSuite.testShuffleCorruptionDiagnosisUnknownIssue] there is no checksum to compare with", async () => {
     await using setup = await setUp();
     const asked = { ...BLOCKS, shuffleId: 0, mapId: 0n, reduceId: 0, checksum: 1n, algorithm: "ADLER32" };
-    expect(await setup.peer.ask({ type: Type.DIAGNOSE_CORRUPTION, ...asked })).toMatchObject({ cause: "UNKNOWN_ISSUE" });
+    expect(await setup.peer.ask({ type: Type.DIAGNOSE_CORRUPTION, ...asked })).toMatchObject({
+      cause: "UNKNOWN_ISSUE",
+    });
   });
 });
