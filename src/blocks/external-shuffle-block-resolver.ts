@@ -61,7 +61,7 @@ export class ExternalShuffleBlockResolver {
     this.#cleaner =
       options.cleaner ??
       ((work) => {
-        this.#cleanups = this.#cleanups.then(work);
+        this.#cleanups = this.#cleanups.then(work).catch((error) => this.#logger.warn({ error }, "a cleanup failed"));
       });
   }
 
