@@ -40,6 +40,7 @@ export {
   type RetryingBlockTransferorOptions,
 } from "./retrying-block-transferor.js";
 export { ExternalBlockHandler } from "./external-block-handler.js";
+export { ExternalBlockStoreClient, type ExternalBlockStoreClientOptions } from "./external-block-store-client.js";
 export {
   type Cleaner,
   ExternalShuffleBlockResolver,
