@@ -51,7 +51,7 @@ function resultsInSources(): TaggedResult[] {
 
 /** The tests of the network have one form, and their files folders of their own. */
 function networkResultsInSources(): NetworkResult[] {
-  return ["unit/network/", "unit/blocks/"].flatMap((name) => {
+  return ["unit/network/", "unit/blocks/", "integration/shuffle/"].flatMap((name) => {
     const unit = fileURLToPath(new URL(name, import.meta.url));
     return readdirSync(unit).flatMap((file) => networkResultsIn(file, readFileSync(unit + file, "utf8")));
   });

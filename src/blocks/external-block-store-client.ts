@@ -135,7 +135,7 @@ export class ExternalBlockStoreClient extends BlockStoreClient {
     const { appId, factory } = this.parts;
     if (blockIds.length === 0) throw invalid("Zero-sized blockIds array: there is nothing to fetch");
     const isRetrying = this.#transportConf.maxRetries > 0;
-    const useOldFetchProtocol = this.#conf.getFlag("spark.shuffle.useOldFetchProtocol", false);
+    const { useOldFetchProtocol } = this.#transportConf;
     const logger = this.#logger;
     const starter: BlockTransferStarter = {
       createAndStart: async (ids, listener) => {

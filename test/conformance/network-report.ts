@@ -61,10 +61,10 @@ export function renderNetworkReport(results: readonly NetworkResult[]): string[]
   return [
     "## Spark's network suites",
     "",
-    "Of `test/conformance/spark-network-entries.ts` and `spark-block-entries.ts`: frames and messages by themselves, everything",
-    "else over real sockets.",
+    "Of `test/conformance/spark-network-entries.ts`, `spark-block-entries.ts` and `spark-shuffle-entries.ts`: frames and messages",
+    "by themselves, everything else over real sockets.",
     "",
-    "| suite | Spark's test | checks | tested in `test/unit/network/`, `test/unit/blocks/` | |",
+    "| suite | Spark's test | checks | tested in `test/unit/network/`, `test/unit/blocks/`, `test/integration/shuffle/` | |",
     "|---|---|---|---|---|",
     ...NETWORK_ENTRIES.flatMap((entry) => row(entry, results)),
     "",

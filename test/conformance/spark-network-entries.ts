@@ -5,6 +5,7 @@
 
 import { APPLIES, but, type NetworkEntry, notApplicable, type Row, suite } from "./network-entry.js";
 import { BLOCK_ENTRIES } from "./spark-block-entries.js";
+import { SHUFFLE_ENTRIES } from "./spark-shuffle-entries.js";
 
 /** These two run over TLS as well. */
 const CHUNK_FETCH: readonly Row[] = [
@@ -195,6 +196,7 @@ export const NETWORK_ENTRIES: readonly NetworkEntry[] = [
   ...CONF_ENTRIES,
   ...SECURITY_ENTRIES,
   ...BLOCK_ENTRIES,
+  ...SHUFFLE_ENTRIES,
 ];
 
 function tls(): string {

@@ -191,7 +191,7 @@ describe.each(["Enabled", "Disabled"] as const)("an executor that has ended, RDD
     expect(await two.files()).toEqual(ALL);
   });
 
-  it(`[net CleanupNonShuffleServiceServedFilesSuite.cleanupOnlyRegisteredExecutorWithFilesToKeepFetchRdd${rdds}] and only those that registered are cleaned up after`, async () => {
+  it(`[net CleanupNonShuffleServiceServedFilesSuite.cleanupOnlyRegisteredExecutorWithFilesToKeepFetchRdd${rdds}] if it registered`, async () => {
     await using data = await leftovers();
     const { resolver, register } = await setUp({ fetchRddEnabled });
     await register("app", "exec0", data);
@@ -203,7 +203,7 @@ describe.each(["Enabled", "Disabled"] as const)("an executor that has ended, RDD
 });
 
 describe("an executor that has ended", () => {
-  it("[net CleanupNonShuffleServiceServedFilesSuite.cleanupOnRemovedExecutorWithoutFilesToKeep] leaves no subdirectory without files, and stays registered", async () => {
+  it("[net CleanupNonShuffleServiceServedFilesSuite.cleanupOnRemovedExecutorWithoutFilesToKeep] leaves no empty folder", async () => {
     await using data = await leftovers(false);
     const { resolver, register } = await setUp();
     await register("app", "exec0", data);
@@ -225,7 +225,7 @@ describe("an executor that has ended", () => {
     expect([await one.files(), await two.files()]).toEqual([[], [...NOT_SERVED].sort()]);
   });
 
-  it("[net CleanupNonShuffleServiceServedFilesSuite.cleanupOnlyRegisteredExecutorWithoutFilesToKeep] and only those that registered are cleaned up after", async () => {
+  it("[net CleanupNonShuffleServiceServedFilesSuite.cleanupOnlyRegisteredExecutorWithoutFilesToKeep] if it registered", async () => {
     await using data = await leftovers(false);
     const { resolver, register } = await setUp();
     await register("app", "exec0", data);
@@ -234,22 +234,22 @@ describe("an executor that has ended", () => {
     expect(await data.files()).toEqual([...NOT_SERVED].sort());
   });
 
-  it.each([
-    ["cleanupUsesExecutorWithFilesToKeep", true],
-    ["cleanupUsesExecutorWithoutFilesToKeep", false],
-  ])(
-    "[net CleanupNonShuffleServiceServedFilesSuite.%s] is cleaned up after by the cleaner, when that runs",
-    async (_name, hasServed) => {
-      await using data = await leftovers(hasServed);
-      const { cleaner, held } = heldCleaner();
-      const { resolver, register } = await setUp({ cleaner });
-      await register("app", "exec0", data);
-      const before = await data.files();
-      resolver.executorRemoved("app", "exec0");
-      expect(held).toHaveLength(1);
-      expect(await data.files()).toEqual(before);
-      await held[0]?.();
-      expect(await data.files()).toEqual(hasServed ? KEPT.Enabled : []);
-    },
-  );
+  async function cleanedLater(hasServed: boolean): Promise<void> {
+    await using data = await leftovers(hasServed);
+    const { cleaner, held } = heldCleaner();
+    const { resolver, register } = await setUp({ cleaner });
+    await register("app", "exec0", data);
+    const before = await data.files();
+    resolver.executorRemoved("app", "exec0");
+    expect(held).toHaveLength(1);
+    expect(await data.files()).toEqual(before);
+    await held[0]?.();
+    expect(await data.files()).toEqual(hasServed ? KEPT.Enabled : []);
+  }
+
+  it("[net CleanupNonShuffleServiceServedFilesSuite.cleanupUsesExecutorWithFilesToKeep] is cleaned up after by the cleaner", () =>
+    cleanedLater(true));
+
+  it("[net CleanupNonShuffleServiceServedFilesSuite.cleanupUsesExecutorWithoutFilesToKeep] also where nothing stays", () =>
+    cleanedLater(false));
 });

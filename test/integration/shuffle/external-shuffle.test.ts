@@ -98,28 +98,28 @@ const BLOCKS_3 = {
   shuffle_0_0_2: SHUFFLE_BLOCKS[2] as Buffer,
 };
 
-/** What all three must do; the tag is that of the suite or of its twin over TLS. */
-function integrationSuite(security: ShuffleSecurity, tagOf: (name: string) => string): void {
-  it(`${tagOf("testFetchOneSort")} one block`, async () => {
+/** What all three must do; `suite` is Spark's, or its twin over TLS. */
+function integrationSuite(security: ShuffleSecurity, suite: string): void {
+  it(`[net ${suite}.testFetchOneSort] one block`, async () => {
     await using setup = await setUp(security);
     await setup.register("exec-0", setup.data0.info());
     expectBlocks(await setup.fetch("exec-0", ["shuffle_0_0_0"]), BLOCK_0);
   });
 
-  it(`${tagOf("testFetchThreeSort")} three blocks`, async () => {
+  it(`[net ${suite}.testFetchThreeSort] three blocks`, async () => {
     await using setup = await setUp(security);
     await setup.register("exec-0", setup.data0.info());
     expectBlocks(await setup.fetch("exec-0", Object.keys(BLOCKS_3)), BLOCKS_3);
   });
 
-  it(`${tagOf("testRegisterWithCustomShuffleManager")} any shuffle manager`, async () => {
+  it(`[net ${suite}.testRegisterWithCustomShuffleManager] any shuffle manager`, async () => {
     await using setup = await setUp(security);
     await setup.register("exec-1", setup.data1.info("custom shuffle manager"));
     expect(setup.service.stats().registeredExecutorsSize).toBe(1);
     expectBlocks(await setup.fetch("exec-1", ["shuffle_1_0_1"]), { shuffle_1_0_1: OTHER_BLOCKS[1] as Buffer });
   });
 
-  it(`${tagOf("testFetchWrongBlockId")} an id of another kind`, async () => {
+  it(`[net ${suite}.testFetchWrongBlockId] an id of another kind`, async () => {
     await using setup = await setUp(security);
     await setup.register("exec-1", setup.data1.info());
     const { found, failed } = await setup.fetch("exec-1", ["broadcast_1"]);
@@ -127,13 +127,13 @@ function integrationSuite(security: ShuffleSecurity, tagOf: (name: string) => st
     expect(failed.get("broadcast_1")?.message).toMatch(/Unexpected block id format/);
   });
 
-  it(`${tagOf("testFetchValidRddBlock")} a block of an RDD`, async () => {
+  it(`[net ${suite}.testFetchValidRddBlock] a block of an RDD`, async () => {
     await using setup = await setUp(security);
     await setup.register("exec-0", setup.data0.info());
     expectBlocks(await setup.fetch("exec-0", ["rdd_0_0"]), { rdd_0_0: RDD_BLOCK });
   });
 
-  it(`${tagOf("testFetchDeletedRddBlock")} one that was deleted`, async () => {
+  it(`[net ${suite}.testFetchDeletedRddBlock] one that was deleted`, async () => {
     await using setup = await setUp(security);
     await setup.register("exec-0", setup.data0.info());
     const { port } = setup.service;
@@ -143,7 +143,7 @@ function integrationSuite(security: ShuffleSecurity, tagOf: (name: string) => st
     expect(failed.get("rdd_0_0")?.message).toMatch(/Chunk was not found/);
   });
 
-  it(`${tagOf("testRemoveRddBlocks")} removing two, of which one is there`, async () => {
+  it(`[net ${suite}.testRemoveRddBlocks] removing two, of which one is there`, async () => {
     await using setup = await setUp(security);
     await setup.register("exec-0", setup.data0.info());
     const { port } = setup.service;
@@ -152,7 +152,7 @@ function integrationSuite(security: ShuffleSecurity, tagOf: (name: string) => st
     expect(await setup.client.removeBlocks("127.0.0.1", port, "exec-nobody", ["rdd_0_0"])).toBe(0);
   });
 
-  it(`${tagOf("testFetchCorruptRddBlock")} a block whose file became shorter`, async () => {
+  it(`[net ${suite}.testFetchCorruptRddBlock] a block whose file became shorter`, async () => {
     await using setup = await setUp(security);
     await setup.data0.writeShuffle(9, 0, [RDD_BLOCK]);
     await setup.register("exec-0", setup.data0.info());
@@ -162,7 +162,7 @@ function integrationSuite(security: ShuffleSecurity, tagOf: (name: string) => st
     expect(failed.get("shuffle_9_0_0")?.message).toMatch(/actual file length 5000/);
   });
 
-  it(`${tagOf("testFetchNonexistent")} of a shuffle that nobody wrote`, async () => {
+  it(`[net ${suite}.testFetchNonexistent] of a shuffle that nobody wrote`, async () => {
     await using setup = await setUp(security);
     await setup.register("exec-0", setup.data0.info());
     const { found, failed } = await setup.fetch("exec-0", ["shuffle_2_0_0"]);
@@ -170,7 +170,7 @@ function integrationSuite(security: ShuffleSecurity, tagOf: (name: string) => st
     expect(failed.get("shuffle_2_0_0")?.message).toMatch(/Failed to open file/);
   });
 
-  it(`${tagOf("testFetchWrongExecutor")} of another executor`, async () => {
+  it(`[net ${suite}.testFetchWrongExecutor] of another executor`, async () => {
     await using setup = await setUp(security);
     await setup.register("exec-0", setup.data0.info());
     await setup.data1.writeShuffle(0, 7, OTHER_BLOCKS);
@@ -179,7 +179,7 @@ function integrationSuite(security: ShuffleSecurity, tagOf: (name: string) => st
     expect([...failed.keys()]).toEqual(["shuffle_0_7_0"]);
   });
 
-  it(`${tagOf("testFetchUnregisteredExecutor")} of one that nobody registered`, async () => {
+  it(`[net ${suite}.testFetchUnregisteredExecutor] of one that nobody registered`, async () => {
     await using setup = await setUp(security);
     await setup.register("exec-0", setup.data0.info());
     const { found, failed } = await setup.fetch("exec-2", ["shuffle_0_0_0", "shuffle_0_0_1"]);
@@ -188,7 +188,7 @@ function integrationSuite(security: ShuffleSecurity, tagOf: (name: string) => st
     expect(failed.get("shuffle_0_0_1")?.message).toMatch(/not registered/);
   });
 
-  it(`${tagOf("testFetchNoServer")} of a service that is not there`, async () => {
+  it(`[net ${suite}.testFetchNoServer] of a service that is not there`, async () => {
     await using setup = await setUp(security);
     const { found, failed } = await setup.fetch("exec-0", ["shuffle_0_0_0", "shuffle_0_0_1"], 1);
     expect(found.size).toBe(0);
@@ -198,15 +198,15 @@ function integrationSuite(security: ShuffleSecurity, tagOf: (name: string) => st
 }
 
 describe(IN_PLAINTEXT.name, () => {
-  integrationSuite(IN_PLAINTEXT, (name) => `[net ExternalShuffleIntegrationSuite.${name}]`);
+  integrationSuite(IN_PLAINTEXT, "ExternalShuffleIntegrationSuite");
 });
 
 describe(BY_SECRET.name, () => {
-  integrationSuite(BY_SECRET, (name) => `[net SslExternalShuffleIntegrationSuite.${name}]`);
+  integrationSuite(BY_SECRET, "SslExternalShuffleIntegrationSuite");
 });
 
 describe(BY_CERTIFICATE.name, () => {
-  integrationSuite(BY_CERTIFICATE, (name) => `[net SslExternalShuffleIntegrationSuite.${name}]`);
+  integrationSuite(BY_CERTIFICATE, "SslExternalShuffleIntegrationSuite");
 });
 
 describe("the client", () => {
