@@ -33,9 +33,20 @@ export {
   NOOP_ERROR_HANDLER,
   STALE_SHUFFLE_BLOCK_FETCH,
 } from "./error-handler.js";
+export { ExternalBlockHandler } from "./external-block-handler.js";
+export { ExternalBlockStoreClient, type ExternalBlockStoreClientOptions } from "./external-block-store-client.js";
+export {
+  type Cleaner,
+  ExternalShuffleBlockResolver,
+  type ExternalShuffleBlockResolverOptions,
+} from "./external-shuffle-block-resolver.js";
+export { ExternalShuffleService, type ExternalShuffleServiceOptions } from "./external-shuffle-service.js";
 export { OneForOneBlockFetcher, type OneForOneBlockFetcherOptions } from "./one-for-one-block-fetcher.js";
+export { RegisteredExecutors, type RegisteredExecutorsOptions } from "./registered-executors.js";
 export {
   type BlockTransferStarter,
   RetryingBlockTransferor,
   type RetryingBlockTransferorOptions,
 } from "./retrying-block-transferor.js";
+export { ShuffleIndexInformation, type ShuffleIndexRecord } from "./shuffle-index-information.js";
+export type { ExternalShuffleStats, LatencyStats } from "./shuffle-metrics.js";

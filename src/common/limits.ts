@@ -245,6 +245,40 @@ export const SECRET_BYTES_MIN = 32;
 /** An application's id, the first part of an identity of at most 128 bytes: what OpenSSL takes. */
 export const APP_ID_BYTES_MAX = 100;
 
+// ── Shuffle service ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A request to a shuffle service: it asks for blocks, it brings none. What a stranger can make the service hold. */
+export const SHUFFLE_REQUEST_BYTES_MAX = 16 * MIB;
+/** Connections of a shuffle service from one address: every executor of a machine has one, and its own machine has them all. */
+export const SHUFFLE_CONNECTIONS_PER_ADDRESS_MAX = 512;
+/** Blocks of one request; Spark's readers ask for some thousands at a time. */
+export const SHUFFLE_BLOCKS_PER_REQUEST_MAX = 262_144;
+/** ... and of all streams that a connection has open: at 16 bytes each, what a request holds until its last chunk is fetched. */
+export const SHUFFLE_BLOCKS_PER_CONNECTION_MAX = 1_048_576;
+/** Streams that a connection has open: each task of an executor has a few, and those it gave up stay until it goes. */
+export const SHUFFLE_STREAMS_PER_CONNECTION_MAX = 4_096;
+/** Executors of one application that a shuffle service knows: more than Spark has ever run on one machine. */
+export const SHUFFLE_EXECUTORS_PER_APP_MAX = 10_000;
+/** ... and of all of them. */
+export const SHUFFLE_EXECUTORS_MAX = 100_000;
+/** What all of them have registered, as text: it is held in memory, and read again after a restart. */
+export const SHUFFLE_REGISTRATIONS_BYTES_MAX = 256 * MIB;
+/** Local directories of an executor: one for each disk, and few machines have more disks. */
+export const SHUFFLE_LOCAL_DIRS_MAX = 64;
+/** A path of one: what Linux takes. */
+export const SHUFFLE_LOCAL_DIR_BYTES_MAX = 4_096;
+/** Subdirectories of one; Spark has 64. */
+export const SHUFFLE_SUB_DIRS_MAX = 65_536;
+/** An application's and an executor's id, and the name of the shuffle manager, which may carry a little JSON. */
+export const SHUFFLE_ID_BYTES_MAX = 1_024;
+export const SHUFFLE_MANAGER_BYTES_MAX = 16 * KIB;
+/** An index file: 8 million partitions. A longer one is no index, and would be read into memory. */
+export const SHUFFLE_INDEX_FILE_BYTES_MAX = 64 * MIB;
+/** Index files kept in memory (`shuffle.service.index.cache.size`), as in Spark. */
+export const SHUFFLE_INDEX_CACHE_BYTES_DEFAULT = 100 * MIB;
+/** What the cache counts for an entry beside its file's bytes, as in Spark. */
+export const SHUFFLE_INDEX_ENTRY_BYTES = 176;
+
 // ── How they hang together ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** True for 1, 2, 4, … 2³⁰. */
@@ -288,3 +322,6 @@ assert(WRITE_QUEUE_PAUSE_BYTES < WRITE_QUEUE_BYTES_MAX, "reading is paused befor
 assert(CONNECTIONS_PER_ADDRESS_MAX <= CONNECTIONS_MAX, "one address is one of many");
 assert(HANDSHAKES_PENDING_PER_ADDRESS_MAX < HANDSHAKES_PENDING_MAX, "one address leaves places to others");
 assert(RPCS_PER_CONNECTION_MAX <= 2 ** 20, "31 bits of generation and a slot make an exact number");
+assert(SHUFFLE_BLOCKS_PER_REQUEST_MAX <= SHUFFLE_BLOCKS_PER_CONNECTION_MAX, "one request is part of a connection's");
+assert(SHUFFLE_EXECUTORS_PER_APP_MAX <= SHUFFLE_EXECUTORS_MAX, "one application's executors are part of all");
+assert(SHUFFLE_CONNECTIONS_PER_ADDRESS_MAX <= CONNECTIONS_MAX, "one machine's executors are some of a service's");

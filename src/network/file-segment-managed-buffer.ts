@@ -31,8 +31,10 @@ export class FileSegmentManagedBuffer implements ManagedBuffer {
     this.path = path;
     this.offset = offset;
     this.size = size;
-    // Windows knows no such flag, and lets only administrators make such links.
-    this.#flags = constants.O_RDONLY | (followsLinks ? 0 : (constants.O_NOFOLLOW ?? 0));
+    // Windows knows no such flags, and lets only administrators make such links. Who does not trust a path does not wait for
+    // the other end of a pipe either, which would hold one of the few threads that read files.
+    const strict = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+    this.#flags = constants.O_RDONLY | (followsLinks ? 0 : strict);
   }
 
   /** Rejects with ERR_RPC_STREAM for a file that is not there, cannot be read, or is too short. */
