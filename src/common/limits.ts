@@ -173,6 +173,19 @@ export const CONNECTION_LINGER_MS = 2_000;
 /** After a failed connect, a caller in a hurry is refused at once for this part of `io.retryWait`. */
 export const FAST_FAIL_FRACTION = 0.95;
 
+// ── Blocks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A block's id is the name of its file: what every file system takes. */
+export const BLOCK_ID_BYTES_MAX = 255;
+/** What a block in memory counts for besides its bytes: id, entry and buffer. Without it empty ones would cost nothing. */
+export const BLOCK_ENTRY_BYTES = 1 * KIB;
+/** Blocks of a MemoryBlockStore (`bytesMax`): they lie outside the JavaScript heap, beside everything else of the process. */
+export const MEMORY_BLOCK_STORE_BYTES_MAX_DEFAULT = 256 * MIB;
+/** A block that comes as a stream lies in memory in pieces of this size: as much as one read of a socket brings. */
+export const MEMORY_BLOCK_PIECE_BYTES = 64 * KIB;
+/** A file is written in pieces of this size, two to a file: 64 KiB, as they come, wrote at half the rate. */
+export const FILE_WRITE_BYTES = 256 * KIB;
+
 // ── Times ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** An ask without `timeoutMs`: Spark's spark.rpc.askTimeout. */
