@@ -69,20 +69,13 @@ export class DiskBlockStore implements BlockDataManager {
   }
 
   async getLocalBlockData(blockId: string): Promise<ManagedBuffer> {
-    const path = this.#pathOf(blockId);
-    try {
-      // The store's own directories are real ones, so that a path that is another one in reality leads elsewhere.
-      const [status, real] = await Promise.all([lstat(path), realpath(path)]);
-      if (!status.isFile() || real !== path) throw blockNotFound(blockId);
-      return new FileSegmentManagedBuffer(path, 0, status.size, { followsLinks: false });
-    } catch (error) {
-      if (isRpcError(error) || codeOf(error) === "ENOENT") throw blockNotFound(blockId);
-      throw failed("reading", blockId, error);
-    }
+    const block = await this.#find(blockId);
+    if (block === null) throw blockNotFound(blockId);
+    return block;
   }
 
   async putBlockData(blockId: string, data: ManagedBuffer): Promise<boolean> {
-    if (await this.#has(blockId)) return true;
+    if ((await this.#find(blockId)) !== null) return true;
     const upload = this.#upload(blockId);
     try {
       for await (const piece of data.createInputStream()) await upload.write(piece as Uint8Array);
@@ -131,21 +124,24 @@ export class DiskBlockStore implements BlockDataManager {
   async removeBlocks(blockIds: readonly string[]): Promise<number> {
     let count = 0;
     for (const blockId of blockIds) {
-      const path = this.#pathOf(blockId);
-      if (!(await this.#has(blockId))) continue;
-      await rm(path);
+      const block = await this.#find(blockId);
+      if (block === null) continue;
+      await rm(block.path);
       count++;
     }
     return count;
   }
 
-  async #has(blockId: string): Promise<boolean> {
+  async #find(blockId: string): Promise<FileSegmentManagedBuffer | null> {
+    const path = this.#pathOf(blockId);
     try {
-      await this.getLocalBlockData(blockId);
-      return true;
+      // The store's own directories are real ones, so that a path that is another one in reality leads elsewhere.
+      const [status, real] = await Promise.all([lstat(path), realpath(path)]);
+      if (!status.isFile() || real !== path) return null;
+      return new FileSegmentManagedBuffer(path, 0, status.size, { followsLinks: false });
     } catch (error) {
-      if (isRpcError(error, "ERR_RPC_STREAM") && error.cause === undefined) return false;
-      throw error;
+      if (codeOf(error) === "ENOENT") return null;
+      throw failed("reading", blockId, error);
     }
   }
 

@@ -3,11 +3,7 @@
  * uploads which come together cannot pass the bound either.
  */
 import { RpcError } from "../common/errors.js";
-import {
-  BLOCK_ENTRY_BYTES,
-  MEMORY_BLOCK_PIECE_BYTES,
-  MEMORY_BLOCK_STORE_BYTES_MAX_DEFAULT,
-} from "../common/limits.js";
+import { BLOCK_ENTRY_BYTES, MEMORY_BLOCK_PIECE_BYTES, MEMORY_BLOCK_STORE_BYTES_MAX_DEFAULT } from "../common/limits.js";
 import type { StreamCallbackWithID } from "../network/callbacks.js";
 import { asError } from "../network/failure-text.js";
 import { type ManagedBuffer, NioManagedBuffer } from "../network/managed-buffer.js";
