@@ -1,4 +1,5 @@
 /** Block transfer, exported as `ringpost/blocks`: fetchers, stores, the services that hand blocks out. */
+export type { BlockChecksum, BlockDataManager } from "./block-data-manager.js";
 export type { BlockFetchingListener } from "./block-fetching-listener.js";
 export {
   type BlockId,
@@ -12,6 +13,7 @@ export {
   type ShuffleChunkBlockId,
   type ShufflePushBlockId,
 } from "./block-ids.js";
+export { BlockStoreClient, type CorruptBlock } from "./block-store-client.js";
 export { decodeBlockTransferMessage, encodeBlockTransferMessage } from "./block-transfer-codec.js";
 export {
   type BlockTransferMessage,
@@ -39,3 +41,5 @@ export {
   RetryingBlockTransferor,
   type RetryingBlockTransferorOptions,
 } from "./retrying-block-transferor.js";
+export { DiskBlockStore, type DiskBlockStoreOptions } from "./disk-block-store.js";
+export { MemoryBlockStore, type MemoryBlockStoreOptions } from "./memory-block-store.js";

@@ -113,7 +113,7 @@ export class MemoryBlockStore implements BlockDataManager {
   async removeBlocks(blockIds: readonly string[]): Promise<number> {
     let count = 0;
     for (const blockId of blockIds) {
-      const entry = this.#blocks.get(blockId);
+      const entry = this.#blocks.get(checkBlockId(blockId));
       if (entry === undefined) continue;
       this.#blocks.delete(blockId);
       this.#bytes -= entry.bytes;
