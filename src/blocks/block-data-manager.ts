@@ -26,7 +26,7 @@ export interface BlockDataManager {
   /**
    * Keeps a block.
    * @param data belongs to the caller, who releases it when the promise has settled: what keeps it longer retains it.
-   * @param metadata how it is to be kept, opaque: Spark writes Java objects. A view that is valid during the call.
+   * @param metadata how it is to be kept, opaque: Spark writes Java objects. The manager's to keep.
    * @returns False: it was not kept, for a reason that is no error.
    * Rejects with ERR_RPC_STREAM when there is no room for it, ERR_RPC_INVALID_ARGUMENT for what is no id.
    */
