@@ -79,10 +79,10 @@ export class BlockRpcHandler extends RpcHandler {
     }
     const message = decodeBlockTransferMessage(bytes);
     // What is called here reads the message before it waits for anything: its bytes are a view of the frame.
-    this.#answer(client, message).then(
-      (answer) => reply.onSuccess(answer === null ? NOTHING : encodeBlockTransferMessage(answer)),
-      (error: unknown) => reply.onFailure(error),
-    );
+    this.#answer(client, message)
+      .then((answer) => reply.onSuccess(answer === null ? NOTHING : encodeBlockTransferMessage(answer)))
+      // Of an answer that is too long, too.
+      .catch((error: unknown) => reply.onFailure(error));
   }
 
   override receiveStream(client: TransportClient, meta: Uint8Array): StreamCallbackWithID {
