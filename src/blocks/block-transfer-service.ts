@@ -16,12 +16,8 @@
  */
 import { type Clock, monotonicMs, systemClock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import {
-  BLOCK_REQUEST_BYTES_MAX,
-  FRAME_BYTES_MAX,
-  MAX_REMOTE_BLOCK_BYTES_TO_MEM_DEFAULT,
-} from "../common/limits.js";
-import { RpcConf, type RpcConfValues } from "../common/rpc-conf.js";
+import { BLOCK_REQUEST_BYTES_MAX, FRAME_BYTES_MAX } from "../common/limits.js";
+import type { RpcConf, RpcConfValues } from "../common/rpc-conf.js";
 import type { CertificateOptions } from "../network/certificate-credentials.js";
 import { createSecurity } from "../network/create-security.js";
 import type { ManagedBuffer } from "../network/managed-buffer.js";
@@ -33,6 +29,7 @@ import type { TransportLogger } from "../network/transport-logger.js";
 import type { PeerAddress } from "../network/transport-security.js";
 import type { TransportServer } from "../network/transport-server.js";
 import type { BlockDataManager } from "./block-data-manager.js";
+import { BlockFetches } from "./block-fetches.js";
 import type { BlockFetchingListener } from "./block-fetching-listener.js";
 import { BlockRpcHandler } from "./block-rpc-handler.js";
 import {
@@ -45,6 +42,7 @@ import {
 } from "./block-store-client.js";
 import { encodeBlockTransferMessage } from "./block-transfer-codec.js";
 import { BlockTransferMessageType as Type } from "./block-transfer-messages.js";
+import type { DownloadFileManager } from "./download-file-manager.js";
 
 export interface BlockTransferServiceOptions {
   /** The application; `ringpost` by default. Whoever proves to belong to another one gets nothing. */
@@ -61,6 +59,8 @@ export interface BlockTransferServiceOptions {
   readonly secret?: Secret | readonly Secret[];
   readonly tls?: CertificateOptions;
   readonly logger?: TransportLogger;
+  /** Asked when an executor cannot be reached: one that is dead is not tried again. By default all are tried again. */
+  readonly isExecutorAlive?: (execId: string) => boolean | Promise<boolean>;
   /** The real one by default. */
   readonly clock?: Clock;
 }
@@ -81,10 +81,10 @@ const SHUFFLE_BLOCK = /^shuffle_\d+_\d+_\d+(_\d+|\.data|\.index)?$/;
 
 interface Running {
   readonly appId: string;
-  readonly execId: string;
   readonly handler: BlockRpcHandler;
   readonly server: TransportServer;
   readonly factory: BlockStoreClientParts["factory"];
+  readonly fetches: BlockFetches;
   readonly uploadedWholeBytesMax: number;
 }
 
@@ -107,12 +107,8 @@ export class BlockTransferService extends BlockStoreClient {
       throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `execId must be a name: execId=${JSON.stringify(execId)}`);
     }
     const clock = options.clock ?? systemClock(monotonicMs());
-    const conf = RpcConf.from(options.conf ?? {});
-    const settings = new TransportConf("shuffle", conf);
-    const uploadedWholeBytesMax = conf.getSizeBytes(
-      "spark.maxRemoteBlockSizeFetchToMem",
-      MAX_REMOTE_BLOCK_BYTES_TO_MEM_DEFAULT,
-    );
+    const settings = new TransportConf("shuffle", options.conf ?? {});
+    const uploadedWholeBytesMax = settings.maxRemoteBlockSizeFetchToMemBytes;
     const shared = {
       clock,
       security: createSecurity({ secret: options.secret, tls: options.tls, appId }, clock),
@@ -131,14 +127,16 @@ export class BlockTransferService extends BlockStoreClient {
       ...(port === undefined ? {} : { port }),
     });
     const asking = new TransportContext({ ...shared, rpcHandler: new NoOpRpcHandler(), settings });
-    return new BlockTransferService({
-      appId,
-      execId,
-      handler,
-      server,
-      factory: asking.createClientFactory(),
-      uploadedWholeBytesMax,
+    const factory = asking.createClientFactory();
+    const fetches = new BlockFetches({
+      factory,
+      conf: settings,
+      useOldFetchProtocol: settings.useOldFetchProtocol,
+      clock,
+      ...(logger === undefined ? {} : { logger }),
+      ...(options.isExecutorAlive === undefined ? {} : { isExecutorAlive: options.isExecutorAlive }),
     });
+    return new BlockTransferService({ appId, handler, server, factory, fetches, uploadedWholeBytesMax });
   }
 
   /** Where it listens. */
@@ -168,8 +166,10 @@ export class BlockTransferService extends BlockStoreClient {
     execId: string,
     blockIds: readonly string[],
     listener: BlockFetchingListener,
+    downloadFileManager: DownloadFileManager | null = null,
   ): void {
-    throw new Error(`${host}${port}${execId}${blockIds.length}${typeof listener}`);
+    const { appId } = this.parts;
+    this.#running.fetches.start({ appId, host, port, execId, blockIds, listener, downloadFileManager });
   }
 
   /**
@@ -200,7 +200,11 @@ export class BlockTransferService extends BlockStoreClient {
       const meta = encodeBlockTransferMessage({ type: Type.UPLOAD_BLOCK_STREAM, blockId, metadata });
       isHandedOver = true;
       await new Promise<void>((resolve, reject) => {
-        client.uploadStream(meta, data, callbackOf(() => {}, resolve, reject));
+        client.uploadStream(
+          meta,
+          data,
+          callbackOf(() => {}, resolve, reject),
+        );
       });
     } finally {
       if (!isHandedOver) data.release();
@@ -219,6 +223,7 @@ export class BlockTransferService extends BlockStoreClient {
   /** Stops listening and ends all connections; what is outstanding fails. Resolves when all are gone. */
   close(): Promise<void> {
     this.#closed ??= (async () => {
+      this.#running.fetches.close();
       this.#running.factory.close();
       await this.#running.server.close();
     })();

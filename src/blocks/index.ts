@@ -23,6 +23,12 @@ export {
   type ExecutorShuffleInfo,
 } from "./block-transfer-messages.js";
 export {
+  BlockTransferService,
+  type BlockTransferServiceOptions,
+  type BlockTransferStats,
+} from "./block-transfer-service.js";
+export { DiskBlockStore, type DiskBlockStoreOptions } from "./disk-block-store.js";
+export {
   type DownloadFile,
   type DownloadFileWritableChannel,
   SimpleDownloadFile,
@@ -35,11 +41,10 @@ export {
   NOOP_ERROR_HANDLER,
   STALE_SHUFFLE_BLOCK_FETCH,
 } from "./error-handler.js";
+export { MemoryBlockStore, type MemoryBlockStoreOptions } from "./memory-block-store.js";
 export { OneForOneBlockFetcher, type OneForOneBlockFetcherOptions } from "./one-for-one-block-fetcher.js";
 export {
   type BlockTransferStarter,
   RetryingBlockTransferor,
   type RetryingBlockTransferorOptions,
 } from "./retrying-block-transferor.js";
-export { DiskBlockStore, type DiskBlockStoreOptions } from "./disk-block-store.js";
-export { MemoryBlockStore, type MemoryBlockStoreOptions } from "./memory-block-store.js";

@@ -181,8 +181,6 @@ export const BLOCK_ID_BYTES_MAX = 255;
 export const BLOCK_ENTRY_BYTES = 1 * KIB;
 /** Blocks of a MemoryBlockStore (`bytesMax`): they lie outside the JavaScript heap, beside everything else of the process. */
 export const MEMORY_BLOCK_STORE_BYTES_MAX_DEFAULT = 256 * MIB;
-/** A longer block is uploaded as a stream (`maxRemoteBlockSizeFetchToMem`), as in Spark. */
-export const MAX_REMOTE_BLOCK_BYTES_TO_MEM_DEFAULT = 200 * MIB;
 /** A request that brings no block: some hundred thousand ids of blocks. What a stranger can have read at once. */
 export const BLOCK_REQUEST_BYTES_MAX = 16 * MIB;
 /** Blocks of a connection that wait to be fetched: each is looked up when it is asked for, and holds a buffer until then. */
