@@ -251,25 +251,28 @@ describe("what fails", () => {
 
   test("a client that goes away in the middle of an upload leaves nothing", async () => {
     await using services = new BlockServices();
+    await using transports = new Transports();
     const directory = await services.directory();
     const blockDataManager = await DiskBlockStore.create({ dirs: directory });
     const server = await services.service({ blockDataManager });
-    const { host, port } = server.address;
-    const client = await services.service();
+    const client = await rawClient(transports, server);
     const path = join(await services.directory(), "source");
     await writeFile(path, NOTHING);
     await truncate(path, 2 ** 33);
-    const upload = client.uploadBlock(
-      host,
-      port,
-      "exec",
-      "shuffle_0_0_0",
-      new FileSegmentManagedBuffer(path, 0, 2 ** 33),
-    );
-    const failed = failureOf(upload);
+    const meta = encodeBlockTransferMessage({
+      type: Type.UPLOAD_BLOCK_STREAM,
+      blockId: "shuffle_0_0_0",
+      metadata: NOTHING,
+    });
+    const failed = new Promise((resolve) => {
+      client.uploadStream(meta, new FileSegmentManagedBuffer(path, 0, 2 ** 33), {
+        onSuccess: () => resolve("stored"),
+        onFailure: resolve,
+      });
+    });
     const files = () => readdirSync(directory, { recursive: true, withFileTypes: true }).filter((e) => e.isFile());
     await until(() => files().length === 1);
-    await client.close();
+    client.connection.fail(new Error("gone"));
     expect(await failed).toMatchObject({ code: "ERR_RPC_CONNECTION_LOST" });
     await until(() => files().length === 0 && openFiles(directory) === 0);
     await until(() => server.stats.connections === 0);
