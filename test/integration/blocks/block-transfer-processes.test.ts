@@ -8,11 +8,7 @@ import { createHash } from "node:crypto";
 import { createReadStream, readdirSync } from "node:fs";
 import { open, truncate } from "node:fs/promises";
 import { join } from "node:path";
-import {
-  type DownloadFile,
-  type DownloadFileManager,
-  DirectoryDownloadFileManager,
-} from "ringpost/blocks";
+import { DirectoryDownloadFileManager, type DownloadFile, type DownloadFileManager } from "ringpost/blocks";
 import { describe, expect, test } from "vitest";
 import { BlockServices } from "../../fixtures/block-services.js";
 import { Child } from "../../fixtures/child-process.js";
@@ -60,7 +56,11 @@ function serve(options: object): Child {
 }
 
 /** Files of a directory, with something that is done when the first one has been given so many bytes. */
-function heldUp(directory: string, atBytes: number, act: () => Promise<void>): DirectoryDownloadFileManager & DownloadFileManager {
+function heldUp(
+  directory: string,
+  atBytes: number,
+  act: () => Promise<void>,
+): DirectoryDownloadFileManager & DownloadFileManager {
   const manager = new DirectoryDownloadFileManager(directory);
   const createTempFile = manager.createTempFile.bind(manager);
   let written = 0;
@@ -87,7 +87,11 @@ function heldUp(directory: string, atBytes: number, act: () => Promise<void>): D
 describe("large blocks", () => {
   test(`${LARGE_BYTES / MIB} MiB to a store on disk and back, in little memory`, async () => {
     await using services = new BlockServices();
-    const [dir, downloads, sources] = [await services.directory(), await services.directory(), await services.directory()];
+    const [dir, downloads, sources] = [
+      await services.directory(),
+      await services.directory(),
+      await services.directory(),
+    ];
     const source = join(sources, "source");
     const sum = await makeFile(source, LARGE_BYTES);
     await using server = serve({ dir });
@@ -104,7 +108,11 @@ describe("large blocks", () => {
 
   test(`eight of ${LARGE_BYTES / MIB} MiB at once, to files`, async () => {
     await using services = new BlockServices();
-    const [dir, downloads, sources] = [await services.directory(), await services.directory(), await services.directory()];
+    const [dir, downloads, sources] = [
+      await services.directory(),
+      await services.directory(),
+      await services.directory(),
+    ];
     const path = join(sources, "source");
     await makeFile(path, LARGE_BYTES + 8 * 4_096);
     // Each a part of one file, so that a byte of one in another would be seen.
@@ -123,7 +131,7 @@ describe("large blocks", () => {
     ]);
     const said = (await client.says()) as { readonly rssGrowthBytes: number };
     console.log("eight at once:", JSON.stringify(said));
-    const sums = [];
+    const sums: string[] = [];
     for (const { offset } of parts) sums.push(await sumOf(path, offset, LARGE_BYTES));
     expect(new Set(sums).size).toBe(8);
     expect(said).toMatchObject({ sums, left: 0 });
@@ -132,7 +140,11 @@ describe("large blocks", () => {
 
   test("asks of the same process go on meanwhile", async () => {
     await using services = new BlockServices();
-    const [dir, downloads, sources] = [await services.directory(), await services.directory(), await services.directory()];
+    const [dir, downloads, sources] = [
+      await services.directory(),
+      await services.directory(),
+      await services.directory(),
+    ];
     const path = join(sources, "source");
     const size = 4 * LARGE_BYTES;
     await makeFile(path, size);
@@ -155,7 +167,11 @@ describe("in the middle of a transfer", () => {
   const blockIds = ["rdd_0_0", "rdd_0_1"];
 
   async function prepare(services: BlockServices) {
-    const [dir, downloads, sources] = [await services.directory(), await services.directory(), await services.directory()];
+    const [dir, downloads, sources] = [
+      await services.directory(),
+      await services.directory(),
+      await services.directory(),
+    ];
     const paths = blockIds.map((blockId) => join(sources, blockId));
     const sums: string[] = [];
     for (const [index, path] of paths.entries()) sums.push(await makeFile(path, bytes + index));
@@ -177,7 +193,10 @@ describe("in the middle of a transfer", () => {
         if (--remaining === 0) resolve();
       };
       const listener = {
-        onBlockFetchSuccess(blockId: string, data: Parameters<import("ringpost/blocks").BlockFetchingListener["onBlockFetchSuccess"]>[1]) {
+        onBlockFetchSuccess(
+          blockId: string,
+          data: Parameters<import("ringpost/blocks").BlockFetchingListener["onBlockFetchSuccess"]>[1],
+        ) {
           data.retain();
           sums.push(
             (async () => {
@@ -247,7 +266,10 @@ describe("in the middle of a transfer", () => {
     const first = client.fetchBlock(HOST, port, "exec", "rdd_0_0", files);
     const second = client.fetchBlock(HOST, port, "exec", "rdd_0_1", files);
     const [error, buffer] = await Promise.all([failureOf(first), second]);
-    expect(error).toMatchObject({ code: "ERR_RPC_STREAM", message: expect.stringContaining("actual file length 5242880") });
+    expect(error).toMatchObject({
+      code: "ERR_RPC_STREAM",
+      message: expect.stringContaining("actual file length 5242880"),
+    });
     const hash = createHash("sha256");
     for await (const piece of buffer.createInputStream()) hash.update(piece as Buffer);
     expect(hash.digest("hex")).toBe(sums[1]);
