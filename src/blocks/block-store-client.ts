@@ -15,6 +15,7 @@ import {
   type Cause,
   type DiagnoseCorruption,
 } from "./block-transfer-messages.js";
+import type { DownloadFileManager } from "./download-file-manager.js";
 
 /** What is asked with: whose blocks, over whose connections. */
 export interface BlockStoreClientParts {
@@ -32,6 +33,7 @@ export abstract class BlockStoreClient {
   /**
    * Fetches blocks of an executor; what becomes of each is told to the listener, on this thread, never before this returns.
    * @param execId whose blocks they are, as the one who is asked calls him.
+   * @param downloadFileManager makes the files that blocks are received into; null, the default: they are received into memory.
    * Throws ERR_RPC_INVALID_ARGUMENT without ids. Everything else is told to the listener.
    */
   abstract fetchBlocks(
@@ -40,6 +42,7 @@ export abstract class BlockStoreClient {
     execId: string,
     blockIds: readonly string[],
     listener: BlockFetchingListener,
+    downloadFileManager?: DownloadFileManager | null,
   ): void;
 
   /** Ends its connections; what is outstanding fails. */
@@ -50,12 +53,19 @@ export abstract class BlockStoreClient {
    * @returns Its bytes, which the caller releases once when he does not need them any more.
    * Rejects with what the listener of `fetchBlocks` is told.
    */
-  fetchBlock(host: string, port: number, execId: string, blockId: string): Promise<ManagedBuffer> {
+  fetchBlock(
+    host: string,
+    port: number,
+    execId: string,
+    blockId: string,
+    downloadFileManager: DownloadFileManager | null = null,
+  ): Promise<ManagedBuffer> {
     return new Promise((resolve, reject) => {
-      this.fetchBlocks(host, port, execId, [blockId], {
+      const listener: BlockFetchingListener = {
         onBlockFetchSuccess: (_blockId, data) => resolve(data.retain()),
         onBlockFetchFailure: (_blockId, error) => reject(error),
-      });
+      };
+      this.fetchBlocks(host, port, execId, [blockId], listener, downloadFileManager);
     });
   }
 

@@ -1,4 +1,5 @@
 /** Block transfer, exported as `ringpost/blocks`: fetchers, stores, the services that hand blocks out. */
+export type { BlockChecksum, BlockDataManager } from "./block-data-manager.js";
 export type { BlockFetchingListener } from "./block-fetching-listener.js";
 export {
   type BlockId,
@@ -12,6 +13,7 @@ export {
   type ShuffleChunkBlockId,
   type ShufflePushBlockId,
 } from "./block-ids.js";
+export { BlockStoreClient, type CorruptBlock } from "./block-store-client.js";
 export { decodeBlockTransferMessage, encodeBlockTransferMessage } from "./block-transfer-codec.js";
 export {
   type BlockTransferMessage,
@@ -20,6 +22,12 @@ export {
   CORRUPTION_CAUSES,
   type ExecutorShuffleInfo,
 } from "./block-transfer-messages.js";
+export {
+  BlockTransferService,
+  type BlockTransferServiceOptions,
+  type BlockTransferStats,
+} from "./block-transfer-service.js";
+export { DiskBlockStore, type DiskBlockStoreOptions } from "./disk-block-store.js";
 export {
   type DownloadFile,
   type DownloadFileWritableChannel,
@@ -41,6 +49,7 @@ export {
   type ExternalShuffleBlockResolverOptions,
 } from "./external-shuffle-block-resolver.js";
 export { ExternalShuffleService, type ExternalShuffleServiceOptions } from "./external-shuffle-service.js";
+export { MemoryBlockStore, type MemoryBlockStoreOptions } from "./memory-block-store.js";
 export { OneForOneBlockFetcher, type OneForOneBlockFetcherOptions } from "./one-for-one-block-fetcher.js";
 export { RegisteredExecutors, type RegisteredExecutorsOptions } from "./registered-executors.js";
 export {

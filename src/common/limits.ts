@@ -175,6 +175,27 @@ export const CONNECTION_LINGER_MS = 2_000;
 /** After a failed connect, a caller in a hurry is refused at once for this part of `io.retryWait`. */
 export const FAST_FAIL_FRACTION = 0.95;
 
+// ── Blocks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A block's id is the name of its file: what every file system takes. */
+export const BLOCK_ID_BYTES_MAX = 255;
+/** What a block in memory counts for besides its bytes: id, entry and buffer. Without it empty ones would cost nothing. */
+export const BLOCK_ENTRY_BYTES = 1 * KIB;
+/** Blocks of a MemoryBlockStore (`bytesMax`): they lie outside the JavaScript heap, beside everything else of the process. */
+export const MEMORY_BLOCK_STORE_BYTES_MAX_DEFAULT = 256 * MIB;
+/** A request that brings no block: some hundred thousand ids of blocks. What a stranger can have read at once. */
+export const BLOCK_REQUEST_BYTES_MAX = 16 * MIB;
+/** Blocks of a connection that wait to be fetched: each is looked up when it is asked for, and holds a buffer until then. */
+export const BLOCKS_WAITING_PER_CONNECTION_MAX = 262_144;
+/** Blocks looked up at once: a disk answers them out of its memory, by the threads of libuv, of which there are four. */
+export const BLOCK_LOOKUPS_AT_ONCE = 64;
+/** Blocks that came in one message and are being stored. Streams hold their connection up instead, and do not count. */
+export const UPLOADS_UNDER_WAY_BYTES_MAX = 512 * MIB;
+/** A block that comes as a stream lies in memory in pieces of this size: as much as one read of a socket brings. */
+export const MEMORY_BLOCK_PIECE_BYTES = 64 * KIB;
+/** A file is written in pieces of this size, two to a file: 64 KiB, as they come, wrote at half the rate. */
+export const FILE_WRITE_BYTES = 256 * KIB;
+
 // ── Times ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** An ask without `timeoutMs`: Spark's spark.rpc.askTimeout. */
