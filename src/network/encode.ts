@@ -49,7 +49,8 @@ export function encodeMessage(message: Message): MessageWithHeader | Promise<Mes
   }
   if (!(ready instanceof Promise)) return withBody(message, body, buffer, ready);
   return ready.then(
-    (bytes) => withBody(message, body, buffer, bytes),
+    // Asked anew: a file's size is known once it was opened.
+    (bytes) => withBody(message, bodyOf(message), buffer, bytes),
     (error) => failed(message, buffer, error),
   );
 }

@@ -171,7 +171,15 @@ export class TransportRequestHandler implements RequestCounter {
         return;
       }
       streams.streamBeingSent(streamId);
-      const message = { type: MessageType.STREAM_RESPONSE, streamId, byteCount: body.size, body };
+      const message = {
+        type: MessageType.STREAM_RESPONSE,
+        streamId,
+        // Read when its turn has come: a file is opened then, not before.
+        get byteCount(): number {
+          return body.size;
+        },
+        body,
+      };
       queue.enqueueMessage(message, true, (error) => {
         this.#guard("streamSent", () => streams.streamSent(streamId));
         if (error !== null) this.#warn(`stream ${streamId} was not sent`, error);
