@@ -51,8 +51,8 @@ export class FileChannel extends Readable implements StreamCallback {
 
   onData(_streamId: string, bytes: Uint8Array): void | Promise<void> {
     this.#hasBytes = true;
-    // The bytes are the transport's, and valid during the call only.
-    if (this.destroyed || this.push(Buffer.from(bytes))) return;
+    // Kept without a copy: each chunk that a socket gives is memory of its own, which it does not use again.
+    if (this.destroyed || this.push(bytes)) return;
     return new Promise((resolve) => {
       this.#roomAwaited = resolve;
     });

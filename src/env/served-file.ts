@@ -49,7 +49,7 @@ export class ServedFile implements ManagedBuffer {
 
   /** Rejects as `toBody`. */
   async bytes(): Promise<Uint8Array> {
-    return (await this.#find()).bytes();
+    return (await this.locate()).bytes();
   }
 
   /** Not offered: a file that is asked for by name is sent, and not read here. */
@@ -60,7 +60,7 @@ export class ServedFile implements ManagedBuffer {
   /** Rejects with ERR_RPC_STREAM: there is no regular file of that name, or it cannot be opened. */
   async toBody(): Promise<MessageBody> {
     try {
-      const file = await this.#find();
+      const file = await this.locate();
       const body = await file.toBody();
       this.#size = file.size;
       return body;
@@ -69,15 +69,8 @@ export class ServedFile implements ManagedBuffer {
     }
   }
 
-  retain(): this {
-    return this;
-  }
-
-  release(): this {
-    return this;
-  }
-
-  async #find(): Promise<FileSegmentManagedBuffer> {
+  /** Looks the file up: what it resolves to opens that file and no other. Rejects with what the system says. */
+  async locate(): Promise<FileSegmentManagedBuffer> {
     const name = this.#name;
     const path = await realpath(name === null ? this.#root : join(this.#root, name));
     const isInside = name === null ? path === this.#root : path.startsWith(withSeparator(this.#root));
@@ -90,6 +83,14 @@ export class ServedFile implements ManagedBuffer {
         if ((await placeOf(file, path)) !== path) throw nowhere();
       },
     });
+  }
+
+  retain(): this {
+    return this;
+  }
+
+  release(): this {
+    return this;
   }
 
   #failure(error: unknown): RpcError {
