@@ -248,25 +248,31 @@ describe("readers of all kinds", () => {
       expect(growthBytes).toBeLessThan(64 * MIB);
     }, SLOW_BYTES));
 
-  test("one that stands still holds up no other; the ninth waits until one of eight has given up", () =>
+  test.each([
+    [{}, 8],
+    [{ "files.io.numConnectionsPerPeer": 1 }, 1],
+    [{ "spark.rpc.io.numConnectionsPerPeer": 3 }, 3],
+  ])("one that stands still holds up no other: %j, that is %i at once", (conf, most) =>
     withLarge(async (uri, folder) => {
-      await using other = await RpcEnv.create({ numThreads: 1 });
+      await using other = await RpcEnv.create({ numThreads: 1, conf });
       const open = () => other.openChannel(`${uri}/large`);
-      const eight: Readable[] = [];
-      for (let n = 0; n < 8; n++) {
-        // Of seven that stand still nobody who reads knows anything.
+      const still: Readable[] = [];
+      for (let n = 0; n < most; n++) {
         expect(await text(await other.openChannel(`${uri}/small`))).toBe("small");
-        eight.push(await begun(await open()));
+        still.push(await begun(await open()));
       }
-      const ninth = await open();
-      await expect.poll(() => openBelow(folder)).toHaveLength(8);
-      expect(ninth.readableLength).toBe(0);
-      eight[3]?.destroy();
-      expect(await rest(ninth)).toBe(LARGE_BYTES);
-      expect(await rest(eight[0] as Readable)).toBe(LARGE_BYTES - 1);
-      for (const stream of eight) stream.destroy();
+      // Further ones wait, in their order, until one of these has given up.
+      const [first, second] = [await open(), await open()];
+      await expect.poll(() => openBelow(folder)).toHaveLength(most);
+      expect([first.readableLength, second.readableLength]).toEqual([0, 0]);
+      still[0]?.destroy();
+      expect(await rest(first)).toBe(LARGE_BYTES);
+      expect(await rest(second)).toBe(LARGE_BYTES);
+      if (most > 1) expect(await rest(still[1] as Readable)).toBe(LARGE_BYTES - 1);
+      for (const stream of still) stream.destroy();
       await expect.poll(() => openBelow(folder)).toEqual([]);
-    }));
+    }),
+  );
 
   test("one that gives up ends its connection at once, whenever it does, and leaves nothing open", async () => {
     const socketsBefore = sockets();
