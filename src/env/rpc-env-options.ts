@@ -6,7 +6,7 @@ import { isAbsolute } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { inspect } from "node:util";
 import { CONF_IO_KEYS } from "../common/conf-io-keys.js";
-import type { RpcConfKey } from "../common/conf-keys.js";
+import type { RpcConfKey } from "../common/conf-names.js";
 import { RpcError } from "../common/errors.js";
 import {
   CONCURRENCY_DEFAULT,
