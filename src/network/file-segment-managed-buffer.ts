@@ -39,10 +39,10 @@ export class FileSegmentManagedBuffer implements ManagedBuffer {
     this.path = path;
     this.offset = offset;
     this.size = size;
-    // Windows knows neither flag, and lets only administrators make such links. The open of a pipe without a writer would
-    // not return; with the second flag it does, and is refused.
-    const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
-    this.#flags = O_RDONLY | O_NONBLOCK | (followsLinks ? 0 : O_NOFOLLOW);
+    // Windows knows no such flags, and lets only administrators make such links. Who does not trust a path does not wait for
+    // the other end of a pipe either, which would hold one of the few threads that read files.
+    const strict = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+    this.#flags = constants.O_RDONLY | (followsLinks ? 0 : strict);
     this.#checkOpened = checkOpened;
   }
 

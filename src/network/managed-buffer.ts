@@ -15,7 +15,7 @@ export interface BodyReader {
 export type MessageBody = Uint8Array | readonly Uint8Array[] | BodyReader;
 
 export interface ManagedBuffer {
-  /** Bytes. Of one that is a stream as a whole, it need not be known before `toBody` has resolved. */
+  /** Bytes. Where they have yet to be found it may be 0 until `toBody` or `bytes` has resolved. */
   readonly size: number;
   /** All of it in memory; a view where it is there already. */
   bytes(): Uint8Array | Promise<Uint8Array>;

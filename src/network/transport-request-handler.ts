@@ -174,7 +174,7 @@ export class TransportRequestHandler implements RequestCounter {
       const message = {
         type: MessageType.STREAM_RESPONSE,
         streamId,
-        // Read when its turn has come: a file is opened then, not before.
+        // Known when the body is, which may be later than now.
         get byteCount(): number {
           return body.size;
         },
