@@ -66,6 +66,7 @@ export type {
   RpcEnvEvents,
   RpcEnvOptions,
   RpcEnvStats,
+  RpcFileServer,
   RpcLogger,
   RpcLoopCrash,
   RpcLoopStats,

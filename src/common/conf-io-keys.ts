@@ -44,7 +44,7 @@ const SUFFIXES = [
     min: 1,
     default: 1,
     effect: "now",
-    meaning: "Pooled connections to one peer. Of `rpc` always 1, for the order of messages.",
+    meaning: "Pooled connections to one peer. Of `rpc` always 1, for the order of messages; of `files` 8 unless set.",
   },
   {
     suffix: "backLog",

@@ -196,6 +196,17 @@ export const MEMORY_BLOCK_PIECE_BYTES = 64 * KIB;
 /** A file is written in pieces of this size, two to a file: 64 KiB, as they come, wrote at half the rate. */
 export const FILE_WRITE_BYTES = 256 * KIB;
 
+// ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The path in a request for a file: the longest that Linux takes. A longer one is not looked up. */
+export const FILE_PATH_BYTES_MAX = 4 * KIB;
+/** Connections for downloads from one peer, where `files.io.numConnectionsPerPeer` is not set: further ones wait. */
+export const FILE_CONNECTIONS_PER_PEER = 8;
+/** Bytes of a file that wait to be read before its connection is paused: what one read of a socket brings. */
+export const FILE_CHANNEL_BYTES = 64 * KIB;
+/** A frame that comes to who downloads: an announcement or a failure, which may be one of Java's stack traces. */
+export const FILE_FRAME_BYTES_MAX = 1 * MIB;
+
 // ── Times ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** An ask without `timeoutMs`: Spark's spark.rpc.askTimeout. */
