@@ -5,8 +5,9 @@
  *            └────────────┴──────────────────┴────────────────┴─────────── refused, connection closed
  *
  * Every connection has one time limit for all of it, and only so many may be on the way at a time, and of one address:
- * those who never come to the end cost a socket and a timer each, and one of them must not keep everybody else out. The server that listens is one of TCP; the one of TLS is fed by hand, so
- * that who is not admitted costs no handshake, and who does not speak TLS gets an answer that says so.
+ * those who never come to the end cost a socket and a timer each, and one of them must not keep everybody else out. The
+ * server that listens is one of TCP; the one of TLS is fed by hand, so that who is not admitted costs no handshake, and
+ * who does not speak TLS gets an answer that says so.
  */
 import { Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
