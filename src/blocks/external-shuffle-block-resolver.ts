@@ -11,11 +11,12 @@
  * Failures: an unknown executor is ERR_RPC_INVALID_ARGUMENT ("not registered"), a file that is not there ERR_RPC_STREAM ("Failed
  * to open file"), one that a link leads to ERR_RPC_FORBIDDEN.
  */
-import { lstat, unlink } from "node:fs/promises";
+import { type FileHandle, lstat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { RpcError } from "../common/errors.js";
 import { FileSegmentManagedBuffer } from "../network/file-segment-managed-buffer.js";
 import { type ManagedBuffer, NioManagedBuffer } from "../network/managed-buffer.js";
+import { checkRealPath } from "../network/open-real-file.js";
 import { SILENT, type TransportLogger } from "../network/transport-logger.js";
 import { parseBlockId } from "./block-ids.js";
 import type { Cause, DiagnoseCorruption, ExecutorShuffleInfo } from "./block-transfer-messages.js";
@@ -93,7 +94,7 @@ export class ExternalShuffleBlockResolver {
     const { offset, length } = index.getIndex(startReduceId, endReduceId);
     if (length === 0) return new NioManagedBuffer([]);
     const path = await dirs.pathOf(shuffleDataName(shuffleId, mapId));
-    return new FileSegmentManagedBuffer(path, offset, length, { followsLinks: false });
+    return segmentOf(path, offset, length);
   }
 
   /** A block of an RDD; null: there is none. */
@@ -107,7 +108,7 @@ export class ExternalShuffleBlockResolver {
     try {
       const path = await dirs.pathOf(rddName(rddId, splitIndex));
       const stat = await lstat(path);
-      return stat.isFile() ? new FileSegmentManagedBuffer(path, 0, stat.size, { followsLinks: false }) : null;
+      return stat.isFile() ? segmentOf(path, 0, stat.size) : null;
     } catch (error) {
       if (codeOf(error) === "ENOENT") return null;
       throw error;
@@ -222,8 +223,12 @@ function checkRemovable(blockId: string): void {
 }
 
 async function readChecksum(path: string, reduceId: number): Promise<bigint> {
-  const segment = new FileSegmentManagedBuffer(path, CHECKSUM_BYTES * reduceId, CHECKSUM_BYTES, {
-    followsLinks: false,
-  });
-  return Buffer.from(await segment.bytes()).readBigInt64BE();
+  const bytes = await segmentOf(path, CHECKSUM_BYTES * reduceId, CHECKSUM_BYTES).bytes();
+  return Buffer.from(bytes).readBigInt64BE();
+}
+
+/** @param path a real one: a file that is elsewhere by the time it is opened is not read. */
+function segmentOf(path: string, offset: number, length: number): FileSegmentManagedBuffer {
+  const options = { followsLinks: false, checkOpened: (file: FileHandle) => checkRealPath(file, path) };
+  return new FileSegmentManagedBuffer(path, offset, length, options);
 }

@@ -59,8 +59,8 @@ export class LocalDirs {
   }
 
   /**
-   * The path of a file of that name, real up to its last part, whether or not there is such a file. Open it without
-   * following links.
+   * The path of a file of that name, real up to its last part, whether or not there is such a file. Open it as a real path
+   * (open-real-file.ts): what was looked at may have changed by then.
    *
    * Rejects with ERR_RPC_STREAM, "Failed to open file: …", where its directory is not there, and with ERR_RPC_FORBIDDEN where that
    * is somewhere else.

@@ -5,11 +5,11 @@
  *
  * A file that has not changed is not opened: a link that took its place counts as another file, and is not followed.
  */
-import { constants } from "node:fs";
-import { lstat, open } from "node:fs/promises";
+import { lstat } from "node:fs/promises";
 import { RpcError } from "../common/errors.js";
 import { SHUFFLE_INDEX_FILE_BYTES_MAX } from "../common/limits.js";
 import { messageOf } from "../network/failure-text.js";
+import { openRealFile } from "../network/open-real-file.js";
 import { ShuffleIndexInformation } from "./shuffle-index-information.js";
 
 interface Version {
@@ -22,8 +22,6 @@ interface Entry {
   readonly version: Version;
   readonly information: ShuffleIndexInformation;
 }
-
-const FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
 export class ShuffleIndexCache {
   readonly #bytesMax: number;
@@ -87,7 +85,7 @@ export class ShuffleIndexCache {
   async #read(path: string): Promise<ShuffleIndexInformation> {
     this.#readCount++;
     try {
-      const file = await open(path, FLAGS);
+      const file = await openRealFile(path);
       try {
         const stat = await file.stat({ bigint: true });
         if (!stat.isFile()) throw new Error("it is no regular file");

@@ -1,9 +1,10 @@
 /** How blocks are found: real files, real directories, and every way in which a link or a lie could lead elsewhere. */
 import { execFileSync } from "node:child_process";
-import { mkdir, readFile, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, realpath, rename, rm, symlink, truncate, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ExternalShuffleBlockResolver, RegisteredExecutors } from "../../../dist/src/blocks/index.js";
+import { inRealDirectory } from "../../../dist/src/blocks/real-directory.js";
 import { indexBytes, ShuffleData, SORT_MANAGER, temporaryDirectory } from "../../fixtures/shuffle-data.js";
 import { failureOf, textOf } from "../../fixtures/transport.js";
 
@@ -127,6 +128,34 @@ describe("what links lead to is not read and not removed", () => {
     expect(await foreign.files()).toEqual(["rdd_0_0", "shuffle_0_0_0.data", "shuffle_0_0_0.index"]);
   });
 
+  it("a subdirectory that became a link between finding a block and sending it", async () => {
+    await using data = await ShuffleData.create(1, 64);
+    await using foreign = await ShuffleData.create(1, 64);
+    for (const each of [data, foreign]) await each.writeShuffle(0, 0, ["secret"]);
+    const resolver = await resolverOf(["app0", "exec1", data]);
+    const found = await resolver.getBlockData("app0", "exec1", 0, 0, 0);
+    const swapped = dirname(data.pathOf("shuffle_0_0_0.data"));
+    await rename(swapped, `${swapped}.old`);
+    await symlink(dirname(foreign.pathOf("shuffle_0_0_0.data")), swapped);
+    const text = process.platform === "linux" ? /a link leads to another file/ : /./;
+    expect((await failureOf(Promise.resolve(found.bytes()))).message).toMatch(text);
+  });
+
+  it("a directory that becomes a link while something is removed from it", async () => {
+    await using data = await temporaryDirectory();
+    await using foreign = await temporaryDirectory();
+    const directory = join(await realpath(data.path), "sub");
+    await mkdir(directory);
+    for (const path of [directory, foreign.path]) await writeFile(join(path, "file"), "");
+    await inRealDirectory(directory, async (path) => {
+      await rename(directory, `${directory}.old`);
+      await symlink(foreign.path, directory);
+      if (process.platform === "linux") await unlink(join(path, "file"));
+    });
+    expect(await readdir(foreign.path)).toEqual(["file"]);
+    expect(await failureOf(inRealDirectory(directory, async () => {}))).toMatchObject({ code: "ERR_RPC_FORBIDDEN" });
+  });
+
   it("a pipe holds nobody up", async () => {
     await using data = await ShuffleData.create(1, 64);
     const resolver = await resolverOf(["app0", "exec1", data]);
@@ -135,7 +164,7 @@ describe("what links lead to is not read and not removed", () => {
       await mkdir(dirname(data.pathOf(name)), { recursive: true });
       execFileSync("mkfifo", [data.pathOf(name)]);
     }
-    expect((await failureOf(read(resolver))).message).toMatch(/actual file length 0/);
+    expect((await failureOf(read(resolver))).message).toMatch(/no regular file/);
     expect((await failureOf(read(resolver, 1, 0, 0))).message).toMatch(/no regular file/);
     expect(await resolver.getRddBlockData("app0", "exec1", 0, 0)).toBeNull();
   });
