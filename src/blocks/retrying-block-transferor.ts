@@ -10,7 +10,7 @@
  * Each attempt has a listener of its own, so that what an earlier one still hears means nothing. Spark's retries after
  * timeouts of SASL have no counterpart: here connections prove who they are while they are made (ERR_RPC_AUTH, not retried).
  */
-import type { Clock, Timer } from "../common/clock.js";
+import { type Clock, monotonicMs, systemClock, type Timer } from "../common/clock.js";
 import { asError } from "../network/failure-text.js";
 import type { ManagedBuffer } from "../network/managed-buffer.js";
 import type { TransportConf } from "../network/transport-conf.js";
@@ -38,7 +38,8 @@ export interface RetryingBlockTransferorOptions {
   readonly listener: BlockFetchingListener;
   /** Which I/O errors are retried: all by default. */
   readonly errorHandler?: ErrorHandler;
-  readonly clock: Clock;
+  /** What the wait is measured by: the real one by default. */
+  readonly clock?: Clock;
   /** Told of retries, and of what a listener throws. */
   readonly logger?: TransportLogger;
 }
@@ -63,7 +64,7 @@ export class RetryingBlockTransferor {
     this.#starter = options.starter;
     this.#listener = options.listener;
     this.#errorHandler = options.errorHandler ?? NOOP_ERROR_HANDLER;
-    this.#clock = options.clock;
+    this.#clock = options.clock ?? systemClock(monotonicMs());
     this.#logger = options.logger ?? SILENT;
     this.#outstanding = new Set(options.blockIds);
   }

@@ -27,7 +27,6 @@ import {
 } from "ringpost/blocks";
 import { type ManagedBuffer, NoOpRpcHandler, TransportConf, TransportContext } from "ringpost/network";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { systemClock } from "../../../dist/src/common/clock.js";
 import { Child } from "../../fixtures/child-process.js";
 import { printedRandom } from "../../fixtures/random.js";
 import { until } from "../../fixtures/transport.js";
@@ -89,7 +88,6 @@ function fetchAll(port: number, context: TransportContext, maxRetries: number, f
     starter,
     blockIds: BLOCKS,
     listener,
-    clock: systemClock(0),
   });
   transferor.start();
   return { outcomes, done, transferor, factory };
