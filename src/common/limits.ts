@@ -193,7 +193,7 @@ export const BLOCK_LOOKUPS_AT_ONCE = 64;
 export const UPLOADS_UNDER_WAY_BYTES_MAX = 512 * MIB;
 /** A block that comes as a stream lies in memory in pieces of this size: as much as one read of a socket brings. */
 export const MEMORY_BLOCK_PIECE_BYTES = 64 * KIB;
-/** A file is written in pieces of this size, two to a file: 64 KiB, as they come, wrote at half the rate. */
+/** A file is written in pieces of this size, two to a file: 64 KiB, as they come, wrote at 0.6 of the rate. */
 export const FILE_WRITE_BYTES = 256 * KIB;
 
 // ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
