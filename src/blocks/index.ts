@@ -57,5 +57,6 @@ export {
   RetryingBlockTransferor,
   type RetryingBlockTransferorOptions,
 } from "./retrying-block-transferor.js";
+export { hashedPath, shuffleChecksumName, shuffleDataName, shuffleIndexName } from "./shuffle-files.js";
 export { ShuffleIndexInformation, type ShuffleIndexRecord } from "./shuffle-index-information.js";
 export type { ExternalShuffleStats, LatencyStats } from "./shuffle-metrics.js";
