@@ -85,7 +85,7 @@ export class ChannelClocks {
   repliesOverflow(overflowing: boolean, nowMs: number): void {
     this.#overflowing = overflowing;
     this.#stallSinceMs = nowMs;
-    this.#writtenBytes = this.#parts.queue.writtenBytes;
+    this.#writtenBytes = this.#parts.queue.takenBytes;
   }
 
   /** Null: all is well. */
@@ -110,17 +110,17 @@ export class ChannelClocks {
   #stalled(nowMs: number): TimeUp | null {
     const { queue, remoteAddress } = this.#parts;
     const { writeTimeoutMs } = this.#settings;
-    const written = queue.writtenBytes - this.#writtenBytes;
+    const written = queue.takenBytes - this.#writtenBytes;
     if (written > 0) this.#lastWriteMs = nowMs;
     const enough = this.#overflowing ? WRITE_QUEUE_PAUSE_BYTES / 2 : 1;
     if (queue.isEmpty || (written >= enough && !this.#overflowing)) {
-      this.#writtenBytes = queue.writtenBytes;
+      this.#writtenBytes = queue.takenBytes;
       this.#stallSinceMs = nowMs;
       return null;
     }
     if (nowMs - this.#stallSinceMs < writeTimeoutMs) return null;
     this.#stallSinceMs = nowMs;
-    this.#writtenBytes = queue.writtenBytes;
+    this.#writtenBytes = queue.takenBytes;
     if (written >= enough) return null;
     const text = `the peer took ${written} bytes in ${writeTimeoutMs} ms: queuedBytes=${queue.queuedBytes}`;
     return { isQuiet: false, error: new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: remoteAddress }) };

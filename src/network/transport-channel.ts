@@ -18,7 +18,7 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS } from "../common/limits.js";
+import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS, WRITE_QUEUE_BYTES_MAX } from "../common/limits.js";
 import { i32At } from "./big-endian.js";
 import { ChannelClocks } from "./channel-clocks.js";
 import type { Connection } from "./connection.js";
@@ -159,8 +159,11 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     this.#closeByMs = this.#host.clock.now() + CONNECTION_CLOSE_MS;
     this.#stopReading(reason ?? null);
     // What is queued still goes out.
-    this.responses.connectionEnded(this.#lost(reason ?? null), this.queue.queuedTo);
+    const lost = this.#lost(reason ?? null);
+    this.responses.connectionEnded(lost, this.queue.queuedTo);
     this.queue.whenEmpty(() => {
+      // Answers that are given from here on are dropped: behind its end a socket takes nothing.
+      this.queue.abandon(lost);
       this.#closeByMs = this.#host.clock.now() + CONNECTION_LINGER_MS;
       this.#socket.end();
     });
@@ -238,6 +241,11 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     this.#overflowing = overflowing;
     this.#clocks.repliesOverflow(overflowing, this.#host.clock.now());
     this.#readOrPause();
+  }
+
+  repliesBeyond(queuedReplyBytes: number): void {
+    const text = `the peer does not read its answers: queuedBytes=${queuedReplyBytes}, maxBytes=${WRITE_QUEUE_BYTES_MAX}`;
+    this.fail(new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: this.remoteAddress }));
   }
 
   writeFailed(error: Error): void {
@@ -348,7 +356,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     const lost = this.#lost(reason);
     this.#stopReading(reason);
     this.queue.abandon(lost);
-    this.responses.connectionEnded(lost, this.queue.writtenTo);
+    this.responses.connectionEnded(lost, this.queue.handedTo);
     this.#socket.destroy();
   }
 
