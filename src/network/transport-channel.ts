@@ -37,6 +37,7 @@ import type { TransportLogger } from "./transport-logger.js";
 import { TransportRequestHandler } from "./transport-request-handler.js";
 import { TransportResponseHandler } from "./transport-response-handler.js";
 import { type PeerAddress, peerOf, type ReadyConnection } from "./transport-security.js";
+import type { UnfinishedFrames } from "./unfinished-frames.js";
 import { WriteQueue, type WriteQueueOwner } from "./write-queue.js";
 
 /** What all connections of a context share. */
@@ -51,9 +52,8 @@ export interface ChannelHost {
   readonly writeTimeoutMs: number;
   readonly closeIdleConnections: boolean;
   readonly maxChunksBeingTransferred: number;
-  readonly unfinishedFrameBytesMax: number;
-  /** Bytes of unfinished frames, of all its connections. */
-  unfinishedBytes: number;
+  /** Who counts what is held for unfinished frames; null: nobody, what comes was asked for. */
+  readonly unfinishedFrames: UnfinishedFrames | null;
   /** What an error of a socket means, where it is about security. */
   explain(error: Error, peer: PeerAddress): RpcError | null;
   opened(channel: TransportChannel): void;
@@ -75,10 +75,12 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   #requests: TransportRequestHandler;
   #interceptor: StreamInterceptor | null = null;
   #state: State = "OPEN";
-  /** Of the host's count, what is this connection's. */
+  /** Held for a frame that has not come whole. */
   #unfinishedBytes = 0;
   #resumeScheduled = false;
+  /** Why the decoder is held: answers overflow; the consumer of a stream is busy. */
   #overflowing = false;
+  #consumerBusy = false;
   readonly #clocks: ChannelClocks;
   #closeByMs = 0;
   #isGone = false;
@@ -219,6 +221,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   bodyBytes(bytes: Uint8Array, start: number, end: number): void {
     const busy = this.#interceptor?.onBytes(bytes, start, end) ?? null;
     if (busy === null) return;
+    this.#consumerBusy = true;
     this.#decoder.hold();
     busy.then(
       () => this.#consumerReady(null),
@@ -238,8 +241,12 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   // ── What the write queue tells ─────────────────────────────────────────────────────────────────────────────────────
 
   repliesOverflow(overflowing: boolean): void {
+    if (this.#state !== "OPEN") return;
     this.#overflowing = overflowing;
-    this.#clocks.repliesOverflow(overflowing, this.#host.clock.now());
+    // What it has sent waits as well: a peer that asks for much in one go is served in its own pace.
+    if (overflowing) this.#decoder.hold();
+    else this.#releaseDecoder();
+    this.#resumeLater();
     this.#readOrPause();
   }
 
@@ -293,11 +300,20 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     }
     if (this.#state !== "OPEN") return;
     this.#account(decoder.bufferedBytes);
-    if (decoder.hasPending && !decoder.isHeld && !this.#resumeScheduled) {
-      this.#resumeScheduled = true;
-      this.#host.clock.setImmediate(this.#resume);
-      this.#readOrPause();
-    } else if (chunk === null || decoder.isHeld) this.#readOrPause();
+    if (this.#resumeLater() || chunk === null || decoder.isHeld) this.#readOrPause();
+  }
+
+  /** True: there is more to decode, in another turn of the loop. */
+  #resumeLater(): boolean {
+    const decoder = this.#decoder;
+    if (!decoder.hasPending || decoder.isHeld || this.#resumeScheduled) return false;
+    this.#resumeScheduled = true;
+    this.#host.clock.setImmediate(this.#resume);
+    return true;
+  }
+
+  #releaseDecoder(): void {
+    if (!this.#overflowing && !this.#consumerBusy) this.#decoder.release();
   }
 
   /** A stream's consumer, which was busy, takes more; or it failed, which is as if it had thrown. */
@@ -307,8 +323,8 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
       if (error !== null) this.#warn("onData of a stream failed, after its connection had ended", error);
       return;
     }
-    this.#clocks.listening(this.#host.clock.now());
-    this.#decoder.release();
+    this.#consumerBusy = false;
+    this.#releaseDecoder();
     if (error === null) this.#runDecoder(null);
     else this.#decodingFailed(error);
   }
@@ -320,20 +336,17 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     this.close(error);
   }
 
-  /** All connections together hold a bounded number of bytes for frames that may never end. */
   #account(bytes: number): void {
-    const host = this.#host;
     if (bytes === this.#unfinishedBytes) return;
-    host.unfinishedBytes += bytes - this.#unfinishedBytes;
     this.#unfinishedBytes = bytes;
-    if (host.unfinishedBytes <= host.unfinishedFrameBytesMax) return;
-    const all = `unfinishedBytes=${host.unfinishedBytes}, maxBytes=${host.unfinishedFrameBytesMax}`;
-    this.fail(protocolError(`unfinished frames of all connections hold too much, ${bytes} bytes of it here: ${all}`));
+    this.#host.unfinishedFrames?.set(this, bytes);
   }
 
   #readOrPause(): void {
-    if (this.#overflowing || this.#resumeScheduled || this.#decoder.isHeld) this.#socket.pause();
-    else this.#socket.resume();
+    const isListening = !this.#overflowing && !this.#resumeScheduled && !this.#decoder.isHeld;
+    if (isListening !== this.#clocks.isListening) this.#clocks.listen(isListening, this.#host.clock.now());
+    if (isListening) this.#socket.resume();
+    else this.#socket.pause();
   }
 
   #onError(error: Error): void {
