@@ -16,11 +16,11 @@
  * Nothing here has a timer: the context looks at all its channels once a second (`sweep`, channel-clocks.ts).
  */
 import type { Socket } from "node:net";
-import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS, WRITE_QUEUE_BYTES_MAX } from "../common/limits.js";
 import { i32At } from "./big-endian.js";
 import { ChannelClocks } from "./channel-clocks.js";
+import type { ChannelHost } from "./channel-host.js";
 import type { Connection } from "./connection.js";
 import { decodeMessage, decodeMessageInPieces, messageTypeAt, RPC_BODY_OFFSET } from "./decode.js";
 import { hostPort } from "./dial.js";
@@ -33,32 +33,14 @@ import type { RpcHandler } from "./rpc-handler.js";
 import type { StreamInterceptor } from "./stream-interceptor.js";
 import { TransportClient } from "./transport-client.js";
 import { type FrameSink, TransportFrameDecoder } from "./transport-frame-decoder.js";
-import type { TransportLogger } from "./transport-logger.js";
 import { TransportRequestHandler } from "./transport-request-handler.js";
 import { TransportResponseHandler } from "./transport-response-handler.js";
 import { type PeerAddress, peerOf, type ReadyConnection } from "./transport-security.js";
-import type { UnfinishedFrames } from "./unfinished-frames.js";
 import { WriteQueue, type WriteQueueOwner } from "./write-queue.js";
 
-/** What all connections of a context share. */
-export interface ChannelHost {
-  readonly clock: Clock;
-  readonly logger: TransportLogger;
-  readonly frameBytesMax: number;
-  /** Quiet with requests outstanding, or with none where `closeIdleConnections`; Infinity: never too long. */
-  readonly connectionTimeoutMs: number;
-  /** See TransportSettings. */
-  readonly frameTimeoutMs: number;
-  readonly writeTimeoutMs: number;
-  readonly closeIdleConnections: boolean;
-  readonly maxChunksBeingTransferred: number;
-  /** Who counts what is held for unfinished frames; null: nobody, what comes was asked for. */
-  readonly unfinishedFrames: UnfinishedFrames | null;
-  /** What an error of a socket means, where it is about security. */
-  explain(error: Error, peer: PeerAddress): RpcError | null;
-  opened(channel: TransportChannel): void;
-  closed(channel: TransportChannel): void;
-}
+export type { ChannelHost } from "./channel-host.js";
+
+const NOTHING = new Uint8Array(0);
 
 type State = "OPEN" | "CLOSING" | "CLOSED";
 
@@ -125,14 +107,18 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     return this.#decoder.isHeld ? this.#host.clock.now() : this.#clocks.lastReadMs;
   }
 
+  /** Bytes that have come of a frame that has not come whole; for tests and statistics. */
+  get unfinishedBytes(): number {
+    return this.#decoder.unfinishedBytes;
+  }
+
   /** Begins to read. */
   start(): void {
     const socket = this.#socket;
     // Answers that were given before the peer ended its side still go out.
     socket.allowHalfOpen = true;
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
-    // A peer that has ended its side is gone, as for Spark: what it asked has nobody to answer to any more.
-    socket.on("end", () => this.close());
+    socket.on("end", () => this.#onEnd());
     socket.on("error", (error) => this.#onError(error));
     socket.on("close", () => this.#onClose());
     this.#host.opened(this);
@@ -347,6 +333,18 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     if (isListening !== this.#clocks.isListening) this.#clocks.listen(isListening, this.#host.clock.now());
     if (isListening) this.#socket.resume();
     else this.#socket.pause();
+  }
+
+  /**
+   * A peer that has ended its side is gone, as for Spark: what it asked has nobody to answer to any more. A reset that comes
+   * with the last bytes looks like an end, until something is written, be it nothing: then it is an error as any reset is.
+   */
+  #onEnd(): void {
+    if (this.queue.waitsForPeer) this.close();
+    else
+      this.#socket.write(NOTHING, (error) => {
+        if (error == null) this.close();
+      });
   }
 
   #onError(error: Error): void {

@@ -4,9 +4,9 @@
  */
 import { type Clock, monotonicMs, systemClock, type Timer } from "../common/clock.js";
 import { CONNECTION_SWEEP_MS } from "../common/limits.js";
+import type { ChannelHost, SweptChannel } from "./channel-host.js";
 import type { RpcHandler } from "./rpc-handler.js";
 import type { TransportClientBootstrap } from "./transport-bootstrap.js";
-import type { ChannelHost, TransportChannel } from "./transport-channel.js";
 import { TransportClientFactory } from "./transport-client-factory.js";
 import { SILENT, type TransportLogger } from "./transport-logger.js";
 import { PlaintextSecurity, type TransportSecurity } from "./transport-security.js";
@@ -35,7 +35,7 @@ export class TransportContext {
   readonly #security: TransportSecurity;
   readonly #unfinishedFrames: UnfinishedFrames;
   readonly #host: ChannelHost;
-  readonly #channels = new Set<TransportChannel>();
+  readonly #channels = new Set<SweptChannel>();
   #sweepTimer: Timer | null = null;
   #sweepDueMs = 0;
 
@@ -94,12 +94,12 @@ export class TransportContext {
     };
   }
 
-  #opened(channel: TransportChannel): void {
+  #opened(channel: SweptChannel): void {
     this.#channels.add(channel);
     if (this.#sweepTimer === null) this.#scheduleSweep();
   }
 
-  #closed(channel: TransportChannel): void {
+  #closed(channel: SweptChannel): void {
     this.#channels.delete(channel);
   }
 
