@@ -336,8 +336,8 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   }
 
   /**
-   * A peer that has ended its side is gone, as for Spark: what it asked has nobody to answer to any more. A reset that comes
-   * with the last bytes looks like an end, until something is written, be it nothing: then it is an error as any reset is.
+   * A peer that has ended its side is gone, as for Spark: what it asked has nobody to answer to. A reset that comes with the
+   * last bytes looks like an end, until something is written, be it nothing: then it is an error as any reset is.
    */
   #onEnd(): void {
     if (this.queue.waitsForPeer) this.close();
@@ -391,11 +391,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   }
 
   #handlerFor(rpcHandler: RpcHandler): TransportRequestHandler {
-    return new TransportRequestHandler(this, this.client, {
-      rpcHandler,
-      maxChunksBeingTransferred: this.#host.maxChunksBeingTransferred,
-      logger: this.#host.logger,
-    });
+    return new TransportRequestHandler(this, this.client, { ...this.#host, rpcHandler });
   }
 
   #warn(text: string, error: unknown): void {

@@ -121,7 +121,7 @@ export class TransportFrameDecoder {
 
   /** Bytes of the frame that has not come whole that have come, its length included. */
   get unfinishedBytes(): number {
-    return this.#frame === null ? this.#lengthFilled : FRAME_LENGTH_BYTES + this.#frameFilled;
+    return this.#frame === null ? this.#lengthFilled : FRAME_LENGTH_BYTES + this.#frame.filledBytes;
   }
 
   /** When the first byte of the frame that has not come whole was pushed; null: there is none. */

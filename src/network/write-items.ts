@@ -20,7 +20,8 @@ export interface MessageItem {
   readonly bytes: null;
   readonly message: Message;
   readonly done: Written;
-  /** The position behind it. */
+  /** The positions behind its header, and behind all of it. */
+  readonly bodyAt: number;
   readonly endsAt: number;
   /** What it counts for until its turn has come: a little, and the bytes of an answer that stand in memory meanwhile. */
   readonly waitingBytes: number;

@@ -180,11 +180,12 @@ export class WriteQueue {
     }
     if (!this.#flushScheduled) this.#scheduleFlush();
     this.#seal();
-    this.#queuedTo += HEADER_POSITIONS + body.size;
+    const bodyAt = this.#queuedTo + HEADER_POSITIONS;
+    this.#queuedTo = bodyAt + body.size;
     const waitingBytes = WRITE_MESSAGE_BYTES + (isReply ? (body.residentBytes ?? 0) : 0);
     this.#memoryBytes += waitingBytes;
     if (isReply) this.#replyBytes += waitingBytes;
-    this.#items.push({ bytes: null, message, done, endsAt: this.#queuedTo, waitingBytes, isReply });
+    this.#items.push({ bytes: null, message, done, bodyAt, endsAt: this.#queuedTo, waitingBytes, isReply });
     // Now, not at the end of the tick: whoever asks for many in one go is held up before the next one is got ready.
     if (isReply && this.#replyBytes > WRITE_QUEUE_PAUSE_BYTES) this.flush();
   }
@@ -350,9 +351,8 @@ export class WriteQueue {
     try {
       const coming = encodeMessage(item.message);
       encoded = coming instanceof Promise ? await coming : coming;
-      const { bodyBytes } = encoded;
       await this.#window.writeMessage(encoded, () => {
-        this.#handedTo = item.endsAt - bodyBytes;
+        this.#handedTo = item.bodyAt;
       });
       if (this.#ended !== null) throw this.#ended;
       this.#handedToEnd(item, encoded, item.done);
