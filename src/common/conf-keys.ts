@@ -285,7 +285,8 @@ export const CONF_KEYS = [
     default: FRAME_TIMEOUT_MS,
     aliases: [],
     effect: "now",
-    meaning: "From the first byte of a frame to its last; whoever needs longer loses the connection.",
+    meaning:
+      "From the first byte of a frame to its last; who needs longer and brings less than 4 KiB a second of it loses the connection.",
   },
   {
     key: "rpc.write.timeout",
@@ -293,7 +294,7 @@ export const CONF_KEYS = [
     default: WRITE_STALL_MS,
     aliases: [],
     effect: "now",
-    meaning: "A peer that takes nothing for so long, or too little to read from it again, loses the connection.",
+    meaning: "A peer that takes less than 4 KiB a second of what waits for it, for so long, loses the connection.",
   },
   {
     key: "rpc.handshake.timeout",

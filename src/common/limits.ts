@@ -125,9 +125,9 @@ export const FRAME_BYTES_MAX = 2 ** 31 - 2 + 8;
 export const FRAME_ASSEMBLY_BYTES_MIN = 64 * KIB;
 /** A part of a longer frame that is not copied. Node.js reads up to 64 KiB at once, and lends no more memory than it read. */
 export const FRAME_PART_KEPT_BYTES_MIN = 16 * KIB;
-/** Unfinished frames of all connections together. */
+/** Unfinished frames of all accepted connections together; beyond it the one that holds most ends. */
 export const FRAMES_UNFINISHED_BYTES_MAX = 256 * MIB;
-/** A frame must end so long after its first byte. */
+/** A frame must end so long after its first byte, or bring PEER_BYTES_PER_SECOND_MIN of itself meanwhile. */
 export const FRAME_TIMEOUT_MS = 30_000;
 /** Frames a connection handles before the loop turns: as many as one segment of 64 KiB holds at 64 bytes each. */
 export const FRAMES_PER_TURN = 1_024;
@@ -150,14 +150,22 @@ export const WRITE_BATCHES_KEPT = 64;
 export const WRITE_WINDOW_BYTES = 2 * MIB;
 /** ... in pieces of this size, so that progress is seen; also what is read ahead of a file: 256 KiB read at 0.7 of the rate. */
 export const WRITE_PIECE_BYTES = 1 * MIB;
-/** What a message counts for whose body is read when its turn has come: who asks for chunks by the thousand is held up. */
+/**
+ * What a message with a body counts for while it waits, besides what stands in memory of an answer's body: who asks for chunks
+ * by the thousand is held up, wherever they are.
+ */
 export const WRITE_MESSAGE_BYTES = 1 * KIB;
 /** Answers that wait for a peer who does not read them: from here on nothing more is read from it. */
 export const WRITE_QUEUE_PAUSE_BYTES = 16 * MIB;
 /** What waits in a connection's write queue in all: a request beyond it is refused, an answer ends the connection. */
 export const WRITE_QUEUE_BYTES_MAX = 64 * MIB;
-/** A connection that could not write a byte, or did not read one because of what it could not write, ends after this. */
+/** Who takes less than PEER_BYTES_PER_SECOND_MIN of what waits for him for so long loses his connection. */
 export const WRITE_STALL_MS = 30_000;
+/**
+ * The least that a peer gives of a frame, or takes of what waits for it, on the average of these times: 120 KiB in 30 s. A bad
+ * line of a telephone carries more; who reads a KiB a second, or sends a byte now and then, holds memory and means no good.
+ */
+export const PEER_BYTES_PER_SECOND_MIN = 4 * KIB;
 /** Connections of a server. */
 export const CONNECTIONS_MAX = 1_024;
 /** ... and of one address among them: one peer cannot take them all. */

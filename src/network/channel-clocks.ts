@@ -2,14 +2,17 @@
  * ChannelClocks: what times out in a connection. It has no timer of its own: the context looks at all its channels once a
  * second, and the channel asks here whether its time is up. What becomes of it then is the channel's affair.
  *
- * Clock      | runs while                          | is up
- * -----------|-------------------------------------|--------------------------------------------------------------------
- * frame      | a frame has begun and not ended     | `frameTimeoutMs` after its first byte
- * write      | something waits to be written       | nothing was taken in `writeTimeoutMs`, or too little to read again
- * quiet      | unless a stream's consumer is busy  | `connectionTimeoutMs` without a byte or a request, as in Spark
+ * Clock | runs while                       | goes back to 0 with                 | is up after
+ * ------|----------------------------------|-------------------------------------|------------------------------------------
+ * frame | a frame has begun and not ended  | its end; enough bytes of it         | `frameTimeoutMs`
+ * write | the socket has bytes to give     | all that waited then; enough bytes  | `writeTimeoutMs`
+ * quiet | always                           | a byte, either way; a request       | `connectionTimeoutMs`, as in Spark
+ *
+ * Enough is PEER_BYTES_PER_SECOND_MIN for the clock's whole time: who is slow but steady goes on for as long as it takes, who
+ * gives or takes a byte now and then does not. The frame's clock and that of quiet stand still while this side does not listen.
  */
 import { RpcError } from "../common/errors.js";
-import { WRITE_QUEUE_PAUSE_BYTES } from "../common/limits.js";
+import { PEER_BYTES_PER_SECOND_MIN } from "../common/limits.js";
 import { hostPort } from "./dial.js";
 import { protocolError } from "./frame-errors.js";
 import type { TransportFrameDecoder } from "./transport-frame-decoder.js";
@@ -43,16 +46,26 @@ export interface TimeUp {
 export class ChannelClocks {
   readonly #parts: ClockedParts;
   readonly #settings: ClockSettings;
+  readonly #frameBytesWanted: number;
+  readonly #writeBytesWanted: number;
   #requestAdded = false;
-  #overflowing = false;
   #lastReadMs: number;
   #lastWriteMs: number;
   #lastRequestMs: number;
-  /** When the consumer of a stream was last busy, and the peer not listened to. */
-  #lastHeldMs = Number.NEGATIVE_INFINITY;
-  /** What was written when the write queue was last looked at, and when that was. */
-  #writtenBytes = 0;
-  #stallSinceMs: number;
+  /** Since when the peer is not listened to; null: it is. */
+  #deafSinceMs: number | null = null;
+  /** When it was last not listened to. */
+  #lastDeafMs = Number.NEGATIVE_INFINITY;
+  /** The frame that was last seen unfinished; then how much of it had come when its clock began, and when that was. */
+  #frameBegunMs: number | null = null;
+  #frameMarkBytes = 0;
+  #frameMarkMs = 0;
+  /** What the system had taken at the last look. */
+  #takenBytes: number;
+  /** ... and when the write clock began; then what was queued, and when that was. */
+  #writeMarkBytes: number;
+  #writeMarkTo = 0;
+  #writeMarkMs: number;
 
   constructor(parts: ClockedParts, settings: ClockSettings, nowMs: number) {
     this.#parts = parts;
@@ -60,11 +73,19 @@ export class ChannelClocks {
     this.#lastReadMs = nowMs;
     this.#lastWriteMs = nowMs;
     this.#lastRequestMs = nowMs;
-    this.#stallSinceMs = nowMs;
+    this.#writeMarkMs = nowMs;
+    this.#takenBytes = parts.queue.takenBytes;
+    this.#writeMarkBytes = this.#takenBytes;
+    this.#frameBytesWanted = wantedIn(settings.frameTimeoutMs);
+    this.#writeBytesWanted = wantedIn(settings.writeTimeoutMs);
   }
 
   get lastReadMs(): number {
     return this.#lastReadMs;
+  }
+
+  get isListening(): boolean {
+    return this.#deafSinceMs === null;
   }
 
   /** Something was read. */
@@ -72,9 +93,16 @@ export class ChannelClocks {
     this.#lastReadMs = nowMs;
   }
 
-  /** The peer is listened to again: until now the consumer of a stream was busy. */
-  listening(nowMs: number): void {
-    this.#lastHeldMs = nowMs;
+  /** The peer is listened to from now on, or not any more: answers overflow, a consumer is busy, a turn is over. */
+  listen(isListening: boolean, nowMs: number): void {
+    if (isListening === this.isListening) return;
+    if (this.#deafSinceMs === null) {
+      this.#deafSinceMs = nowMs;
+      return;
+    }
+    this.#frameMarkMs += nowMs - this.#deafSinceMs;
+    this.#deafSinceMs = null;
+    this.#lastDeafMs = nowMs;
   }
 
   /** A request was added: it counts from the next look, so that none needs the time. */
@@ -82,55 +110,67 @@ export class ChannelClocks {
     this.#requestAdded = true;
   }
 
-  repliesOverflow(overflowing: boolean, nowMs: number): void {
-    this.#overflowing = overflowing;
-    this.#stallSinceMs = nowMs;
-    this.#writtenBytes = this.#parts.queue.writtenBytes;
-  }
-
   /** Null: all is well. */
   look(nowMs: number): TimeUp | null {
-    const { frameTimeoutMs } = this.#settings;
-    const { decoder } = this.#parts;
-    const { unfinishedSinceMs } = decoder;
-    if (unfinishedSinceMs !== null && nowMs - unfinishedSinceMs >= frameTimeoutMs) {
-      const held = `${decoder.bufferedBytes} bytes of it are held`;
-      const text = `a frame did not end within ${frameTimeoutMs} ms of its first byte: ${held}`;
-      return { isQuiet: false, error: protocolError(text) };
-    }
-    if (decoder.isHeld) this.#lastHeldMs = nowMs;
     if (this.#requestAdded) {
       this.#requestAdded = false;
       this.#lastRequestMs = nowMs;
     }
-    return this.#stalled(nowMs) ?? this.#quiet(nowMs);
+    return this.#slowFrame(nowMs) ?? this.#slowReader(nowMs) ?? this.#quiet(nowMs);
   }
 
-  /** A peer that takes nothing; or, where so many answers wait that nothing is read from it any more, too little. */
-  #stalled(nowMs: number): TimeUp | null {
-    const { queue, remoteAddress } = this.#parts;
-    const { writeTimeoutMs } = this.#settings;
-    const written = queue.writtenBytes - this.#writtenBytes;
-    if (written > 0) this.#lastWriteMs = nowMs;
-    const enough = this.#overflowing ? WRITE_QUEUE_PAUSE_BYTES / 2 : 1;
-    if (queue.isEmpty || (written >= enough && !this.#overflowing)) {
-      this.#writtenBytes = queue.writtenBytes;
-      this.#stallSinceMs = nowMs;
+  #slowFrame(nowMs: number): TimeUp | null {
+    const { unfinishedSinceMs: begunMs, unfinishedBytes } = this.#parts.decoder;
+    if (begunMs === null) {
+      this.#frameBegunMs = null;
       return null;
     }
-    if (nowMs - this.#stallSinceMs < writeTimeoutMs) return null;
-    this.#stallSinceMs = nowMs;
-    this.#writtenBytes = queue.writtenBytes;
-    if (written >= enough) return null;
-    const text = `the peer took ${written} bytes in ${writeTimeoutMs} ms: queuedBytes=${queue.queuedBytes}`;
+    if (begunMs !== this.#frameBegunMs || unfinishedBytes < this.#frameMarkBytes) {
+      this.#frameBegunMs = begunMs;
+      this.#frameMarkBytes = 0;
+      this.#frameMarkMs = Math.max(begunMs, this.#lastDeafMs);
+    }
+    const came = unfinishedBytes - this.#frameMarkBytes;
+    if (came >= this.#frameBytesWanted) {
+      this.#frameMarkBytes = unfinishedBytes;
+      this.#frameMarkMs = nowMs;
+      return null;
+    }
+    const { frameTimeoutMs } = this.#settings;
+    if (!this.isListening || nowMs - this.#frameMarkMs < frameTimeoutMs) return null;
+    const text =
+      `a frame did not end within ${frameTimeoutMs} ms, and of the ${this.#frameBytesWanted} bytes that are the least ` +
+      `in that time ${came} came: unfinishedBytes=${unfinishedBytes}`;
+    return { isQuiet: false, error: protocolError(text) };
+  }
+
+  #slowReader(nowMs: number): TimeUp | null {
+    const { queue, remoteAddress } = this.#parts;
+    const { takenBytes } = queue;
+    if (takenBytes > this.#takenBytes) this.#lastWriteMs = nowMs;
+    this.#takenBytes = takenBytes;
+    const taken = takenBytes - this.#writeMarkBytes;
+    // What is queued and not in the hands of the socket waits for this side: a body that is being read.
+    const isCaughtUp = !queue.waitsForPeer || queue.writtenTo >= this.#writeMarkTo;
+    if (isCaughtUp || taken >= this.#writeBytesWanted) {
+      this.#writeMarkBytes = takenBytes;
+      this.#writeMarkTo = queue.queuedTo;
+      this.#writeMarkMs = nowMs;
+      return null;
+    }
+    const { writeTimeoutMs } = this.#settings;
+    if (nowMs - this.#writeMarkMs < writeTimeoutMs) return null;
+    const text =
+      `the peer took ${Math.max(0, taken)} bytes in ${writeTimeoutMs} ms, where ${this.#writeBytesWanted} are the least: ` +
+      `waitingBytes=${queue.queuedTo - queue.writtenTo}`;
     return { isQuiet: false, error: new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: remoteAddress }) };
   }
 
   /** As Spark: quiet and without a new request for the whole timeout. */
   #quiet(nowMs: number): TimeUp | null {
     const { connectionTimeoutMs, closeIdleConnections } = this.#settings;
-    const quietSinceMs = Math.max(this.#lastReadMs, this.#lastWriteMs, this.#lastRequestMs, this.#lastHeldMs);
-    if (nowMs - quietSinceMs < connectionTimeoutMs) return null;
+    const quietSinceMs = Math.max(this.#lastReadMs, this.#lastWriteMs, this.#lastRequestMs, this.#lastDeafMs);
+    if (!this.isListening || nowMs - quietSinceMs < connectionTimeoutMs) return null;
     const { responses, remoteAddress } = this.#parts;
     const outstanding = responses.outstandingCount;
     if (outstanding === 0) return closeIdleConnections ? { isQuiet: true, error: null } : null;
@@ -138,4 +178,8 @@ export class ChannelClocks {
     const text = `Connection to ${peer} has been quiet for ${connectionTimeoutMs} ms while there are outstanding requests: ${outstanding}`;
     return { isQuiet: true, error: new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: remoteAddress }) };
   }
+}
+
+function wantedIn(ms: number): number {
+  return Math.ceil((ms / 1_000) * PEER_BYTES_PER_SECOND_MIN);
 }

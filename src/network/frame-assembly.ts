@@ -21,8 +21,13 @@ export class FrameAssembly {
     this.frameBytes = frameBytes;
   }
 
+  /** What has come. */
+  get filledBytes(): number {
+    return this.#piecesBytes + this.#roomFilled;
+  }
+
   get isWhole(): boolean {
-    return this.#filledBytes === this.frameBytes;
+    return this.filledBytes === this.frameBytes;
   }
 
   /** Memory that it holds. */
@@ -32,7 +37,7 @@ export class FrameAssembly {
 
   /** Takes what belongs to the frame of `bytes[start .. end)`, which must stay as it is; returns where the rest begins. */
   add(bytes: Uint8Array, start: number, end: number): number {
-    const taken = Math.min(this.frameBytes - this.#filledBytes, end - start);
+    const taken = Math.min(this.frameBytes - this.filledBytes, end - start);
     if (taken >= FRAME_PART_KEPT_BYTES_MIN && this.frameBytes > FRAME_ASSEMBLY_BYTES_MIN) {
       this.#seal();
       this.#keep(bytes.subarray(start, start + taken));
@@ -44,10 +49,6 @@ export class FrameAssembly {
   pieces(): readonly Uint8Array[] {
     this.#seal();
     return this.#pieces;
-  }
-
-  get #filledBytes(): number {
-    return this.#piecesBytes + this.#roomFilled;
   }
 
   #copy(bytes: Uint8Array, start: number, end: number): void {

@@ -16,11 +16,11 @@
  * Nothing here has a timer: the context looks at all its channels once a second (`sweep`, channel-clocks.ts).
  */
 import type { Socket } from "node:net";
-import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS } from "../common/limits.js";
+import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS, WRITE_QUEUE_BYTES_MAX } from "../common/limits.js";
 import { i32At } from "./big-endian.js";
 import { ChannelClocks } from "./channel-clocks.js";
+import type { ChannelHost } from "./channel-host.js";
 import type { Connection } from "./connection.js";
 import { decodeMessage, decodeMessageInPieces, messageTypeAt, RPC_BODY_OFFSET } from "./decode.js";
 import { hostPort } from "./dial.js";
@@ -33,32 +33,14 @@ import type { RpcHandler } from "./rpc-handler.js";
 import type { StreamInterceptor } from "./stream-interceptor.js";
 import { TransportClient } from "./transport-client.js";
 import { type FrameSink, TransportFrameDecoder } from "./transport-frame-decoder.js";
-import type { TransportLogger } from "./transport-logger.js";
 import { TransportRequestHandler } from "./transport-request-handler.js";
 import { TransportResponseHandler } from "./transport-response-handler.js";
 import { type PeerAddress, peerOf, type ReadyConnection } from "./transport-security.js";
 import { WriteQueue, type WriteQueueOwner } from "./write-queue.js";
 
-/** What all connections of a context share. */
-export interface ChannelHost {
-  readonly clock: Clock;
-  readonly logger: TransportLogger;
-  readonly frameBytesMax: number;
-  /** Quiet with requests outstanding, or with none where `closeIdleConnections`; Infinity: never too long. */
-  readonly connectionTimeoutMs: number;
-  /** See TransportSettings. */
-  readonly frameTimeoutMs: number;
-  readonly writeTimeoutMs: number;
-  readonly closeIdleConnections: boolean;
-  readonly maxChunksBeingTransferred: number;
-  readonly unfinishedFrameBytesMax: number;
-  /** Bytes of unfinished frames, of all its connections. */
-  unfinishedBytes: number;
-  /** What an error of a socket means, where it is about security. */
-  explain(error: Error, peer: PeerAddress): RpcError | null;
-  opened(channel: TransportChannel): void;
-  closed(channel: TransportChannel): void;
-}
+export type { ChannelHost } from "./channel-host.js";
+
+const NOTHING = new Uint8Array(0);
 
 type State = "OPEN" | "CLOSING" | "CLOSED";
 
@@ -75,10 +57,12 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   #requests: TransportRequestHandler;
   #interceptor: StreamInterceptor | null = null;
   #state: State = "OPEN";
-  /** Of the host's count, what is this connection's. */
+  /** Held for a frame that has not come whole. */
   #unfinishedBytes = 0;
   #resumeScheduled = false;
+  /** Why the decoder is held: answers overflow; the consumer of a stream is busy. */
   #overflowing = false;
+  #consumerBusy = false;
   readonly #clocks: ChannelClocks;
   #closeByMs = 0;
   #isGone = false;
@@ -123,14 +107,18 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     return this.#decoder.isHeld ? this.#host.clock.now() : this.#clocks.lastReadMs;
   }
 
+  /** Bytes that have come of a frame that has not come whole; for tests and statistics. */
+  get unfinishedBytes(): number {
+    return this.#decoder.unfinishedBytes;
+  }
+
   /** Begins to read. */
   start(): void {
     const socket = this.#socket;
     // Answers that were given before the peer ended its side still go out.
     socket.allowHalfOpen = true;
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
-    // A peer that has ended its side is gone, as for Spark: what it asked has nobody to answer to any more.
-    socket.on("end", () => this.close());
+    socket.on("end", () => this.#onEnd());
     socket.on("error", (error) => this.#onError(error));
     socket.on("close", () => this.#onClose());
     this.#host.opened(this);
@@ -159,8 +147,11 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     this.#closeByMs = this.#host.clock.now() + CONNECTION_CLOSE_MS;
     this.#stopReading(reason ?? null);
     // What is queued still goes out.
-    this.responses.connectionEnded(this.#lost(reason ?? null), this.queue.queuedTo);
+    const lost = this.#lost(reason ?? null);
+    this.responses.connectionEnded(lost, this.queue.queuedTo);
     this.queue.whenEmpty(() => {
+      // Answers that are given from here on are dropped: behind its end a socket takes nothing.
+      this.queue.abandon(lost);
       this.#closeByMs = this.#host.clock.now() + CONNECTION_LINGER_MS;
       this.#socket.end();
     });
@@ -216,6 +207,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   bodyBytes(bytes: Uint8Array, start: number, end: number): void {
     const busy = this.#interceptor?.onBytes(bytes, start, end) ?? null;
     if (busy === null) return;
+    this.#consumerBusy = true;
     this.#decoder.hold();
     busy.then(
       () => this.#consumerReady(null),
@@ -235,9 +227,18 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   // ── What the write queue tells ─────────────────────────────────────────────────────────────────────────────────────
 
   repliesOverflow(overflowing: boolean): void {
+    if (this.#state !== "OPEN") return;
     this.#overflowing = overflowing;
-    this.#clocks.repliesOverflow(overflowing, this.#host.clock.now());
+    // What it has sent waits as well: a peer that asks for much in one go is served in its own pace.
+    if (overflowing) this.#decoder.hold();
+    else this.#releaseDecoder();
+    this.#resumeLater();
     this.#readOrPause();
+  }
+
+  repliesBeyond(queuedReplyBytes: number): void {
+    const text = `the peer does not read its answers: queuedBytes=${queuedReplyBytes}, maxBytes=${WRITE_QUEUE_BYTES_MAX}`;
+    this.fail(new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: this.remoteAddress }));
   }
 
   writeFailed(error: Error): void {
@@ -285,11 +286,20 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     }
     if (this.#state !== "OPEN") return;
     this.#account(decoder.bufferedBytes);
-    if (decoder.hasPending && !decoder.isHeld && !this.#resumeScheduled) {
-      this.#resumeScheduled = true;
-      this.#host.clock.setImmediate(this.#resume);
-      this.#readOrPause();
-    } else if (chunk === null || decoder.isHeld) this.#readOrPause();
+    if (this.#resumeLater() || chunk === null || decoder.isHeld) this.#readOrPause();
+  }
+
+  /** True: there is more to decode, in another turn of the loop. */
+  #resumeLater(): boolean {
+    const decoder = this.#decoder;
+    if (!decoder.hasPending || decoder.isHeld || this.#resumeScheduled) return false;
+    this.#resumeScheduled = true;
+    this.#host.clock.setImmediate(this.#resume);
+    return true;
+  }
+
+  #releaseDecoder(): void {
+    if (!this.#overflowing && !this.#consumerBusy) this.#decoder.release();
   }
 
   /** A stream's consumer, which was busy, takes more; or it failed, which is as if it had thrown. */
@@ -299,8 +309,8 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
       if (error !== null) this.#warn("onData of a stream failed, after its connection had ended", error);
       return;
     }
-    this.#clocks.listening(this.#host.clock.now());
-    this.#decoder.release();
+    this.#consumerBusy = false;
+    this.#releaseDecoder();
     if (error === null) this.#runDecoder(null);
     else this.#decodingFailed(error);
   }
@@ -312,20 +322,29 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     this.close(error);
   }
 
-  /** All connections together hold a bounded number of bytes for frames that may never end. */
   #account(bytes: number): void {
-    const host = this.#host;
     if (bytes === this.#unfinishedBytes) return;
-    host.unfinishedBytes += bytes - this.#unfinishedBytes;
     this.#unfinishedBytes = bytes;
-    if (host.unfinishedBytes <= host.unfinishedFrameBytesMax) return;
-    const all = `unfinishedBytes=${host.unfinishedBytes}, maxBytes=${host.unfinishedFrameBytesMax}`;
-    this.fail(protocolError(`unfinished frames of all connections hold too much, ${bytes} bytes of it here: ${all}`));
+    this.#host.unfinishedFrames?.set(this, bytes);
   }
 
   #readOrPause(): void {
-    if (this.#overflowing || this.#resumeScheduled || this.#decoder.isHeld) this.#socket.pause();
-    else this.#socket.resume();
+    const isListening = !this.#overflowing && !this.#resumeScheduled && !this.#decoder.isHeld;
+    if (isListening !== this.#clocks.isListening) this.#clocks.listen(isListening, this.#host.clock.now());
+    if (isListening) this.#socket.resume();
+    else this.#socket.pause();
+  }
+
+  /**
+   * A peer that has ended its side is gone, as for Spark: what it asked has nobody to answer to. A reset that comes with the
+   * last bytes looks like an end, until something is written, be it nothing: then it is an error as any reset is.
+   */
+  #onEnd(): void {
+    if (this.queue.waitsForPeer) this.close();
+    else
+      this.#socket.write(NOTHING, (error) => {
+        if (error == null) this.close();
+      });
   }
 
   #onError(error: Error): void {
@@ -348,7 +367,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     const lost = this.#lost(reason);
     this.#stopReading(reason);
     this.queue.abandon(lost);
-    this.responses.connectionEnded(lost, this.queue.writtenTo);
+    this.responses.connectionEnded(lost, this.queue.handedTo);
     this.#socket.destroy();
   }
 
@@ -372,11 +391,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   }
 
   #handlerFor(rpcHandler: RpcHandler): TransportRequestHandler {
-    return new TransportRequestHandler(this, this.client, {
-      rpcHandler,
-      maxChunksBeingTransferred: this.#host.maxChunksBeingTransferred,
-      logger: this.#host.logger,
-    });
+    return new TransportRequestHandler(this, this.client, { ...this.#host, rpcHandler });
   }
 
   #warn(text: string, error: unknown): void {

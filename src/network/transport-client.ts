@@ -215,7 +215,8 @@ export class TransportClient {
         this.#responses.guard(() => callback.onFailure(failure));
       },
     );
-    this.#rpcs.setEnd(slot, this.#queue.queuedTo);
+    // Once its frame is out its receiver has been called, however much of the body follows.
+    this.#rpcs.setEnd(slot, this.#queue.queuedTo - data.size);
     return handle;
   }
 

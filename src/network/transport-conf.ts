@@ -35,6 +35,8 @@ export class TransportConf {
   readonly portMaxRetries: number;
   /** Longest frame that is read, its length included. */
   readonly frameBytesMax: number;
+  /** How long a peer may take next to nothing of what waits for it. Who transfers may be busy for as long as he may be quiet. */
+  readonly writeTimeoutMs: number;
 
   /** Throws ERR_RPC_INVALID_ARGUMENT for a module that is none; the conf's values were checked when they were set. */
   constructor(module: TransportModule, values: RpcConf | RpcConfValues = {}) {
@@ -55,6 +57,7 @@ export class TransportConf {
     this.useOldFetchProtocol = conf.getFlag("shuffle.useOldFetchProtocol");
     this.maxRemoteBlockSizeFetchToMemBytes = conf.getSizeBytes("maxRemoteBlockSizeFetchToMem");
     this.portMaxRetries = conf.getCount("port.maxRetries");
+    this.writeTimeoutMs = module === "rpc" ? conf.getTimeMs("rpc.write.timeout") : this.connectionTimeoutMs;
     this.frameBytesMax = module === "rpc" ? messageBytesMax(conf) + FRAME_OVERHEAD_BYTES_MAX : FRAME_BYTES_MAX;
   }
 }

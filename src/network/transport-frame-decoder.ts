@@ -10,7 +10,7 @@
  * long: see FrameAssembly.
  * A wrong length is refused as soon as it is known. What throws closes the decoder: behind an error nothing can be framed.
  *
- * A sink that cannot take more of a body for now holds the decoder: what is left of the chunk, and what is pushed, waits
+ * A sink that cannot take more for now, of a body or of frames, holds the decoder: what is left of the chunk, and what is pushed, waits
  * for `release` and `resume`, the body's end too.
  *
  * A turn ends after `framesPerTurn` frames or `turnMs`: the rest waits for `resume`, and the owner lets the loop run first.
@@ -119,6 +119,11 @@ export class TransportFrameDecoder {
     return this.#lengthFilled + (this.#frame === null ? 0 : this.#frame.heldBytes);
   }
 
+  /** Bytes of the frame that has not come whole that have come, its length included. */
+  get unfinishedBytes(): number {
+    return this.#frame === null ? this.#lengthFilled : FRAME_LENGTH_BYTES + this.#frame.filledBytes;
+  }
+
   /** When the first byte of the frame that has not come whole was pushed; null: there is none. */
   get unfinishedSinceMs(): number | null {
     return this.#unfinishedSinceMs;
@@ -148,7 +153,7 @@ export class TransportFrameDecoder {
     if (this.hasPending && !this.#isHeld) this.#runTurn();
   }
 
-  /** For a sink, in `bodyBytes`: it is told nothing more until `release`. */
+  /** For a sink, whatever it is told, and for its owner: it is told nothing more until `release`. */
   hold(): void {
     if (!this.#isClosed) this.#isHeld = true;
   }

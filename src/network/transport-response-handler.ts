@@ -172,13 +172,13 @@ export class TransportResponseHandler {
   }
 
   /**
-   * The connection has ended: everything outstanding fails. What was never written altogether cannot have been run.
-   * @param writtenTo how much of the queue is written, or will be.
+   * The connection has ended: everything outstanding fails. What was never in the hands of the socket cannot have been run.
+   * @param handedTo how much of the queue is there, or will be.
    */
-  connectionEnded(error: Error, writtenTo: number): void {
+  connectionEnded(error: Error, handedTo: number): void {
     const { remoteAddress } = this.#connection;
-    this.#rpcs.takeAll(writtenTo, (callback, isWritten, slot) => {
-      const failure = isWritten ? error : sendFailed(`RPC ${slot}`, remoteAddress, error);
+    this.#rpcs.takeAll(handedTo, (callback, isHanded, slot) => {
+      const failure = isHanded ? error : sendFailed(`RPC ${slot}`, remoteAddress, error);
       this.guard(() => callback.onFailure(failure));
     });
     const fetches = [...this.#fetches.values()];
@@ -221,7 +221,7 @@ export class TransportResponseHandler {
   }
 }
 
-/** A request that was not written altogether: the peer cannot have run it. */
+/** A request that the socket never had altogether: the peer cannot have run it. */
 export function sendFailed(what: string, address: Connection["remoteAddress"], cause: Error): RpcError {
   const text = `Failed to send ${what} to ${hostPort(address)}: ${cause.message}`;
   return new RpcError("ERR_RPC_CONNECTION_LOST", text, { cause, address, maybeExecuted: false });

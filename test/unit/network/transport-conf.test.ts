@@ -63,7 +63,15 @@ describe("a transport", () => {
       maxRemoteBlockSizeFetchToMemBytes: 200 * 1_024 * 1_024,
       portMaxRetries: 16,
       frameBytesMax: FRAME_BYTES_MAX,
+      writeTimeoutMs: 120_000,
     });
+  });
+
+  test("that moves bulk lets a peer take nothing for as long as it may be quiet; messages have a limit of their own", () => {
+    expect(new TransportConf("files", { "files.io.connectionTimeout": "7s" }).writeTimeoutMs).toBe(7_000);
+    expect(new TransportConf("shuffle", { "shuffle.io.connectionTimeout": 0 }).writeTimeoutMs).toBe(Infinity);
+    expect(new TransportConf("rpc").writeTimeoutMs).toBe(30_000);
+    expect(new TransportConf("rpc", { "rpc.write.timeout": "9s" }).writeTimeoutMs).toBe(9_000);
   });
 
   test("is set by the keys of its own module, in either spelling", () => {
