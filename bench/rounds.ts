@@ -9,6 +9,7 @@ import { Bench } from "tinybench";
 export type Group =
   | "ringpost"
   | "ringpost chained"
+  | "ringpost stream"
   | "postMessage"
   | "piscina default"
   | "piscina tuned"

@@ -13,6 +13,7 @@ import { askTcp } from "./ask-tcp.js";
 import { connections } from "./connections.js";
 import { cpuHandlers } from "./cpu-handlers.js";
 import { endpoints } from "./endpoints.js";
+import { fetchBlocks } from "./fetch.js";
 import { idle } from "./idle.js";
 import { large } from "./large.js";
 import { mixed } from "./mixed.js";
@@ -25,6 +26,7 @@ const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<void>>
   "send-local": sendLocal,
   "ask-tcp": askTcp,
   connections,
+  fetch: fetchBlocks,
   "cpu-handlers": cpuHandlers,
   mixed,
   large,

@@ -31,7 +31,7 @@ export const RpcEnv = {
   }) as CreateEnv,
 };
 // Settings
-export type { RpcConfKey } from "./common/conf-keys.js";
+export type { RpcConfKey } from "./common/conf-names.js";
 export type { RpcErrorCode, RpcRemoteError } from "./common/errors.js";
 export { isRpcError, RpcError } from "./common/errors.js";
 export type { RpcConfValue, RpcConfValues, RpcTimeout } from "./common/rpc-conf.js";
@@ -66,6 +66,7 @@ export type {
   RpcEnvEvents,
   RpcEnvOptions,
   RpcEnvStats,
+  RpcFileServer,
   RpcLogger,
   RpcLoopCrash,
   RpcLoopStats,

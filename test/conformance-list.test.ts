@@ -49,10 +49,12 @@ function resultsInSources(): TaggedResult[] {
   });
 }
 
-/** The tests of the network have one form, and their files a folder of their own. */
+/** The tests of the network have one form, and their files folders of their own. */
 function networkResultsInSources(): NetworkResult[] {
-  const unit = fileURLToPath(new URL("unit/network/", import.meta.url));
-  return readdirSync(unit).flatMap((file) => networkResultsIn(file, readFileSync(unit + file, "utf8")));
+  return ["unit/network/", "unit/blocks/", "integration/shuffle/"].flatMap((name) => {
+    const unit = fileURLToPath(new URL(name, import.meta.url));
+    return readdirSync(unit).flatMap((file) => networkResultsIn(file, readFileSync(unit + file, "utf8")));
+  });
 }
 
 describe("the list of Spark's network tests", () => {

@@ -1,4 +1,4 @@
-/** A module of this folder in a process of its own. It says on which port it listens, and lives as long as its parent wants. */
+/** A module of this folder in a process of its own. It says on which ports it listens, and lives as long as its parent wants. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
@@ -6,16 +6,21 @@ import { collect } from "../workers/served.endpoint.js";
 
 /** What such a process tells first. */
 interface Ready {
-  readonly port: number;
+  readonly ports: readonly number[];
 }
 
 export class ServerProcess implements AsyncDisposable {
-  readonly port: number;
+  readonly ports: readonly number[];
   readonly #child: ChildProcess;
 
-  private constructor(child: ChildProcess, port: number) {
+  private constructor(child: ChildProcess, ports: readonly number[]) {
     this.#child = child;
-    this.port = port;
+    this.ports = ports;
+  }
+
+  /** Where it listens, if that is one port. */
+  get port(): number {
+    return this.ports[0] ?? 0;
   }
 
   static async start(module: string, ...args: readonly (string | number)[]): Promise<ServerProcess> {
@@ -24,8 +29,8 @@ export class ServerProcess implements AsyncDisposable {
     const failed = new AbortController();
     child.once("exit", (code) => failed.abort(new Error(`${module} ended with exit code ${code}`)));
     try {
-      const [{ port }] = (await once(child, "message", { signal: failed.signal })) as [Ready];
-      return new ServerProcess(child, port);
+      const [{ ports }] = (await once(child, "message", { signal: failed.signal })) as [Ready];
+      return new ServerProcess(child, ports);
     } catch (error) {
       throw failed.signal.aborted ? failed.signal.reason : error;
     }
@@ -46,8 +51,8 @@ export class ServerProcess implements AsyncDisposable {
   }
 }
 
-/** The child's side: tells the port, and ends the process when the parent lets go of it. */
-export function serveParent(port: number, end: () => Promise<unknown>): void {
+/** The child's side: tells the port or ports, and ends the process when the parent lets go of it. */
+export function serveParent(listening: number | readonly number[], end: () => Promise<unknown>): void {
   process.on("message", () => {
     for (let pass = 0; pass < 2; pass++) collect();
     process.send?.(process.memoryUsage.rss());
@@ -55,5 +60,5 @@ export function serveParent(port: number, end: () => Promise<unknown>): void {
   process.once("disconnect", () => {
     void end().finally(() => process.exit());
   });
-  process.send?.({ port });
+  process.send?.({ ports: [listening].flat() });
 }

@@ -12,6 +12,7 @@ import { demoCommand } from "./demo.js";
 import { CommandFailure, ExitCode, UsageError } from "./exit.js";
 import { failureText } from "./failure-text.js";
 import { serveCommand } from "./serve.js";
+import { shuffleServiceCommand } from "./shuffle-service.js";
 import { askCommand, callCommand, castCommand, sendCommand } from "./talk.js";
 import { tuneCommand } from "./tune.js";
 
@@ -22,6 +23,7 @@ const COMMANDS = [
   sendCommand,
   callCommand,
   castCommand,
+  shuffleServiceCommand,
   benchCommand,
   tuneCommand,
 ];

@@ -44,7 +44,7 @@ export async function readSecurity(options: ParsedOptions): Promise<Security> {
   const withTls = [key, cert, ca, serverName].filter((given) => given !== undefined).length;
   if (secretFiles.length > 0 && withTls > 0) throw new UsageError("give either --secret-file or --tls-…, not both");
   if (secretFiles.length > 0) {
-    return { secret: await Promise.all(secretFiles.map((path) => readSecret(path))) };
+    return { secret: await Promise.all(secretFiles.map((path) => readSecret("--secret-file", path))) };
   }
   if (withTls === 0) return {};
   if (key === undefined || cert === undefined || ca === undefined) {
@@ -60,11 +60,11 @@ export async function readSecurity(options: ParsedOptions): Promise<Security> {
   };
 }
 
-/** An editor ends the last line of a file, and that is no part of the secret. */
-async function readSecret(path: string): Promise<string> {
-  const secret = (await readPrivate("--secret-file", path)).replace(/\r?\n$/, "");
+/** The secret in a file. An editor ends the last line of a file, and that is no part of the secret. */
+export async function readSecret(flag: string, path: string): Promise<string> {
+  const secret = (await readPrivate(flag, path)).replace(/\r?\n$/, "");
   if (secret !== "") return secret;
-  throw new UsageError(`--secret-file ${path} is empty`);
+  throw new UsageError(`${flag} ${path} is empty`);
 }
 
 async function readPrivate(flag: string, path: string): Promise<string> {

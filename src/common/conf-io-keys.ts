@@ -44,7 +44,7 @@ const SUFFIXES = [
     min: 1,
     default: 1,
     effect: "now",
-    meaning: "Pooled connections to one peer. Of `rpc` always 1, for the order of messages.",
+    meaning: "Pooled connections to one peer. Of `rpc` always 1, for the order of messages; of `files` 8 unless set.",
   },
   {
     suffix: "backLog",
@@ -56,8 +56,8 @@ const SUFFIXES = [
     suffix: "maxRetries",
     ...COUNT,
     default: 3,
-    effect: "network",
-    meaning: "Retries of a fetch after an I/O error.",
+    effect: "now",
+    meaning: "Retries of a fetch of blocks after an I/O error.",
   },
   {
     suffix: "retryWait",

@@ -1,6 +1,7 @@
 /**
- * The conf keys: the table from which values are checked and which docs/conf.md must repeat, together with that of
- * conf-io-keys.ts. Keys are Spark's without `spark.` and the word `netty`; where Spark has the key, its name is an alias.
+ * The conf keys: the table from which values are checked and which docs/conf.md must repeat, together with those of
+ * conf-block-keys.ts and conf-io-keys.ts. Keys are Spark's without `spark.` and the word `netty`; where Spark has the key, its
+ * name is an alias.
  *
  * `<role>` in an alias stands for Spark's role of the process: `driver` or `executor`, by `spark.executor.id`.
  */
@@ -284,7 +285,8 @@ export const CONF_KEYS = [
     default: FRAME_TIMEOUT_MS,
     aliases: [],
     effect: "now",
-    meaning: "From the first byte of a frame to its last; whoever needs longer loses the connection.",
+    meaning:
+      "From the first byte of a frame to its last; who needs longer and brings less than 4 KiB a second of it loses the connection.",
   },
   {
     key: "rpc.write.timeout",
@@ -292,7 +294,7 @@ export const CONF_KEYS = [
     default: WRITE_STALL_MS,
     aliases: [],
     effect: "now",
-    meaning: "A peer that takes nothing for so long, or too little to read from it again, loses the connection.",
+    meaning: "A peer that takes less than 4 KiB a second of what waits for it, for so long, loses the connection.",
   },
   {
     key: "rpc.handshake.timeout",
@@ -327,16 +329,6 @@ export const CONF_KEYS = [
     aliases: ["spark.network.timeoutInterval"],
     effect: "network",
     meaning: "Between two looks at whether peers are alive.",
-  },
-  {
-    key: "shuffle.maxChunksBeingTransferred",
-    ...COUNT,
-    min: 1,
-    max: Number.MAX_SAFE_INTEGER,
-    default: Number.MAX_SAFE_INTEGER,
-    aliases: ["spark.shuffle.maxChunksBeingTransferred"],
-    effect: "now",
-    meaning: "Chunks and streams that a server has under way to all peers; a request beyond them ends its connection.",
   },
   {
     key: "io.mode.default",
@@ -382,6 +374,3 @@ export const CONF_KEYS = [
     meaning: "Nothing is retried unasked, in Spark neither.",
   },
 ] as const satisfies readonly ConfKeySpec[];
-
-/** A key of the tables, an io key of a module, or any key of Spark's. */
-export type RpcConfKey = (typeof CONF_KEYS)[number]["key"] | `${string}.io.${string}` | `spark.${string}`;

@@ -1,6 +1,8 @@
 /** The names under which settings are found: keys, aliases, and those of Spark's that are refused. */
+import { CONF_BLOCK_KEYS } from "./conf-block-keys.js";
 import { CONF_IO_KEYS, CONF_MODULES } from "./conf-io-keys.js";
 import { CONF_KEYS, type ConfKeySpec } from "./conf-keys.js";
+import { CONF_SHUFFLE_KEYS } from "./conf-shuffle-keys.js";
 
 /**
  * Spark's keys that ask for protection this package does not give that way. They are refused by name, except those in
@@ -28,7 +30,20 @@ export const SECURITY_KEYS: { readonly prefixes: readonly string[]; readonly off
 };
 
 /** All keys. */
-export const CONF_TABLE: readonly ConfKeySpec[] = [...CONF_KEYS, ...CONF_IO_KEYS];
+export const CONF_TABLE: readonly ConfKeySpec[] = [
+  ...CONF_KEYS,
+  ...CONF_BLOCK_KEYS,
+  ...CONF_SHUFFLE_KEYS,
+  ...CONF_IO_KEYS,
+];
+
+/** A key of the tables, an io key of a module, or any key of Spark's. */
+export type RpcConfKey =
+  | (typeof CONF_KEYS)[number]["key"]
+  | (typeof CONF_BLOCK_KEYS)[number]["key"]
+  | (typeof CONF_SHUFFLE_KEYS)[number]["key"]
+  | `${string}.io.${string}`
+  | `spark.${string}`;
 
 /** A name of the table with `<module>` and `<role>` filled in. */
 export interface ConfKeyMatch {

@@ -121,11 +121,13 @@ export const NETWORK_MESSAGE_BYTES_MAX_DEFAULT = 16 * MIB;
 export const FRAME_OVERHEAD_BYTES_MAX = 4 * KIB;
 /** Longest frame of the protocol: Spark counts the bytes behind the length in a signed 32-bit integer, which they do not reach. */
 export const FRAME_BYTES_MAX = 2 ** 31 - 2 + 8;
-/** First memory for a frame that arrives in parts; it grows with them: who announces much and sends little holds little. */
+/** Memory for a frame that arrives in parts is made in steps of this size: who announces much and sends little holds little. */
 export const FRAME_ASSEMBLY_BYTES_MIN = 64 * KIB;
-/** Unfinished frames of all connections together. */
+/** A part of a longer frame that is not copied. Node.js reads up to 64 KiB at once, and lends no more memory than it read. */
+export const FRAME_PART_KEPT_BYTES_MIN = 16 * KIB;
+/** Unfinished frames of all accepted connections together; beyond it the one that holds most ends. */
 export const FRAMES_UNFINISHED_BYTES_MAX = 256 * MIB;
-/** A frame must end so long after its first byte. */
+/** A frame must end so long after its first byte, or bring PEER_BYTES_PER_SECOND_MIN of itself meanwhile. */
 export const FRAME_TIMEOUT_MS = 30_000;
 /** Frames a connection handles before the loop turns: as many as one segment of 64 KiB holds at 64 bytes each. */
 export const FRAMES_PER_TURN = 1_024;
@@ -133,6 +135,8 @@ export const FRAMES_PER_TURN = 1_024;
 export const FRAMES_TURN_MS = 5;
 /** A body is handed out in pieces of this size, as Spark does, to who asks for no other. */
 export const BODY_PIECE_BYTES_MAX = 256 * KIB;
+/** The rest of a stream that nobody wants: as much is read and thrown away; for more a new connection costs less. */
+export const STREAM_DRAIN_BYTES_MAX = 1 * MIB;
 
 // ── Connections ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -146,14 +150,22 @@ export const WRITE_BATCHES_KEPT = 64;
 export const WRITE_WINDOW_BYTES = 2 * MIB;
 /** ... in pieces of this size, so that progress is seen; also what is read ahead of a file: 256 KiB read at 0.7 of the rate. */
 export const WRITE_PIECE_BYTES = 1 * MIB;
-/** What a message counts for whose body is read when its turn has come: who asks for chunks by the thousand is held up. */
+/**
+ * What a message with a body counts for while it waits, besides what stands in memory of an answer's body: who asks for chunks
+ * by the thousand is held up, wherever they are.
+ */
 export const WRITE_MESSAGE_BYTES = 1 * KIB;
 /** Answers that wait for a peer who does not read them: from here on nothing more is read from it. */
 export const WRITE_QUEUE_PAUSE_BYTES = 16 * MIB;
 /** What waits in a connection's write queue in all: a request beyond it is refused, an answer ends the connection. */
 export const WRITE_QUEUE_BYTES_MAX = 64 * MIB;
-/** A connection that could not write a byte, or did not read one because of what it could not write, ends after this. */
+/** Who takes less than PEER_BYTES_PER_SECOND_MIN of what waits for him for so long loses his connection. */
 export const WRITE_STALL_MS = 30_000;
+/**
+ * The least that a peer gives of a frame, or takes of what waits for it, on the average of these times: 120 KiB in 30 s. A bad
+ * line of a telephone carries more; who reads a KiB a second, or sends a byte now and then, holds memory and means no good.
+ */
+export const PEER_BYTES_PER_SECOND_MIN = 4 * KIB;
 /** Connections of a server. */
 export const CONNECTIONS_MAX = 1_024;
 /** ... and of one address among them: one peer cannot take them all. */
@@ -170,6 +182,38 @@ export const CONNECTION_CLOSE_MS = 10_000;
 export const CONNECTION_LINGER_MS = 2_000;
 /** After a failed connect, a caller in a hurry is refused at once for this part of `io.retryWait`. */
 export const FAST_FAIL_FRACTION = 0.95;
+
+// ── Blocks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A block's id is the name of its file: what every file system takes. */
+export const BLOCK_ID_BYTES_MAX = 255;
+/** What a block in memory counts for besides its bytes: id, entry and buffer. Without it empty ones would cost nothing. */
+export const BLOCK_ENTRY_BYTES = 1 * KIB;
+/** Blocks of a MemoryBlockStore (`bytesMax`): they lie outside the JavaScript heap, beside everything else of the process. */
+export const MEMORY_BLOCK_STORE_BYTES_MAX_DEFAULT = 256 * MIB;
+/** A request that brings no block: some hundred thousand ids of blocks. What a stranger can have read at once. */
+export const BLOCK_REQUEST_BYTES_MAX = 16 * MIB;
+/** Blocks of a connection that wait to be fetched: each is looked up when it is asked for, and holds a buffer until then. */
+export const BLOCKS_WAITING_PER_CONNECTION_MAX = 262_144;
+/** Blocks looked up at once: a disk answers them out of its memory, by the threads of libuv, of which there are four. */
+export const BLOCK_LOOKUPS_AT_ONCE = 64;
+/** Blocks that came in one message and are being stored. Streams hold their connection up instead, and do not count. */
+export const UPLOADS_UNDER_WAY_BYTES_MAX = 512 * MIB;
+/** A block that comes as a stream lies in memory in pieces of this size: as much as one read of a socket brings. */
+export const MEMORY_BLOCK_PIECE_BYTES = 64 * KIB;
+/** A file is written in pieces of this size, two to a file: 64 KiB, as they come, wrote at 0.6 of the rate. */
+export const FILE_WRITE_BYTES = 256 * KIB;
+
+// ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The path in a request for a file: the longest that Linux takes. A longer one is not looked up. */
+export const FILE_PATH_BYTES_MAX = 4 * KIB;
+/** Connections for downloads from one peer, where `files.io.numConnectionsPerPeer` is not set: further ones wait. */
+export const FILE_CONNECTIONS_PER_PEER = 8;
+/** Bytes of a file that wait to be read before its connection is paused: what one read of a socket brings. */
+export const FILE_CHANNEL_BYTES = 64 * KIB;
+/** A frame that comes to who downloads: an announcement or a failure, which may be one of Java's stack traces. */
+export const FILE_FRAME_BYTES_MAX = 1 * MIB;
 
 // ── Times ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -234,12 +278,48 @@ export const CONNECT_TIMEOUT_MS_DEFAULT = 5_000;
 export const HANDSHAKE_TIMEOUT_MS = 5_000;
 /** Connections of a server not yet through it: each holds memory and may cost a signature, before anybody is known. */
 export const HANDSHAKES_PENDING_MAX = 64;
+/** ... and of one address among them: a stranger who stalls costs the others a quarter of the places, and a burst still fits. */
+export const HANDSHAKES_PENDING_PER_ADDRESS_MAX = 16;
 /** What a server that refuses a client's certificate has to say so, if it sends no session ticket when it accepts one. */
 export const CERTIFICATE_VERDICT_MS = 1_000;
 /** A secret: as much as the key that is made of it. Less could be guessed from one recorded handshake. */
 export const SECRET_BYTES_MIN = 32;
 /** An application's id, the first part of an identity of at most 128 bytes: what OpenSSL takes. */
 export const APP_ID_BYTES_MAX = 100;
+
+// ── Shuffle service ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A request to a shuffle service: it asks for blocks, it brings none. What a stranger can make the service hold. */
+export const SHUFFLE_REQUEST_BYTES_MAX = 16 * MIB;
+/** Connections of a shuffle service from one address: every executor of a machine has one, and its own machine has them all. */
+export const SHUFFLE_CONNECTIONS_PER_ADDRESS_MAX = 512;
+/** Blocks of one request; Spark's readers ask for some thousands at a time. */
+export const SHUFFLE_BLOCKS_PER_REQUEST_MAX = 262_144;
+/** ... and of all streams that a connection has open: at 16 bytes each, what a request holds until its last chunk is fetched. */
+export const SHUFFLE_BLOCKS_PER_CONNECTION_MAX = 1_048_576;
+/** Streams that a connection has open: each task of an executor has a few, and those it gave up stay until it goes. */
+export const SHUFFLE_STREAMS_PER_CONNECTION_MAX = 4_096;
+/** Executors of one application that a shuffle service knows: more than Spark has ever run on one machine. */
+export const SHUFFLE_EXECUTORS_PER_APP_MAX = 10_000;
+/** ... and of all of them. */
+export const SHUFFLE_EXECUTORS_MAX = 100_000;
+/** What all of them have registered, as text: it is held in memory, and read again after a restart. */
+export const SHUFFLE_REGISTRATIONS_BYTES_MAX = 256 * MIB;
+/** Local directories of an executor: one for each disk, and few machines have more disks. */
+export const SHUFFLE_LOCAL_DIRS_MAX = 64;
+/** A path of one: what Linux takes. */
+export const SHUFFLE_LOCAL_DIR_BYTES_MAX = 4_096;
+/** Subdirectories of one; Spark has 64. */
+export const SHUFFLE_SUB_DIRS_MAX = 65_536;
+/** An application's and an executor's id, and the name of the shuffle manager, which may carry a little JSON. */
+export const SHUFFLE_ID_BYTES_MAX = 1_024;
+export const SHUFFLE_MANAGER_BYTES_MAX = 16 * KIB;
+/** An index file: 8 million partitions. A longer one is no index, and would be read into memory. */
+export const SHUFFLE_INDEX_FILE_BYTES_MAX = 64 * MIB;
+/** Index files kept in memory (`shuffle.service.index.cache.size`), as in Spark. */
+export const SHUFFLE_INDEX_CACHE_BYTES_DEFAULT = 100 * MIB;
+/** What the cache counts for an entry beside its file's bytes, as in Spark. */
+export const SHUFFLE_INDEX_ENTRY_BYTES = 176;
 
 // ── How they hang together ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -282,4 +362,8 @@ assert(WRITE_BATCHED_FRAME_BYTES_MAX <= WRITE_BATCH_BYTES, "a batch takes the fr
 assert(WRITE_PIECE_BYTES <= WRITE_WINDOW_BYTES, "one piece is under way while the next is read");
 assert(WRITE_QUEUE_PAUSE_BYTES < WRITE_QUEUE_BYTES_MAX, "reading is paused before the connection ends");
 assert(CONNECTIONS_PER_ADDRESS_MAX <= CONNECTIONS_MAX, "one address is one of many");
+assert(HANDSHAKES_PENDING_PER_ADDRESS_MAX < HANDSHAKES_PENDING_MAX, "one address leaves places to others");
 assert(RPCS_PER_CONNECTION_MAX <= 2 ** 20, "31 bits of generation and a slot make an exact number");
+assert(SHUFFLE_BLOCKS_PER_REQUEST_MAX <= SHUFFLE_BLOCKS_PER_CONNECTION_MAX, "one request is part of a connection's");
+assert(SHUFFLE_EXECUTORS_PER_APP_MAX <= SHUFFLE_EXECUTORS_MAX, "one application's executors are part of all");
+assert(SHUFFLE_CONNECTIONS_PER_ADDRESS_MAX <= CONNECTIONS_MAX, "one machine's executors are some of a service's");

@@ -4,8 +4,16 @@
  * fallback in the same way, then its default.
  */
 import { readFile } from "node:fs/promises";
-import type { ConfKeySpec, RpcConfKey } from "./conf-keys.js";
-import { type ConfKeyMatch, confNames, fill, findConfKey, offeredConfKeys, SECURITY_KEYS } from "./conf-names.js";
+import type { ConfKeySpec } from "./conf-keys.js";
+import {
+  type ConfKeyMatch,
+  confNames,
+  fill,
+  findConfKey,
+  offeredConfKeys,
+  type RpcConfKey,
+  SECURITY_KEYS,
+} from "./conf-names.js";
 import { formatSizeBytes, formatTimeMs, parseFlag, parseInteger, parseSizeBytes, parseTimeMs } from "./conf-values.js";
 import { RpcError } from "./errors.js";
 

@@ -116,8 +116,9 @@ export class Peers {
   }
 
   #look(connection: PeerConnection): void {
-    const { lastReadMs } = connection.client.connection;
-    if (lastReadMs !== connection.heardMs) {
+    const { lastReadMs, queue } = connection.client.connection;
+    // Who is sent a file has nothing to say, and does not see the question behind it.
+    if (lastReadMs !== connection.heardMs || !queue.isEmpty) {
       connection.heardMs = lastReadMs;
       connection.silentLooks = 0;
       return;

@@ -5,9 +5,13 @@
 import { isAbsolute } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { inspect } from "node:util";
+import { CONF_IO_KEYS } from "../common/conf-io-keys.js";
+import type { RpcConfKey } from "../common/conf-names.js";
 import { RpcError } from "../common/errors.js";
 import {
   CONCURRENCY_DEFAULT,
+  FILE_CONNECTIONS_PER_PEER,
+  FILE_FRAME_BYTES_MAX,
   IN_FLIGHT_ENTRIES_PER_LOOP,
   INBOX_BYTES_MAX,
   INBOX_BYTES_MIN,
@@ -71,6 +75,8 @@ export interface NetworkSettings {
   /** null: client mode. */
   readonly listen: ListenSettings | null;
   readonly transport: TransportSettings;
+  /** The same for reading files of others. */
+  readonly files: TransportSettings;
   readonly security: SecurityOptions;
   readonly outboxBytesMax: number;
   readonly livenessLookMs: number;
@@ -151,20 +157,39 @@ function readNetworkOptions(options: RpcEnvOptions, conf: RpcConf): NetworkSetti
       `advertiseHost is a name for others, of an environment that listens: advertiseHost=${String(advertiseHost)}`,
     );
   }
+  const transport: TransportSettings = {
+    ...TRANSPORT_DEFAULTS,
+    ...new TransportConf("rpc", conf),
+    connectionsMax: conf.getCount("rpc.connections.max"),
+    connectionsPerAddressMax: conf.getCount("rpc.connections.maxPerAddress"),
+    frameTimeoutMs: conf.getTimeMs("rpc.frame.timeout"),
+    writeTimeoutMs: conf.getTimeMs("rpc.write.timeout"),
+  };
   return {
     listen: listens ? { host: host ?? LOOPBACK_HOST, port: port ?? 0, advertiseHost } : null,
-    transport: {
-      ...TRANSPORT_DEFAULTS,
-      ...new TransportConf("rpc", conf),
-      connectionsMax: conf.getCount("rpc.connections.max"),
-      connectionsPerAddressMax: conf.getCount("rpc.connections.maxPerAddress"),
-      frameTimeoutMs: conf.getTimeMs("rpc.frame.timeout"),
-      writeTimeoutMs: conf.getTimeMs("rpc.write.timeout"),
+    transport,
+    files: {
+      ...transport,
+      ...new TransportConf("files", filesConf(conf)),
+      frameBytesMax: FILE_FRAME_BYTES_MAX,
     },
     security: { secret, tls, appId, handshakeTimeoutMs: conf.getTimeMs("rpc.handshake.timeout") },
     outboxBytesMax: conf.getSizeBytes("rpc.outbox.maxBytes"),
     livenessLookMs: conf.getTimeMs("rpc.liveness.interval"),
   };
+}
+
+/** As Spark: what is not set for files is as for messages, but for the number of connections, which order does not bind. */
+function filesConf(conf: RpcConf): RpcConf {
+  const files = conf.clone();
+  const connections = "files.io.numConnectionsPerPeer";
+  for (const { key } of CONF_IO_KEYS) {
+    const ofFiles = key.replace("<module>", "files") as RpcConfKey;
+    const set = conf.get(key.replace("<module>", "rpc") as RpcConfKey);
+    if (!conf.contains(ofFiles) && set !== undefined) files.set(ofFiles, set);
+  }
+  if (!conf.contains(connections)) files.set(connections, FILE_CONNECTIONS_PER_PEER);
+  return files;
 }
 
 /** Reads the options of `setupEndpoint`. `local`: of an instance or a service on the main thread. */

@@ -2,6 +2,7 @@
  * The environment: checks options, owns Dispatcher and network, hands out refs and events. Main thread only.
  */
 import { randomBytes } from "node:crypto";
+import type { Readable } from "node:stream";
 import { type Clock, monotonicMs, systemClock, type Timer } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { SHUTDOWN_TIMEOUT_MS_DEFAULT } from "../common/limits.js";
@@ -25,6 +26,7 @@ import type {
   RpcEnvEvents,
   RpcEnvOptions,
   RpcEnvStats,
+  RpcFileServer,
   RpcLoopStats,
 } from "../rpc/rpc-env.js";
 import type { RpcLookupOptions, RpcShutdownOptions } from "../rpc/rpc-env-view.js";
@@ -70,11 +72,12 @@ export async function createEnv(options: RpcEnvOptions): Promise<RpcEnv> {
   const events = new EnvEvents(name, logger);
   const envId = randomBytes(12).toString("base64url");
   const security = createSecurity(given.security, clock);
-  const { transport, outboxBytesMax, livenessLookMs, listen } = given;
+  const { transport, files, outboxBytesMax, livenessLookMs, listen } = given;
   const network = new RpcNetwork({
     envId,
     clock,
     settings: transport,
+    files,
     security,
     logger,
     outboxBytesMax,
@@ -272,6 +275,14 @@ class MainRpcEnv implements RpcEnv {
       peers: this.#network.stats(),
       mainLoop: { delayMs: dispatcher.poster.delayMs, delayMsMax: dispatcher.poster.delayMsMax },
     };
+  }
+
+  get fileServer(): RpcFileServer {
+    return this.#network.fileServer;
+  }
+
+  async openChannel(uri: string): Promise<Readable> {
+    return this.#network.fileChannels.open(uri);
   }
 
   on<E extends keyof RpcEnvEvents>(event: E, listener: (...event: RpcEnvEvents[E]) => void): this {

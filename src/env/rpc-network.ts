@@ -12,7 +12,7 @@ import type { DispatcherNetwork, DispatcherSide } from "../dispatcher/dispatcher
 import { RefTarget } from "../dispatcher/ref-poster.js";
 import { remainingMs } from "../dispatcher/running-handler.js";
 import { RecordKind } from "../inbox/record.js";
-import { StreamManager } from "../network/stream-manager.js";
+import { NoOpRpcHandler } from "../network/no-op-rpc-handler.js";
 import type { TransportClientFactory } from "../network/transport-client-factory.js";
 import { TransportContext } from "../network/transport-context.js";
 import type { TransportSecurity } from "../network/transport-security.js";
@@ -23,6 +23,8 @@ import { RpcAddress } from "../rpc/rpc-address.js";
 import type { RpcLogger, RpcPeerStats } from "../rpc/rpc-env.js";
 import { isVerified, VERIFIER_ENDPOINT, type VerifiedEndpoint } from "./built-in-endpoints.js";
 import { EnvRpcHandler } from "./env-rpc-handler.js";
+import { FileChannels } from "./file-channels.js";
+import { FileServer } from "./file-server.js";
 import { NetworkGateway } from "./network-gateway.js";
 import { OutboxState } from "./outbox.js";
 import { Outboxes } from "./outboxes.js";
@@ -43,6 +45,8 @@ export interface RpcNetworkOptions {
   readonly envId: string;
   readonly clock: Clock;
   readonly settings: TransportSettings;
+  /** For the connections over which files of others are read. */
+  readonly files: TransportSettings;
   readonly security: TransportSecurity;
   readonly logger: RpcLogger | null;
   readonly outboxBytesMax: number;
@@ -68,6 +72,8 @@ export interface ListenSettings {
 }
 
 export class RpcNetwork {
+  readonly fileServer = new FileServer(() => this.#address);
+  readonly fileChannels: FileChannels;
   readonly #options: RpcNetworkOptions;
   readonly #context: TransportContext;
   readonly #handler = new EnvRpcHandler();
@@ -83,17 +89,13 @@ export class RpcNetwork {
   #stopping = false;
 
   constructor(options: RpcNetworkOptions) {
-    const { clock, settings, security, logger, events } = options;
+    const { clock, settings, files, security, logger, events } = options;
     this.#options = options;
-    const rpcHandler = this.#handler;
-    this.#context = new TransportContext({
-      rpcHandler,
-      clock,
-      settings,
-      security,
-      ...(logger === null ? {} : { logger }),
-    });
+    const shared = { clock, security, ...(logger === null ? {} : { logger }) };
+    this.#context = new TransportContext({ ...shared, rpcHandler: this.#handler, settings });
     this.#factory = this.#context.createClientFactory();
+    const downloads = new TransportContext({ ...shared, rpcHandler: new NoOpRpcHandler(), settings: files });
+    this.fileChannels = new FileChannels({ clock, settings: files, factory: downloads.createClientFactory() });
     this.#peers = new Peers({
       clock,
       lookMs: options.livenessLookMs,
@@ -160,7 +162,7 @@ export class RpcNetwork {
     this.#handler.start({
       codec: networkCodec,
       peers,
-      streams: new NoStreams(),
+      streams: this.fileServer,
       delivery: dispatcher.remote,
       verify: running.verify,
       onVersionShown: (connection) => outboxes.sendCancels(connection),
@@ -232,6 +234,8 @@ export class RpcNetwork {
     this.#peers.stop();
     this.#started?.poster.stop(error);
     this.#started?.outboxes.stop(error);
+    this.fileServer.stop(error);
+    this.fileChannels.stop(error);
     this.#factory.close();
     const timer = this.#options.clock.setTimeout(() => {
       for (const { client } of this.#peers.all) client.connection.fail(error);
@@ -268,12 +272,5 @@ export class RpcNetwork {
     const { address } = connection;
     this.#options.events.networkError(error, address);
     this.#running.tellEndpoints.postEvent(["onNetworkError", address, error]);
-  }
-}
-
-/** Until there is a file server. */
-class NoStreams extends StreamManager {
-  getChunk(): never {
-    throw new RpcError("ERR_RPC_UNSUPPORTED_MESSAGE", "this environment serves no chunks");
   }
 }

@@ -79,6 +79,10 @@ export class CertificateCredentials implements Credentials {
     return identify(socket);
   }
 
+  appIdOf(identity: string): string {
+    return identity;
+  }
+
   whyRefused(error: TlsError): string {
     if (ALERTS_ABOUT_CERTIFICATES.test(error.code ?? "")) {
       return `the peer refuses this side's certificate (${alertOf(error)})`;

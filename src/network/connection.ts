@@ -11,7 +11,10 @@ export interface Connection {
   /** Who the peer proved to be in the handshake; null without one. */
   readonly identity: string | null;
   readonly queue: WriteQueue;
-  /** When the peer was last heard of, whatever it said; milliseconds of the context's clock. */
+  /**
+   * When the peer was last heard of, whatever it said; milliseconds of the context's clock. Now, while nobody listens to it
+   * because the consumer of a stream is busy, or answers wait that it does not take: its silence says nothing then.
+   */
   readonly lastReadMs: number;
   /** False from the moment the connection has failed, been closed, or lost its socket. */
   readonly isActive: boolean;

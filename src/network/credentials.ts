@@ -22,6 +22,9 @@ export interface Credentials {
   /** The same at a client. */
   identifyServer(socket: TLSSocket): Identified;
 
+  /** The application that an identity of this kind stands for. */
+  appIdOf(identity: string): string | null;
+
   /** Why a server's handshake failed: one sentence, without a full stop, about which side lacks what. */
   whyRefused(error: TlsError, socket: TLSSocket): string;
   /** The same at a client, with what the other side said of it. */

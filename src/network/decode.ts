@@ -6,7 +6,7 @@ import { assertUnreachable } from "../common/assert.js";
 import { protocolError } from "./frame-errors.js";
 import { type ManagedBuffer, NioManagedBuffer } from "./managed-buffer.js";
 import { MessageType } from "./message-type.js";
-import type { Message } from "./messages.js";
+import type { ChunkFetchSuccess, Message } from "./messages.js";
 import { WireReader } from "./wire-reader.js";
 
 /** Spark's names, by type. */
@@ -47,6 +47,31 @@ const FRAME_BYTES_LEAST: Readonly<Record<MessageType, number>> = {
 export const RPC_BODY_OFFSET = 13;
 /** ... and that of a OneWayMessage: type, body length. */
 export const ONE_WAY_BODY_OFFSET = 5;
+
+const CHUNK_BODY_OFFSET = 13;
+
+/**
+ * `decodeMessage` for a frame that lies in several pieces: the body of a chunk stays in them, for all others they are
+ * copied together.
+ */
+export function decodeMessageInPieces(pieces: readonly Uint8Array[]): Message {
+  if (pieces[0]?.[0] !== MessageType.CHUNK_FETCH_SUCCESS) return decodeMessage(Buffer.concat(pieces));
+  const head = Buffer.concat(pieces.slice(0, CHUNK_BODY_OFFSET), CHUNK_BODY_OFFSET);
+  const { streamId, chunkIndex } = decodeMessage(head) as ChunkFetchSuccess;
+  const body = new NioManagedBuffer(behind(pieces, CHUNK_BODY_OFFSET));
+  return { type: MessageType.CHUNK_FETCH_SUCCESS, streamId, chunkIndex, body };
+}
+
+/** The pieces without the first `offset` bytes. */
+function behind(pieces: readonly Uint8Array[], offset: number): Uint8Array[] {
+  let index = 0;
+  let skipped = 0;
+  for (let piece = pieces[0]; piece !== undefined && skipped + piece.length <= offset; piece = pieces[++index]) {
+    skipped += piece.length;
+  }
+  const [first, ...rest] = pieces.slice(index);
+  return first === undefined ? [] : [first.subarray(offset - skipped), ...rest];
+}
 
 /**
  * The message of a frame without its 8 length bytes. Bodies and metadata are views of it.

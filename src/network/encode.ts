@@ -49,7 +49,8 @@ export function encodeMessage(message: Message): MessageWithHeader | Promise<Mes
   }
   if (!(ready instanceof Promise)) return withBody(message, body, buffer, ready);
   return ready.then(
-    (bytes) => withBody(message, body, buffer, bytes),
+    // Asked again: how long a body is may be known only now.
+    (bytes) => withBody(message, bodyOf(message), buffer, bytes),
     (error) => failed(message, buffer, error),
   );
 }

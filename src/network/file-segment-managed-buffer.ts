@@ -14,6 +14,8 @@ import type { BodyReader, ManagedBuffer } from "./managed-buffer.js";
 export interface FileSegmentOptions {
   /** False: a path whose last part is a symbolic link cannot be read. True by default. */
   readonly followsLinks?: boolean;
+  /** Called with the file each time it was opened, before a byte of it is read. What it throws fails the reading. */
+  readonly checkOpened?: (file: FileHandle) => Promise<void>;
 }
 
 export class FileSegmentManagedBuffer implements ManagedBuffer {
@@ -21,9 +23,15 @@ export class FileSegmentManagedBuffer implements ManagedBuffer {
   readonly offset: number;
   readonly size: number;
   readonly #flags: number;
+  readonly #checkOpened: ((file: FileHandle) => Promise<void>) | undefined;
 
   /** @param size bytes of the file from `offset` on. */
-  constructor(path: string, offset: number, size: number, { followsLinks = true }: FileSegmentOptions = {}) {
+  constructor(
+    path: string,
+    offset: number,
+    size: number,
+    { followsLinks = true, checkOpened }: FileSegmentOptions = {},
+  ) {
     for (const [name, value] of Object.entries({ offset, size })) {
       if (Number.isSafeInteger(value) && value >= 0) continue;
       throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `${name} of a file segment must be a whole number: got ${value}`);
@@ -31,8 +39,11 @@ export class FileSegmentManagedBuffer implements ManagedBuffer {
     this.path = path;
     this.offset = offset;
     this.size = size;
-    // Windows knows no such flag, and lets only administrators make such links.
-    this.#flags = constants.O_RDONLY | (followsLinks ? 0 : (constants.O_NOFOLLOW ?? 0));
+    // Windows knows no such flags, and lets only administrators make such links. Who does not trust a path does not wait for
+    // the other end of a pipe either, which would hold one of the few threads that read files.
+    const strict = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+    this.#flags = constants.O_RDONLY | (followsLinks ? 0 : strict);
+    this.#checkOpened = checkOpened;
   }
 
   /** Rejects with ERR_RPC_STREAM for a file that is not there, cannot be read, or is too short. */
@@ -56,7 +67,10 @@ export class FileSegmentManagedBuffer implements ManagedBuffer {
     let file: FileHandle | null = null;
     try {
       file = await open(this.path, this.#flags);
-      const { size } = await file.stat();
+      await this.#checkOpened?.(file);
+      const stats = await file.stat();
+      if (!stats.isFile()) throw new Error("it is no regular file");
+      const { size } = stats;
       if (size < this.offset + this.size)
         throw new Error(`it ends before the segment does (actual file length ${size})`);
       return new FileSegmentReader(this, file);

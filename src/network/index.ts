@@ -47,6 +47,7 @@ export { BlockPushNonFatalFailure, type MergedBlockMetaReqHandler, RpcHandler } 
 export type { RpcReply } from "./rpc-reply.js";
 export { parseIdentity, type Secret } from "./secret.js";
 export { StreamManager } from "./stream-manager.js";
+export { openStreamReadable, type StreamReadableOptions } from "./stream-readable.js";
 export type { TransportClientBootstrap, TransportServerBootstrap } from "./transport-bootstrap.js";
 export { NO_HANDLE, type TransportClient } from "./transport-client.js";
 export type { CreateClientOptions, TransportClientFactory } from "./transport-client-factory.js";

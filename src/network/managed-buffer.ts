@@ -15,8 +15,13 @@ export interface BodyReader {
 export type MessageBody = Uint8Array | readonly Uint8Array[] | BodyReader;
 
 export interface ManagedBuffer {
-  /** Bytes. */
+  /** Bytes. Where they have yet to be found it may be 0 until `toBody` or `bytes` has resolved. */
   readonly size: number;
+  /**
+   * Of them, those that stand in memory while it waits to be sent: they count against what a connection may hold for a peer
+   * that does not read. None where this is left out: a file is read when its turn has come.
+   */
+  readonly residentBytes?: number;
   /** All of it in memory; a view where it is there already. */
   bytes(): Uint8Array | Promise<Uint8Array>;
   createInputStream(): Readable;
@@ -38,6 +43,10 @@ export class NioManagedBuffer implements ManagedBuffer {
   constructor(bytes: Uint8Array | readonly Uint8Array[]) {
     this.#pieces = bytes instanceof Uint8Array ? [bytes] : bytes;
     this.size = this.#pieces.reduce((size, piece) => size + piece.length, 0);
+  }
+
+  get residentBytes(): number {
+    return this.size;
   }
 
   bytes(): Uint8Array {

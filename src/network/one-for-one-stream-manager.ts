@@ -1,6 +1,16 @@
 /**
  * OneForOneStreamManager: streams whose chunks are the elements of an iterator, each handed out once, in order, to the
  * connection for which the stream was registered.
+ *
+ * A stream is  | as soon as
+ * -------------|----------------------------------------------------------------------------------------------------------
+ * registered   | its owner says so; nothing is taken from the iterator for it
+ * given back   | its last chunk was taken (an array's, or that of `chunkCount`), handed out or failed
+ *              | a chunk beyond the end was asked for: an iterator without `chunkCount` has its end only then
+ *              | its connection has ended
+ *
+ * The iterator is asked for an element when that chunk is, never before: Java's has `hasNext`, which makes nothing; one of
+ * JavaScript has to make the next element to say whether there is one, and what fails then is not the chunk at hand.
  */
 import { RpcError } from "../common/errors.js";
 import type { Connection } from "./connection.js";
@@ -11,8 +21,6 @@ import type { TransportClient } from "./transport-client.js";
 interface StreamState {
   readonly appId: string | null;
   readonly buffers: Iterator<ManagedBuffer | null>;
-  /** The element that comes next; taken from the iterator when it is handed out, not before. */
-  next: IteratorResult<ManagedBuffer | null> | null;
   /** Its end gives the state back. */
   readonly connection: Connection | null;
   /** Elements are made by the iterator when asked for: those not asked for need not be released. */
@@ -24,11 +32,14 @@ interface StreamState {
 }
 
 export interface RegisterStreamOptions {
-  /** The application whose clients may read it; null: all. */
+  /** The application whose clients may read it. null: clients of none, which have proved nothing; as in Spark, no others. */
   readonly appId?: string | null;
   /** A null element is a chunk that is missing. */
   readonly buffers: Iterable<ManagedBuffer | null>;
-  /** How many there are. Without it the iterator is asked for one more than was fetched, to know the last. */
+  /**
+   * How many there are; not needed for an array. An iterator without it, and without `connection`, is kept until somebody
+   * asks for a chunk beyond its end.
+   */
   readonly chunkCount?: number;
   /** The stream ends with it; null: with its last chunk only. */
   readonly connection?: Connection | null;
@@ -53,23 +64,30 @@ export class OneForOneStreamManager extends StreamManager {
     return this.#streams.size;
   }
 
-  /** @returns The stream's id, for `getChunk`, or with a chunk's index behind it for `openStream`. */
+  /**
+   * Throws ERR_RPC_INVALID_ARGUMENT for a `chunkCount` that is none, or another than that of the array.
+   *
+   * @returns The stream's id, for `getChunk`, or with a chunk's index behind it for `openStream`.
+   */
   registerStream(options: RegisterStreamOptions): bigint {
+    const chunkCount = countOf(options);
     const streamId = this.#nextId++;
     this.#streams.set(streamId, {
       appId: options.appId ?? null,
       buffers: options.buffers[Symbol.iterator](),
-      next: null,
       connection: options.connection ?? null,
       isBufferMaterializedOnNext: options.isBufferMaterializedOnNext ?? false,
-      chunkCount: options.chunkCount ?? null,
+      chunkCount,
       nextIndex: 0,
       chunksBeingTransferred: 0,
     });
     return streamId;
   }
 
-  /** Throws ERR_RPC_STREAM for a stream that has ended, a chunk out of order, or one beyond the last. */
+  /**
+   * Throws ERR_RPC_STREAM for a stream that has ended, a chunk out of order, or one beyond the last; and what the iterator
+   * throws, for that chunk: as in Spark it cannot be asked for again, and the next one can.
+   */
   override getChunk(streamId: bigint, chunkIndex: number): ManagedBuffer | null {
     const state = this.#streams.get(streamId);
     const asked = `streamId=${streamId}, chunkIndex=${chunkIndex}`;
@@ -83,15 +101,15 @@ export class OneForOneStreamManager extends StreamManager {
         `Received out-of-order chunk index ${chunkIndex} (expected ${state.nextIndex}): ${asked}`,
       );
     }
-    const element = peek(state);
-    if (element.done === true) {
-      throw new RpcError("ERR_RPC_STREAM", `Requested chunk index beyond end ${chunkIndex}: ${asked}`);
+    if (!isAtEnd(state)) {
+      state.nextIndex++;
+      // As Spark: whoever has the last chunk needs the stream no more.
+      if (isAtEnd(state)) this.#streams.delete(streamId);
+      const element = state.buffers.next();
+      if (element.done !== true) return element.value;
     }
-    state.next = null;
-    state.nextIndex++;
-    // As Spark: whoever has the last chunk needs the stream no more.
-    if (isAtEnd(state)) this.#streams.delete(streamId);
-    return element.value;
+    this.#streams.delete(streamId);
+    throw new RpcError("ERR_RPC_STREAM", `Requested chunk index beyond end ${chunkIndex}: ${asked}`);
   }
 
   /** @param name `<streamId>_<chunkIndex>`. */
@@ -108,14 +126,7 @@ export class OneForOneStreamManager extends StreamManager {
       if (state.connection !== connection) continue;
       this.#streams.delete(streamId);
       try {
-        if (state.isBufferMaterializedOnNext) {
-          if (state.next !== null && state.next.done !== true) state.next.value?.release();
-          continue;
-        }
-        for (let element = peek(state); element.done !== true; element = peek(state)) {
-          state.next = null;
-          element.value?.release();
-        }
+        if (!state.isBufferMaterializedOnNext) releaseRest(state);
       } catch (error) {
         if (!failed) failure = error;
         failed = true;
@@ -135,6 +146,11 @@ export class OneForOneStreamManager extends StreamManager {
       "ERR_RPC_FORBIDDEN",
       `Client ${client.clientId} not authorized to read stream ${streamId} (app ${state.appId}).`,
     );
+  }
+
+  /** Throws ERR_RPC_INVALID_ARGUMENT, too, for a name that stands for no chunk. */
+  override checkStreamAuthorization(client: TransportClient, name: string): void {
+    if (client.clientId !== null) this.checkAuthorization(client, parseStreamChunkId(name).streamId);
   }
 
   override chunksBeingTransferred(): number {
@@ -176,11 +192,30 @@ export function parseStreamChunkId(name: string): { readonly streamId: bigint; r
   return { streamId: BigInt(streamId), chunkIndex: Number(chunkIndex) };
 }
 
-function peek(state: StreamState): IteratorResult<ManagedBuffer | null> {
-  state.next ??= state.buffers.next();
-  return state.next;
+function countOf({ buffers, chunkCount }: RegisterStreamOptions): number | null {
+  const length = Array.isArray(buffers) ? buffers.length : null;
+  if (chunkCount === undefined) return length;
+  if (Number.isSafeInteger(chunkCount) && chunkCount >= 0 && (length === null || length === chunkCount)) {
+    return chunkCount;
+  }
+  const there = length === null ? "" : `, buffers.length=${length}`;
+  throw new RpcError(
+    "ERR_RPC_INVALID_ARGUMENT",
+    `chunkCount must say how many chunks there are: ${chunkCount}${there}`,
+  );
 }
 
+/** What was not handed out, and no more: an iterator with a count may have no end of its own. */
+function releaseRest(state: StreamState): void {
+  while (!isAtEnd(state)) {
+    state.nextIndex++;
+    const element = state.buffers.next();
+    if (element.done === true) return;
+    element.value?.release();
+  }
+}
+
+/** As far as it is known. */
 function isAtEnd(state: StreamState): boolean {
-  return state.chunkCount === null ? peek(state).done === true : state.nextIndex >= state.chunkCount;
+  return state.chunkCount !== null && state.nextIndex >= state.chunkCount;
 }

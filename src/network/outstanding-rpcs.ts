@@ -24,7 +24,7 @@ export class OutstandingRpcs {
   #callbacks: (RpcCallback | null)[] = new Array(SLOTS_AT_FIRST).fill(null);
   #generations = new Int32Array(SLOTS_AT_FIRST);
   #isMeta = new Uint8Array(SLOTS_AT_FIRST);
-  /** Where the stream of written bytes stands when the request is out altogether. */
+  /** The position of the write queue from which on the request may be run. */
   #endsAt = new Float64Array(SLOTS_AT_FIRST);
   /** Free slots, first in first out, as links; -1 ends them. */
   #nextFree = new Int32Array(SLOTS_AT_FIRST).fill(-1);
@@ -56,7 +56,7 @@ export class OutstandingRpcs {
     return slot;
   }
 
-  /** The request's last byte is at this position of what is written. */
+  /** When all before this position is in the hands of the socket, the request may be run. */
   setEnd(slot: number, position: number): void {
     this.#endsAt[slot] = position;
   }
@@ -88,14 +88,14 @@ export class OutstandingRpcs {
     return this.takeAny(Math.floor(handle / HANDLE_SLOTS), handle % HANDLE_SLOTS) !== null;
   }
 
-  /** Takes out all; `isWritten` says of each whether its last byte was among the first `writtenTo` ones. */
-  takeAll(writtenTo: number, taken: (callback: RpcCallback, isWritten: boolean, slot: number) => void): void {
+  /** Takes out all; `isHanded` says of each whether it may be run, with so much in the hands of the socket. */
+  takeAll(handedTo: number, taken: (callback: RpcCallback, isHanded: boolean, slot: number) => void): void {
     for (let slot = 0; slot < this.#used; slot++) {
       const callback = this.#callbacks[slot];
       if (callback === null || callback === undefined) continue;
-      const isWritten = (this.#endsAt[slot] as number) <= writtenTo;
+      const isHanded = (this.#endsAt[slot] as number) <= handedTo;
       this.#free(slot);
-      taken(callback, isWritten, slot);
+      taken(callback, isHanded, slot);
     }
   }
 

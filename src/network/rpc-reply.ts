@@ -2,7 +2,7 @@
  * RpcReply: the one answer that a request may get, now or later. One small object for each request, and the only one.
  */
 import { RpcError } from "../common/errors.js";
-import { FRAME_BYTES_MAX, WRITE_QUEUE_BYTES_MAX } from "../common/limits.js";
+import { FRAME_BYTES_MAX } from "../common/limits.js";
 import type { Connection } from "./connection.js";
 import { RPC_HEADER_BYTES, writeRpcResponseHeader } from "./encode.js";
 import { failureText } from "./failure-text.js";
@@ -70,7 +70,6 @@ export class RpcReply {
     }
     this.#end();
     const queue = this.#queue;
-    if (queue.queuedReplyBytes > WRITE_QUEUE_BYTES_MAX) this.#slowPeer();
     const at = queue.reserve(frameBytes, true);
     this.roomOffset = writeRpcResponseHeader(queue.room, at, this.#idHigh, this.#idLow, bodyBytes);
     return true;
@@ -108,11 +107,5 @@ export class RpcReply {
   #end(): void {
     this.#isOpen = false;
     this.#counter.answered();
-  }
-
-  #slowPeer(): void {
-    const { connection } = this.#counter;
-    const text = `the peer does not read its answers: queuedBytes=${this.#queue.queuedReplyBytes}, maxBytes=${WRITE_QUEUE_BYTES_MAX}`;
-    connection.fail(new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: connection.remoteAddress }));
   }
 }

@@ -69,6 +69,10 @@ export class SecretCredentials implements Credentials {
     return usedKey(socket) ? { identity: this.#ownIdentity } : { why: NOT_USED };
   }
 
+  appIdOf(identity: string): string | null {
+    return parseIdentity(identity)?.appId ?? null;
+  }
+
   whyRefused(error: TlsError, socket: TLSSocket): string {
     const offer = this.#offers.get(socket);
     const whose = offer === undefined ? "" : ` ${quoted(offer.identity)}`;

@@ -24,6 +24,12 @@ export abstract class StreamManager {
   /** Throws ERR_RPC_FORBIDDEN when this client may not read the stream. */
   checkAuthorization(_client: TransportClient, _streamId: bigint): void {}
 
+  /**
+   * The same for a stream by its name: called before each `openStream`. A manager that finds streams by name and serves
+   * several applications overrides it.
+   */
+  checkStreamAuthorization(_client: TransportClient, _streamId: string): void {}
+
   /** Chunks handed out and not sent yet. */
   chunksBeingTransferred(): number {
     return 0;

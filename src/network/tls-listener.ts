@@ -4,15 +4,16 @@
  * accept ─ admit? ─ first byte a hello? ─ handshake ─ whom does it lead to? ─ ready
  *            └────────────┴──────────────────┴────────────────┴─────────── refused, connection closed
  *
- * Every connection has one time limit for all of it, and only so many may be on the way at a time: those who never come
- * to the end cost a socket and a timer each. The server that listens is one of TCP; the one of TLS is fed by hand, so
- * that who is not admitted costs no handshake, and who does not speak TLS gets an answer that says so.
+ * Every connection has one time limit for all of it, and only so many may be on the way at a time, and of one address:
+ * those who never come to the end cost a socket and a timer each, and one of them must not keep everybody else out. The
+ * server that listens is one of TCP; the one of TLS is fed by hand, so that who is not admitted costs no handshake, and
+ * who does not speak TLS gets an answer that says so.
  */
 import { Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import { HANDSHAKES_PENDING_MAX } from "../common/limits.js";
+import { HANDSHAKES_PENDING_MAX, HANDSHAKES_PENDING_PER_ADDRESS_MAX } from "../common/limits.js";
 import type { Credentials, TlsError } from "./credentials.js";
 import {
   ALERT_INTERNAL_ERROR,
@@ -64,8 +65,8 @@ export class TlsListener extends Server {
     raw.on("error", ignore);
     if (!admitted(raw, this.#hooks)) return;
     const peer = peerOf(raw);
-    if (this.#pending.size >= HANDSHAKES_PENDING_MAX) {
-      const busy = `too many connections are in the middle of a handshake: max=${HANDSHAKES_PENDING_MAX}`;
+    const busy = this.#whyBusy(peer);
+    if (busy !== null) {
       raw.write(ALERT_INTERNAL_ERROR);
       raw.destroy();
       this.#hooks.refused(new RpcError("ERR_RPC_CONNECT", busy, { address: peer }), peer);
@@ -85,6 +86,18 @@ export class TlsListener extends Server {
     this.#pending.set(keyOf(peer), pending);
     raw.once("data", (chunk) => this.#begun(pending, chunk));
     raw.once("close", () => this.#refuse(pending, "it was closed before the handshake was done", null));
+  }
+
+  /** Null: there is room for a handshake with this peer. */
+  #whyBusy({ host }: PeerAddress): string | null {
+    const begins = "too many connections";
+    if (this.#pending.size >= HANDSHAKES_PENDING_MAX) {
+      return `${begins} are in the middle of a handshake: max=${HANDSHAKES_PENDING_MAX}`;
+    }
+    let ofAddress = 0;
+    for (const { peer } of this.#pending.values()) if (peer.host === host) ofAddress++;
+    if (ofAddress < HANDSHAKES_PENDING_PER_ADDRESS_MAX) return null;
+    return `${begins} from ${host} are in the middle of a handshake: max=${HANDSHAKES_PENDING_PER_ADDRESS_MAX}`;
   }
 
   #begun(pending: Pending, chunk: Uint8Array): void {

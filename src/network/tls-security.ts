@@ -43,6 +43,10 @@ export class TlsSecurity implements TransportSecurity {
     return this.#handshake(raw, { ...options, timeoutMs: Math.max(0, Math.min(leftMs, this.#handshakeTimeoutMs)) });
   }
 
+  appIdOf(identity: string): string | null {
+    return this.#credentials.appIdOf(identity);
+  }
+
   explain(error: TlsError, peer: PeerAddress): RpcError | null {
     if (error.code?.startsWith("ERR_SSL_") !== true) return null;
     return dialRefusal(peer, commonReason(error) ?? this.#credentials.whyFailed(error), error);

@@ -13,50 +13,34 @@
  * CLOSING          | no           | and thrown away | what was queued    | both sides' end, fail, the sweep
  * CLOSED           | no           | no              | no                 | –
  *
- * Nothing here has a timer: the context looks at all its channels once a second (`sweep`).
+ * Nothing here has a timer: the context looks at all its channels once a second (`sweep`, channel-clocks.ts).
  */
 import type { Socket } from "node:net";
-import type { Clock } from "../common/clock.js";
 import { isRpcError, RpcError, type RpcErrorCode } from "../common/errors.js";
-import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS, WRITE_QUEUE_PAUSE_BYTES } from "../common/limits.js";
+import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS, WRITE_QUEUE_BYTES_MAX } from "../common/limits.js";
 import { i32At } from "./big-endian.js";
+import { ChannelClocks } from "./channel-clocks.js";
+import type { ChannelHost } from "./channel-host.js";
 import type { Connection } from "./connection.js";
-import { decodeMessage, messageTypeAt, RPC_BODY_OFFSET } from "./decode.js";
+import { decodeMessage, decodeMessageInPieces, messageTypeAt, RPC_BODY_OFFSET } from "./decode.js";
 import { hostPort } from "./dial.js";
 import { asError } from "./failure-text.js";
 import { protocolError } from "./frame-errors.js";
+import { guarded } from "./guarded.js";
 import { MessageType } from "./message-type.js";
 import type { RequestMessage, ResponseMessage } from "./messages.js";
 import type { RpcHandler } from "./rpc-handler.js";
 import type { StreamInterceptor } from "./stream-interceptor.js";
 import { TransportClient } from "./transport-client.js";
 import { type FrameSink, TransportFrameDecoder } from "./transport-frame-decoder.js";
-import type { TransportLogger } from "./transport-logger.js";
 import { TransportRequestHandler } from "./transport-request-handler.js";
 import { TransportResponseHandler } from "./transport-response-handler.js";
 import { type PeerAddress, peerOf, type ReadyConnection } from "./transport-security.js";
 import { WriteQueue, type WriteQueueOwner } from "./write-queue.js";
 
-/** What all connections of a context share. */
-export interface ChannelHost {
-  readonly clock: Clock;
-  readonly logger: TransportLogger;
-  readonly frameBytesMax: number;
-  /** Quiet with requests outstanding, or with none where `closeIdleConnections`; Infinity: never too long. */
-  readonly connectionTimeoutMs: number;
-  /** See TransportSettings. */
-  readonly frameTimeoutMs: number;
-  readonly writeTimeoutMs: number;
-  readonly closeIdleConnections: boolean;
-  readonly maxChunksBeingTransferred: number;
-  readonly unfinishedFrameBytesMax: number;
-  /** Bytes of unfinished frames, of all its connections. */
-  unfinishedBytes: number;
-  /** What an error of a socket means, where it is about security. */
-  explain(error: Error, peer: PeerAddress): RpcError | null;
-  opened(channel: TransportChannel): void;
-  closed(channel: TransportChannel): void;
-}
+export type { ChannelHost } from "./channel-host.js";
+
+const NOTHING = new Uint8Array(0);
 
 type State = "OPEN" | "CLOSING" | "CLOSED";
 
@@ -73,17 +57,13 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   #requests: TransportRequestHandler;
   #interceptor: StreamInterceptor | null = null;
   #state: State = "OPEN";
-  /** Of the host's count, what is this connection's. */
+  /** Held for a frame that has not come whole. */
   #unfinishedBytes = 0;
   #resumeScheduled = false;
+  /** Why the decoder is held: answers overflow; the consumer of a stream is busy. */
   #overflowing = false;
-  #requestAdded = false;
-  #lastReadMs: number;
-  #lastWriteMs: number;
-  #lastRequestMs: number;
-  /** What was written when the write queue was last looked at, and when that was. */
-  #writtenBytes = 0;
-  #stallSinceMs: number;
+  #consumerBusy = false;
+  readonly #clocks: ChannelClocks;
   #closeByMs = 0;
   #isGone = false;
   /** What is outstanding fails with it: the peer's first bytes may say that it wants a proof, and has read nothing. */
@@ -94,22 +74,24 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   };
 
   constructor({ socket, identity }: ReadyConnection, rpcHandler: RpcHandler, host: ChannelHost) {
-    const nowMs = host.clock.now();
     this.#socket = socket;
     this.#host = host;
     this.remoteAddress = peerOf(socket);
     this.localAddress = { host: socket.localAddress ?? "unknown", port: socket.localPort ?? 0 };
     this.identity = identity;
-    this.#lastReadMs = nowMs;
-    this.#lastWriteMs = nowMs;
-    this.#lastRequestMs = nowMs;
-    this.#stallSinceMs = nowMs;
     this.queue = new WriteQueue(socket, this);
     this.#decoder = new TransportFrameDecoder(this, {
       frameBytesMax: host.frameBytesMax,
       now: () => host.clock.now(),
     });
     this.responses = new TransportResponseHandler(this, host.logger);
+    const parts = {
+      queue: this.queue,
+      decoder: this.#decoder,
+      responses: this.responses,
+      remoteAddress: this.remoteAddress,
+    };
+    this.#clocks = new ChannelClocks(parts, host, host.clock.now());
     this.client = new TransportClient(this, this.responses);
     this.#requests = this.#handlerFor(rpcHandler);
   }
@@ -124,7 +106,12 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   }
 
   get lastReadMs(): number {
-    return this.#lastReadMs;
+    return this.#decoder.isHeld ? this.#host.clock.now() : this.#clocks.lastReadMs;
+  }
+
+  /** Bytes that have come of a frame that has not come whole; for tests and statistics. */
+  get unfinishedBytes(): number {
+    return this.#decoder.unfinishedBytes;
   }
 
   /** Begins to read. */
@@ -133,8 +120,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     // Answers that were given before the peer ended its side still go out.
     socket.allowHalfOpen = true;
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
-    // A peer that has ended its side is gone, as for Spark: what it asked has nobody to answer to any more.
-    socket.on("end", () => this.close());
+    socket.on("end", () => this.#onEnd());
     socket.on("error", (error) => this.#onError(error));
     socket.on("close", () => this.#onClose());
     this.#host.opened(this);
@@ -147,10 +133,14 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     if (this.#interceptor !== null) throw protocolError("a stream begins inside of another stream");
     this.#decoder.expectBody(interceptor.byteCount);
     this.#interceptor = interceptor;
+    guarded(
+      () => interceptor.onStart(),
+      (error) => this.#warn("onStart of a stream failed", error),
+    );
   }
 
   touch(): void {
-    this.#requestAdded = true;
+    this.#clocks.requestAdded();
   }
 
   close(reason?: Error): void {
@@ -159,8 +149,11 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     this.#closeByMs = this.#host.clock.now() + CONNECTION_CLOSE_MS;
     this.#stopReading(reason ?? null);
     // What is queued still goes out.
-    this.responses.connectionEnded(this.#lost(reason ?? null), this.queue.queuedTo);
+    const lost = this.#lost(reason ?? null);
+    this.responses.connectionEnded(lost, this.queue.queuedTo);
     this.queue.whenEmpty(() => {
+      // Answers that are given from here on are dropped: behind its end a socket takes nothing.
+      this.queue.abandon(lost);
       this.#closeByMs = this.#host.clock.now() + CONNECTION_LINGER_MS;
       this.#socket.end();
     });
@@ -204,27 +197,50 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     }
   }
 
+  frameInPieces(pieces: readonly Uint8Array[]): void {
+    if (pieces[0]?.[0] === MessageType.CHUNK_FETCH_SUCCESS) {
+      this.responses.handle(decodeMessageInPieces(pieces) as ResponseMessage);
+      return;
+    }
+    const frame = Buffer.concat(pieces);
+    this.frame(frame, 0, frame.length);
+  }
+
   bodyBytes(bytes: Uint8Array, start: number, end: number): void {
-    this.#interceptor?.onBytes(bytes, start, end);
+    const busy = this.#interceptor?.onBytes(bytes, start, end) ?? null;
+    if (busy === null) return;
+    this.#consumerBusy = true;
+    this.#decoder.hold();
+    busy.then(
+      () => this.#consumerReady(null),
+      (error) => this.#consumerReady(asError(error)),
+    );
   }
 
   bodyEnd(): void {
     const interceptor = this.#interceptor;
     this.#interceptor = null;
-    try {
-      interceptor?.onEnd();
-    } catch (error) {
-      this.#warn("onComplete of a stream threw", error);
-    }
+    guarded(
+      () => interceptor?.onEnd(),
+      (error) => this.#warn("onComplete of a stream failed", error),
+    );
   }
 
   // ── What the write queue tells ─────────────────────────────────────────────────────────────────────────────────────
 
   repliesOverflow(overflowing: boolean): void {
+    if (this.#state !== "OPEN") return;
     this.#overflowing = overflowing;
-    this.#stallSinceMs = this.#host.clock.now();
-    this.#writtenBytes = this.queue.writtenBytes;
+    // What it has sent waits as well: a peer that asks for much in one go is served in its own pace.
+    if (overflowing) this.#decoder.hold();
+    else this.#releaseDecoder();
+    this.#resumeLater();
     this.#readOrPause();
+  }
+
+  repliesBeyond(queuedReplyBytes: number): void {
+    const text = `the peer does not read its answers: queuedBytes=${queuedReplyBytes}, maxBytes=${WRITE_QUEUE_BYTES_MAX}`;
+    this.fail(new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: this.remoteAddress }));
   }
 
   writeFailed(error: Error): void {
@@ -240,62 +256,23 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
       return;
     }
     if (this.#state === "CLOSED") return;
-    const unfinishedSinceMs = this.#decoder.unfinishedSinceMs;
-    if (unfinishedSinceMs !== null && nowMs - unfinishedSinceMs >= this.#host.frameTimeoutMs) {
-      const held = `${this.#decoder.bufferedBytes} bytes of it are held`;
-      this.fail(protocolError(`a frame did not end within ${this.#host.frameTimeoutMs} ms of its first byte: ${held}`));
-      return;
+    const up = this.#clocks.look(nowMs);
+    if (up === null) return;
+    const { isQuiet, error } = up;
+    if (isQuiet) this.client.timeOut();
+    if (error === null) this.close();
+    else if (!isQuiet) this.fail(error);
+    else {
+      this.#warn(error.message, null);
+      this.#terminate(error);
     }
-    if (this.#requestAdded) {
-      this.#requestAdded = false;
-      this.#lastRequestMs = nowMs;
-    }
-    if (this.#isStalled(nowMs)) return;
-    this.#endIfIdle(nowMs);
-  }
-
-  /** A peer that takes nothing; or, where so many answers wait that nothing is read from it any more, too little. */
-  #isStalled(nowMs: number): boolean {
-    const { queue } = this;
-    const written = queue.writtenBytes - this.#writtenBytes;
-    if (written > 0) this.#lastWriteMs = nowMs;
-    const enough = this.#overflowing ? WRITE_QUEUE_PAUSE_BYTES / 2 : 1;
-    if (queue.isEmpty || (written >= enough && !this.#overflowing)) {
-      this.#writtenBytes = queue.writtenBytes;
-      this.#stallSinceMs = nowMs;
-      return false;
-    }
-    if (nowMs - this.#stallSinceMs < this.#host.writeTimeoutMs) return false;
-    this.#stallSinceMs = nowMs;
-    this.#writtenBytes = queue.writtenBytes;
-    if (written >= enough) return false;
-    const text = `the peer took ${written} bytes in ${this.#host.writeTimeoutMs} ms: queuedBytes=${queue.queuedBytes}`;
-    this.fail(new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: this.remoteAddress }));
-    return true;
-  }
-
-  /** As Spark: quiet and without a new request for the whole timeout. */
-  #endIfIdle(nowMs: number): void {
-    const { connectionTimeoutMs, closeIdleConnections } = this.#host;
-    const quietSinceMs = Math.max(this.#lastReadMs, this.#lastWriteMs, this.#lastRequestMs);
-    if (nowMs - quietSinceMs < connectionTimeoutMs) return;
-    const outstanding = this.responses.outstandingCount;
-    if (outstanding === 0 && !closeIdleConnections) return;
-    this.client.timeOut();
-    if (outstanding === 0) {
-      this.close();
-      return;
-    }
-    const text = `Connection to ${hostPort(this.remoteAddress)} has been quiet for ${connectionTimeoutMs} ms while there are outstanding requests`;
-    this.#warn(`${text}: ${outstanding}`, null);
-    this.#terminate(new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: this.remoteAddress }));
   }
 
   // ── The socket ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #onData(chunk: Buffer): void {
     if (this.#state !== "OPEN") return;
-    this.#lastReadMs = this.#host.clock.now();
+    this.#clocks.read(this.#host.clock.now());
     this.#runDecoder(chunk);
   }
 
@@ -311,11 +288,33 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     }
     if (this.#state !== "OPEN") return;
     this.#account(decoder.bufferedBytes);
-    if (decoder.hasPending && !this.#resumeScheduled) {
-      this.#resumeScheduled = true;
-      this.#host.clock.setImmediate(this.#resume);
-      this.#readOrPause();
-    } else if (chunk === null) this.#readOrPause();
+    if (this.#resumeLater() || chunk === null || decoder.isHeld) this.#readOrPause();
+  }
+
+  /** True: there is more to decode, in another turn of the loop. */
+  #resumeLater(): boolean {
+    const decoder = this.#decoder;
+    if (!decoder.hasPending || decoder.isHeld || this.#resumeScheduled) return false;
+    this.#resumeScheduled = true;
+    this.#host.clock.setImmediate(this.#resume);
+    return true;
+  }
+
+  #releaseDecoder(): void {
+    if (!this.#overflowing && !this.#consumerBusy) this.#decoder.release();
+  }
+
+  /** A stream's consumer, which was busy, takes more; or it failed, which is as if it had thrown. */
+  #consumerReady(error: Error | null): void {
+    if (this.#state !== "OPEN") {
+      // The consumer has been told that the connection has ended, and has no answer to give any more.
+      if (error !== null) this.#warn("onData of a stream failed, after its connection had ended", error);
+      return;
+    }
+    this.#consumerBusy = false;
+    this.#releaseDecoder();
+    if (error === null) this.#runDecoder(null);
+    else this.#decodingFailed(error);
   }
 
   /** Nothing behind the error can be understood. What was answered before it, and a stream's failure, still go out. */
@@ -326,20 +325,29 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     this.close(error);
   }
 
-  /** All connections together hold a bounded number of bytes for frames that may never end. */
   #account(bytes: number): void {
-    const host = this.#host;
     if (bytes === this.#unfinishedBytes) return;
-    host.unfinishedBytes += bytes - this.#unfinishedBytes;
     this.#unfinishedBytes = bytes;
-    if (host.unfinishedBytes <= host.unfinishedFrameBytesMax) return;
-    const all = `unfinishedBytes=${host.unfinishedBytes}, maxBytes=${host.unfinishedFrameBytesMax}`;
-    this.fail(protocolError(`unfinished frames of all connections hold too much, ${bytes} bytes of it here: ${all}`));
+    this.#host.unfinishedFrames?.set(this, bytes);
   }
 
   #readOrPause(): void {
-    if (this.#overflowing || this.#resumeScheduled) this.#socket.pause();
-    else this.#socket.resume();
+    const isListening = !this.#overflowing && !this.#resumeScheduled && !this.#decoder.isHeld;
+    if (isListening !== this.#clocks.isListening) this.#clocks.listen(isListening, this.#host.clock.now());
+    if (isListening) this.#socket.resume();
+    else this.#socket.pause();
+  }
+
+  /**
+   * A peer that has ended its side is gone, as for Spark: what it asked has nobody to answer to. A reset that comes with the
+   * last bytes looks like an end, until something is written, be it nothing: then it is an error as any reset is.
+   */
+  #onEnd(): void {
+    if (this.queue.waitsForPeer) this.close();
+    else
+      this.#socket.write(NOTHING, (error) => {
+        if (error == null) this.close();
+      });
   }
 
   #onError(error: Error): void {
@@ -361,7 +369,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     const lost = this.#lost(reason);
     this.#stopReading(reason);
     this.queue.abandon(lost);
-    this.responses.connectionEnded(lost, this.queue.writtenTo);
+    this.responses.connectionEnded(lost, this.queue.handedTo);
     this.#socket.destroy();
   }
 
@@ -370,11 +378,9 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     this.#account(0);
     const interceptor = this.#interceptor;
     this.#interceptor = null;
-    try {
-      interceptor?.onFailure(this.#lost(reason));
-    } catch (error) {
-      this.#warn("onFailure of a stream threw", error);
-    }
+    interceptor?.onFailure(this.#lost(reason), (call) => {
+      guarded(call, (error) => this.#warn("onFailure of a stream failed", error));
+    });
     // What still comes is thrown away: bytes left unread would reset the connection under what is still to be written.
     this.#socket.resume();
   }
@@ -387,11 +393,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   }
 
   #handlerFor(rpcHandler: RpcHandler): TransportRequestHandler {
-    return new TransportRequestHandler(this, this.client, {
-      rpcHandler,
-      maxChunksBeingTransferred: this.#host.maxChunksBeingTransferred,
-      logger: this.#host.logger,
-    });
+    return new TransportRequestHandler(this, this.client, { ...this.#host, rpcHandler });
   }
 
   #warn(text: string, error: unknown): void {

@@ -3,6 +3,9 @@
  * they are: names are looked up for each connection, so that a peer may move. Of an address's slots, as many as
  * `numConnectionsPerPeer`, each caller gets one at random; who finds it without a living connection makes one, and all who
  * want that slot meanwhile wait for the same.
+ *
+ * A client leaves its slot when its connection has ended. An address of which nothing is left, and whose last failure is no
+ * longer fresh, is forgotten when the next new one comes: there are never many more addresses than are in use.
  */
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
@@ -83,6 +86,11 @@ export class TransportClientFactory {
     return this.#channels.size;
   }
 
+  /** Addresses that are remembered, for statistics and tests. */
+  get poolCount(): number {
+    return this.#pools.size;
+  }
+
   /** Closes all clients, pooled or not, and gives up those that are being made. */
   close(): void {
     if (this.#closing.signal.aborted) return;
@@ -95,6 +103,7 @@ export class TransportClientFactory {
     const key = hostPort({ host, port });
     let pool = this.#pools.get(key);
     if (pool === undefined) {
+      this.#forgetPools();
       const slots = Array.from(
         { length: this.#parts.settings.numConnectionsPerPeer },
         (): Slot => ({ client: null, connecting: null }),
@@ -105,24 +114,37 @@ export class TransportClientFactory {
     return pool;
   }
 
+  /** Those that nothing would change for: no client, none on its way, no failure that is fresh. */
+  #forgetPools(): void {
+    for (const [key, pool] of this.#pools) {
+      const isEmpty = pool.slots.every(({ client, connecting }) => client === null && connecting === null);
+      if (isEmpty && !this.#hasJustFailed(pool)) this.#pools.delete(key);
+    }
+  }
+
   async #fill(slot: Slot, pool: Pool, address: PeerAddress): Promise<TransportClient> {
     try {
       let client: TransportClient;
       try {
-        client = await this.#connect(address);
+        client = await this.#connect(address, (ended) => {
+          if (slot.client === ended) slot.client = null;
+        });
         pool.failedAtMs = null;
       } catch (error) {
         pool.failedAtMs = this.#parts.clock.now();
         throw error;
       }
-      slot.client = await this.#bootstrapped(client);
-      return slot.client;
+      await this.#bootstrapped(client);
+      // It may have ended meanwhile, and nobody would tell the slot again.
+      slot.client = client.isActive ? client : null;
+      return client;
     } finally {
       slot.connecting = null;
     }
   }
 
-  async #connect({ host, port }: PeerAddress): Promise<TransportClient> {
+  /** @param ended is told when its connection has ended. */
+  async #connect({ host, port }: PeerAddress, ended?: (client: TransportClient) => void): Promise<TransportClient> {
     const { security, settings, rpcHandler } = this.#parts;
     const { signal } = this.#closing;
     const timeoutMs = settings.connectionCreationTimeoutMs;
@@ -133,8 +155,14 @@ export class TransportClientFactory {
     }
     const channel = new TransportChannel(connection, rpcHandler, this.#parts.host);
     this.#channels.add(channel);
-    connection.socket.once("close", () => this.#channels.delete(channel));
+    const closed = (): void => {
+      this.#channels.delete(channel);
+      ended?.(channel.client);
+    };
+    connection.socket.once("close", closed);
     channel.start();
+    // A handshake's last words may have been that it ended; it does not say so twice.
+    if (connection.socket.closed) closed();
     return channel.client;
   }
 
@@ -149,10 +177,17 @@ export class TransportClientFactory {
   }
 
   #refuseIfJustFailed(pool: Pool, address: PeerAddress): void {
-    const windowMs = this.#parts.settings.retryWaitMs * FAST_FAIL_FRACTION;
-    if (pool.failedAtMs === null || this.#parts.clock.now() - pool.failedAtMs >= windowMs) return;
-    const text = `Connecting to ${hostPort(address)} failed in the last ${windowMs} ms, fail this connection directly`;
+    if (!this.#hasJustFailed(pool)) return;
+    const text = `Connecting to ${hostPort(address)} failed in the last ${this.#fastFailMs} ms, fail this connection directly`;
     throw new RpcError("ERR_RPC_CONNECT", text, { address });
+  }
+
+  #hasJustFailed({ failedAtMs }: Pool): boolean {
+    return failedAtMs !== null && this.#parts.clock.now() - failedAtMs < this.#fastFailMs;
+  }
+
+  get #fastFailMs(): number {
+    return this.#parts.settings.retryWaitMs * FAST_FAIL_FRACTION;
   }
 
   #refuseIfClosed(): void {

@@ -163,24 +163,30 @@ export class TransportClient {
     return handle !== NO_HANDLE && this.#rpcs.remove(handle);
   }
 
-  /** Asks for a chunk of a stream that the peer has registered for this connection. */
+  /**
+   * Asks for a chunk of a stream that the peer has registered for this connection. A chunk is asked for once at a time:
+   * the second call for it fails with ERR_RPC_INVALID_ARGUMENT, as both answers would be the same bytes and there is one.
+   */
   fetchChunk(streamId: bigint, chunkIndex: number, callback: ChunkReceivedCallback): void {
-    this.#responses.addFetch(streamId, chunkIndex, callback);
-    const failed: Written = (error) => {
-      if (error === null) return;
-      const outstanding = this.#responses.removeFetch(streamId, chunkIndex);
-      const what = `request StreamChunkId[streamId=${streamId},chunkIndex=${chunkIndex}]`;
-      outstanding?.onFailure(chunkIndex, sendFailed(what, this.remoteAddress, error));
-    };
-    if (!this.isActive) queueMicrotask(() => failed(this.#inactive()));
-    else this.#queue.enqueueMessage({ type: MessageType.CHUNK_FETCH_REQUEST, streamId, chunkIndex }, false);
+    const chunk = `StreamChunkId[streamId=${streamId},chunkIndex=${chunkIndex}]`;
+    if (!this.isActive) {
+      const error = sendFailed(`request ${chunk}`, this.remoteAddress, this.#inactive());
+      this.#later(() => callback.onFailure(chunkIndex, error));
+      return;
+    }
+    if (!this.#responses.addFetch(streamId, chunkIndex, callback)) {
+      const error = new RpcError("ERR_RPC_INVALID_ARGUMENT", `${chunk} is being fetched already by this client`);
+      this.#later(() => callback.onFailure(chunkIndex, error));
+      return;
+    }
+    this.#queue.enqueueMessage({ type: MessageType.CHUNK_FETCH_REQUEST, streamId, chunkIndex }, false);
   }
 
   /** Asks for a stream by its name. Streams of one connection come one after the other, in the order of the requests. */
   stream(streamId: string, callback: StreamCallback): void {
     if (!this.isActive) {
       const error = sendFailed(`stream request ${streamId}`, this.remoteAddress, this.#inactive());
-      queueMicrotask(() => callback.onFailure(streamId, error));
+      this.#later(() => callback.onFailure(streamId, error));
       return;
     }
     this.#responses.addStream(streamId, callback);
@@ -210,10 +216,12 @@ export class TransportClient {
       (error) => {
         // When the connection has ended, all outstanding ones are told together.
         if (error === null || !this.#connection.isActive || !this.#rpcs.remove(handle)) return;
-        callback.onFailure(sendFailed(`upload ${slot}`, this.remoteAddress, error));
+        const failure = sendFailed(`upload ${slot}`, this.remoteAddress, error);
+        this.#responses.guard(() => callback.onFailure(failure));
       },
     );
-    this.#rpcs.setEnd(slot, this.#queue.queuedTo);
+    // Once its frame is out its receiver has been called, however much of the body follows.
+    this.#rpcs.setEnd(slot, this.#queue.queuedTo - data.size);
     return handle;
   }
 
@@ -237,7 +245,7 @@ export class TransportClient {
 
   /** Calls back when all that was sent so far is in the hands of the operating system, with null, or will not be. */
   whenWritten(call: Written): void {
-    this.#queue.whenWritten(call);
+    this.#queue.whenWritten((error) => this.#responses.guard(() => call(error)));
   }
 
   /** Hands to the socket at once what would go at the end of the tick. */
@@ -274,7 +282,7 @@ export class TransportClient {
           { address: remoteAddress },
         )
       : sendFailed("RPC", remoteAddress, this.#inactive());
-    queueMicrotask(() => callback.onFailure(error));
+    this.#later(() => callback.onFailure(error));
     return this.#roomForNothing(bodyBytes);
   }
 
@@ -283,6 +291,11 @@ export class TransportClient {
     this.#queue.room = Buffer.allocUnsafe(bodyBytes);
     this.roomOffset = 0;
     return NO_HANDLE;
+  }
+
+  /** After the caller has got what the call returns. What the callback throws is logged. */
+  #later(call: () => unknown): void {
+    queueMicrotask(() => this.#responses.guard(call));
   }
 
   #inactive(): Error {

@@ -27,10 +27,16 @@ export class TransportConf {
   readonly maxRetries: number;
   /** Chunks and streams under way to all peers of a server. */
   readonly maxChunksBeingTransferred: number;
+  /** Shuffle blocks are asked for by their ids, as Spark 2 does. */
+  readonly useOldFetchProtocol: boolean;
+  /** A larger block goes as a stream. */
+  readonly maxRemoteBlockSizeFetchToMemBytes: number;
   /** Ports tried after one that is taken. */
   readonly portMaxRetries: number;
   /** Longest frame that is read, its length included. */
   readonly frameBytesMax: number;
+  /** How long a peer may take next to nothing of what waits for it. Who transfers may be busy for as long as he may be quiet. */
+  readonly writeTimeoutMs: number;
 
   /** Throws ERR_RPC_INVALID_ARGUMENT for a module that is none; the conf's values were checked when they were set. */
   constructor(module: TransportModule, values: RpcConf | RpcConfValues = {}) {
@@ -48,7 +54,10 @@ export class TransportConf {
     this.retryWaitMs = conf.getTimeMs(`${module}.io.retryWait`);
     this.maxRetries = conf.getCount(`${module}.io.maxRetries`);
     this.maxChunksBeingTransferred = conf.getCount("shuffle.maxChunksBeingTransferred");
+    this.useOldFetchProtocol = conf.getFlag("shuffle.useOldFetchProtocol");
+    this.maxRemoteBlockSizeFetchToMemBytes = conf.getSizeBytes("maxRemoteBlockSizeFetchToMem");
     this.portMaxRetries = conf.getCount("port.maxRetries");
+    this.writeTimeoutMs = module === "rpc" ? conf.getTimeMs("rpc.write.timeout") : this.connectionTimeoutMs;
     this.frameBytesMax = module === "rpc" ? messageBytesMax(conf) + FRAME_OVERHEAD_BYTES_MAX : FRAME_BYTES_MAX;
   }
 }

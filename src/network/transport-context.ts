@@ -4,14 +4,15 @@
  */
 import { type Clock, monotonicMs, systemClock, type Timer } from "../common/clock.js";
 import { CONNECTION_SWEEP_MS } from "../common/limits.js";
+import type { ChannelHost, SweptChannel } from "./channel-host.js";
 import type { RpcHandler } from "./rpc-handler.js";
 import type { TransportClientBootstrap } from "./transport-bootstrap.js";
-import type { ChannelHost, TransportChannel } from "./transport-channel.js";
 import { TransportClientFactory } from "./transport-client-factory.js";
 import { SILENT, type TransportLogger } from "./transport-logger.js";
 import { PlaintextSecurity, type TransportSecurity } from "./transport-security.js";
 import { TransportServer, type TransportServerOptions } from "./transport-server.js";
 import { TRANSPORT_DEFAULTS, type TransportSettings } from "./transport-settings.js";
+import { UnfinishedFrames } from "./unfinished-frames.js";
 
 export interface TransportContextOptions {
   /** What connections are asked goes to it, whichever side opened them. */
@@ -32,8 +33,9 @@ export class TransportContext {
   readonly #rpcHandler: RpcHandler;
   readonly #clock: Clock;
   readonly #security: TransportSecurity;
+  readonly #unfinishedFrames: UnfinishedFrames;
   readonly #host: ChannelHost;
-  readonly #channels = new Set<TransportChannel>();
+  readonly #channels = new Set<SweptChannel>();
   #sweepTimer: Timer | null = null;
   #sweepDueMs = 0;
 
@@ -45,6 +47,7 @@ export class TransportContext {
     this.#clock = clock;
     const security = options.security ?? new PlaintextSecurity(clock);
     this.#security = security;
+    this.#unfinishedFrames = new UnfinishedFrames(this.settings.unfinishedFrameBytesMax);
     this.#host = {
       clock,
       logger,
@@ -54,8 +57,7 @@ export class TransportContext {
       writeTimeoutMs: this.settings.writeTimeoutMs,
       closeIdleConnections: options.closeIdleConnections ?? false,
       maxChunksBeingTransferred: this.settings.maxChunksBeingTransferred,
-      unfinishedFrameBytesMax: this.settings.unfinishedFrameBytesMax,
-      unfinishedBytes: 0,
+      unfinishedFrames: this.#unfinishedFrames,
       explain: (error, peer) => security.explain(error, peer),
       opened: (channel) => this.#opened(channel),
       closed: (channel) => this.#closed(channel),
@@ -67,9 +69,9 @@ export class TransportContext {
     return this.#channels.size;
   }
 
-  /** Bytes held for frames that have not come whole, of all connections. */
+  /** Bytes held for frames that have not come whole, of all accepted connections. */
   get unfinishedFrameBytes(): number {
-    return this.#host.unfinishedBytes;
+    return this.#unfinishedFrames.bytes;
   }
 
   /** A server that listens. Rejects as `bind`. */
@@ -78,7 +80,9 @@ export class TransportContext {
   }
 
   createClientFactory(bootstraps: readonly TransportClientBootstrap[] = []): TransportClientFactory {
-    return new TransportClientFactory({ ...this.#parts, clock: this.#clock }, bootstraps);
+    // What comes over a connection that was dialled was asked for.
+    const host = { ...this.#host, unfinishedFrames: null };
+    return new TransportClientFactory({ ...this.#parts, host, clock: this.#clock }, bootstraps);
   }
 
   get #parts() {
@@ -90,12 +94,12 @@ export class TransportContext {
     };
   }
 
-  #opened(channel: TransportChannel): void {
+  #opened(channel: SweptChannel): void {
     this.#channels.add(channel);
     if (this.#sweepTimer === null) this.#scheduleSweep();
   }
 
-  #closed(channel: TransportChannel): void {
+  #closed(channel: SweptChannel): void {
     this.#channels.delete(channel);
   }
 

@@ -6,14 +6,17 @@
  *                                                                 └──► expectBody: body bytes ──► sink.bodyEnd ──► length …
  *
  * One frame is handled before the next byte is looked at, since it may turn what follows it into a body. A frame that lies
- * whole in a chunk is given where it lies. Of one that does not, the parts are copied into memory that grows as they come.
+ * whole in a chunk is given where it lies. One that does not is put together as its parts come, or given in pieces if it is
+ * long: see FrameAssembly.
  * A wrong length is refused as soon as it is known. What throws closes the decoder: behind an error nothing can be framed.
+ *
+ * A sink that cannot take more for now, of a body or of frames, holds the decoder: what is left of the chunk, and what is pushed, waits
+ * for `release` and `resume`, the body's end too.
  *
  * A turn ends after `framesPerTurn` frames or `turnMs`: the rest waits for `resume`, and the owner lets the loop run first.
  */
 import { assert } from "../common/assert.js";
 import {
-  FRAME_ASSEMBLY_BYTES_MIN,
   FRAME_BYTES_MAX,
   FRAME_OVERHEAD_BYTES_MAX,
   FRAMES_PER_TURN,
@@ -21,6 +24,7 @@ import {
   NETWORK_MESSAGE_BYTES_MAX_DEFAULT,
 } from "../common/limits.js";
 import { i32At } from "./big-endian.js";
+import { FrameAssembly } from "./frame-assembly.js";
 import { FRAME_BYTES_MIN, FRAME_LENGTH_BYTES, foreignProtocol, foreignStart, wrongLength } from "./frame-errors.js";
 
 /**
@@ -31,6 +35,8 @@ import { FRAME_BYTES_MIN, FRAME_LENGTH_BYTES, foreignProtocol, foreignStart, wro
 export interface FrameSink {
   /** A frame without its 8 length bytes: the type byte is `bytes[start]`, its body ends before `end`. */
   frame(bytes: Uint8Array, start: number, end: number): void;
+  /** The same for a long frame that came in several chunks; without this method it is copied together. */
+  frameInPieces?(pieces: readonly Uint8Array[]): void;
   /** Some of the bytes that `expectBody` announced; never none. */
   bodyBytes(bytes: Uint8Array, start: number, end: number): void;
   /** All of them have come; the next byte begins a frame. */
@@ -51,9 +57,6 @@ export interface TransportFrameDecoderOptions {
 /** The clock is read once in so many steps. */
 const STEPS_PER_CLOCK_READING = 16;
 
-/** Memory for a frame that has come in part, as a multiple of that part: by 2, a frame of a MiB took 1.7 times as long. */
-const ASSEMBLY_GROWTH = 4;
-
 const NOTHING = new Uint8Array(0);
 
 export class TransportFrameDecoder {
@@ -72,13 +75,15 @@ export class TransportFrameDecoder {
   /** A length that a chunk did not hold whole. */
   readonly #length = Buffer.alloc(FRAME_LENGTH_BYTES);
   #lengthFilled = 0;
-  /** A frame that a chunk did not hold whole: room for some of it, how much of that is filled, how long it is. */
-  #frame: Uint8Array | null = null;
-  #frameFilled = 0;
-  #payloadBytes = 0;
+  /** A frame that a chunk did not hold whole. */
+  #frame: FrameAssembly | null = null;
   #unfinishedSinceMs: number | null = null;
   /** Of the body that comes instead of a frame; 0: a frame comes. */
   #bodyRemaining = 0;
+  /** All of it was given, and its end was not told yet. */
+  #isBodyOver = false;
+  /** The sink takes no more for now. */
+  #isHeld = false;
 
   /** What earlier turns left: a chunk from its offset on, and the chunks behind it. */
   #chunk: Uint8Array = NOTHING;
@@ -94,9 +99,14 @@ export class TransportFrameDecoder {
     this.#now = options.now ?? (() => 0);
   }
 
-  /** Something that was pushed waits for `resume`. */
+  /** Something waits for `resume`: bytes that were pushed, or the end of a body whose last bytes were held. */
   get hasPending(): boolean {
-    return this.#offset < this.#chunk.length;
+    return this.#hasBytes || this.#isBodyOver;
+  }
+
+  /** Nothing is told until `release`. */
+  get isHeld(): boolean {
+    return this.#isHeld;
   }
 
   /** Bytes of a body are still to come. */
@@ -106,7 +116,12 @@ export class TransportFrameDecoder {
 
   /** Memory held for a frame that has not come whole. */
   get bufferedBytes(): number {
-    return this.#lengthFilled + (this.#frame === null ? 0 : this.#frame.length);
+    return this.#lengthFilled + (this.#frame === null ? 0 : this.#frame.heldBytes);
+  }
+
+  /** Bytes of the frame that has not come whole that have come, its length included. */
+  get unfinishedBytes(): number {
+    return this.#frame === null ? this.#lengthFilled : FRAME_LENGTH_BYTES + this.#frame.filledBytes;
   }
 
   /** When the first byte of the frame that has not come whole was pushed; null: there is none. */
@@ -115,26 +130,37 @@ export class TransportFrameDecoder {
   }
 
   /**
-   * Takes the next bytes of the stream; they must stay as they are while `hasPending`. Behind bytes that wait they wait, too.
+   * Takes the next bytes of the stream; they must stay as they are while `hasPending`, and while a frame is unfinished.
+   * Behind bytes that wait they wait, too, and so they do while the decoder is held.
    *
    * Throws ERR_RPC_PROTOCOL for a length that no frame may have, and what the sink throws. The decoder is closed then.
    */
   push(chunk: Uint8Array): void {
     assert(!this.#isRunning, "a sink does not push");
     if (this.#isClosed || chunk.length === 0) return;
-    if (this.hasPending) {
+    if (this.#hasBytes) {
       this.#later.push(chunk);
       return;
     }
     this.#chunk = chunk;
     this.#offset = 0;
-    this.#runTurn();
+    if (!this.#isHeld) this.#runTurn();
   }
 
   /** Goes on with what the last turn left. Throws as `push` does. */
   resume(): void {
     assert(!this.#isRunning, "a sink does not resume");
-    if (this.hasPending) this.#runTurn();
+    if (this.hasPending && !this.#isHeld) this.#runTurn();
+  }
+
+  /** For a sink, whatever it is told, and for its owner: it is told nothing more until `release`. */
+  hold(): void {
+    if (!this.#isClosed) this.#isHeld = true;
+  }
+
+  /** The sink can take more; `resume` goes on. */
+  release(): void {
+    this.#isHeld = false;
   }
 
   /**
@@ -154,9 +180,15 @@ export class TransportFrameDecoder {
     this.#frame = null;
     this.#unfinishedSinceMs = null;
     this.#bodyRemaining = 0;
+    this.#isBodyOver = false;
+    this.#isHeld = false;
     this.#chunk = NOTHING;
     this.#offset = 0;
     this.#later = [];
+  }
+
+  get #hasBytes(): boolean {
+    return this.#offset < this.#chunk.length;
   }
 
   #runTurn(): void {
@@ -175,9 +207,10 @@ export class TransportFrameDecoder {
   #cut(): void {
     const turn: Turn = { steps: 0, startMs: 0 };
     let isOver = false;
-    while (!isOver && this.hasPending) {
+    if (this.#isBodyOver) this.#endBody();
+    while (!isOver && this.#hasBytes && !this.#isHeld) {
       isOver = this.#cutChunk(turn);
-      if (this.hasPending) continue;
+      if (this.#hasBytes) continue;
       this.#chunk = this.#later.shift() ?? NOTHING;
       this.#offset = 0;
     }
@@ -190,7 +223,7 @@ export class TransportFrameDecoder {
     let at = this.#offset;
     let isOver = false;
     // A sink that closes the decoder takes the chunk away.
-    while (!isOver && at < end && this.#chunk === bytes) {
+    while (!isOver && at < end && this.#chunk === bytes && !this.#isHeld) {
       if (this.#bodyRemaining > 0) {
         at = this.#cutBody(bytes, at, end);
       } else if (this.#frame !== null) {
@@ -222,8 +255,14 @@ export class TransportFrameDecoder {
     this.#bodyRemaining -= taken;
     const isLast = this.#bodyRemaining === 0;
     this.#sink.bodyBytes(bytes, at, at + taken);
-    if (isLast && !this.#isClosed) this.#sink.bodyEnd();
+    this.#isBodyOver = isLast && !this.#isClosed;
+    if (this.#isBodyOver && !this.#isHeld) this.#endBody();
     return at + taken;
+  }
+
+  #endBody(): void {
+    this.#isBodyOver = false;
+    this.#sink.bodyEnd();
   }
 
   #fillLength(bytes: Uint8Array, at: number, end: number): number {
@@ -250,30 +289,28 @@ export class TransportFrameDecoder {
       return at + payloadBytes;
     }
     this.#unfinishedSinceMs ??= this.#now();
-    this.#payloadBytes = payloadBytes;
-    this.#frameFilled = 0;
-    this.#frame = Buffer.allocUnsafe(Math.min(payloadBytes, FRAME_ASSEMBLY_BYTES_MIN));
+    this.#frame = new FrameAssembly(payloadBytes);
     return this.#fillFrame(this.#frame, bytes, at, end);
   }
 
-  #fillFrame(frame: Uint8Array, bytes: Uint8Array, at: number, end: number): number {
-    const payloadBytes = this.#payloadBytes;
-    const taken = Math.min(payloadBytes - this.#frameFilled, end - at);
-    const filled = this.#frameFilled + taken;
-    let room = frame;
-    if (filled > room.length) {
-      room = Buffer.allocUnsafe(Math.min(payloadBytes, Math.max(filled, ASSEMBLY_GROWTH * room.length)));
-      room.set(frame.subarray(0, this.#frameFilled));
-      this.#frame = room;
-    }
-    room.set(bytes.subarray(at, at + taken), this.#frameFilled);
-    this.#frameFilled = filled;
-    if (filled === payloadBytes) {
+  #fillFrame(frame: FrameAssembly, bytes: Uint8Array, at: number, end: number): number {
+    const next = frame.add(bytes, at, end);
+    if (frame.isWhole) {
       this.#frame = null;
       this.#unfinishedSinceMs = null;
-      this.#sink.frame(room, 0, payloadBytes);
+      this.#give(frame.pieces());
     }
-    return at + taken;
+    return next;
+  }
+
+  #give(pieces: readonly Uint8Array[]): void {
+    const [first] = pieces;
+    if (first !== undefined && pieces.length === 1) this.#sink.frame(first, 0, first.length);
+    else if (this.#sink.frameInPieces !== undefined) this.#sink.frameInPieces(pieces);
+    else {
+      const frame = Buffer.concat(pieces);
+      this.#sink.frame(frame, 0, frame.length);
+    }
   }
 
   /** The length that begins at `at`, if a frame may have it. */

@@ -6,11 +6,12 @@
 import { RpcError } from "../common/errors.js";
 import { REQUESTS_PER_CONNECTION_MAX } from "../common/limits.js";
 import { i32At } from "./big-endian.js";
-import type { StreamCallback, StreamCallbackWithID } from "./callbacks.js";
+import type { StreamCallbackWithID } from "./callbacks.js";
 import type { Connection } from "./connection.js";
 import { ONE_WAY_BODY_OFFSET, RPC_BODY_OFFSET } from "./decode.js";
 import { hostPort } from "./dial.js";
-import { asError, failureText, messageOf, tooManyUnanswered } from "./failure-text.js";
+import { asError, failureText, tooManyUnanswered } from "./failure-text.js";
+import { guarded } from "./guarded.js";
 import { MessageType } from "./message-type.js";
 import type {
   ChunkFetchRequest,
@@ -19,12 +20,13 @@ import type {
   StreamRequest,
   UploadStream,
 } from "./messages.js";
-import { BlockPushNonFatalFailure, type RpcHandler } from "./rpc-handler.js";
+import type { RpcHandler } from "./rpc-handler.js";
 import { type RequestCounter, RpcReply } from "./rpc-reply.js";
 import { StreamInterceptor } from "./stream-interceptor.js";
 import type { StreamManager } from "./stream-manager.js";
 import type { TransportClient } from "./transport-client.js";
 import type { TransportLogger } from "./transport-logger.js";
+import { answerFailure, DROPPED, uploadCallback } from "./upload-callback.js";
 
 export interface RequestHandlerOptions {
   readonly rpcHandler: RpcHandler;
@@ -32,8 +34,6 @@ export interface RequestHandlerOptions {
   readonly maxChunksBeingTransferred: number;
   readonly logger: TransportLogger;
 }
-
-const NOTHING = new Uint8Array(0);
 
 export class TransportRequestHandler implements RequestCounter {
   readonly connection: Connection;
@@ -163,6 +163,7 @@ export class TransportRequestHandler implements RequestCounter {
     if (this.#isOverloaded(streams)) return;
     const { queue } = this.connection;
     try {
+      streams.checkStreamAuthorization(this.#client, streamId);
       const body = streams.openStream(streamId);
       if (body === null) {
         const errorText = `Stream '${streamId}' was not found.`;
@@ -170,7 +171,15 @@ export class TransportRequestHandler implements RequestCounter {
         return;
       }
       streams.streamBeingSent(streamId);
-      const message = { type: MessageType.STREAM_RESPONSE, streamId, byteCount: body.size, body };
+      const message = {
+        type: MessageType.STREAM_RESPONSE,
+        streamId,
+        // Known when the body is, which may be later than now.
+        get byteCount(): number {
+          return body.size;
+        },
+        body,
+      };
       queue.enqueueMessage(message, true, (error) => {
         this.#guard("streamSent", () => streams.streamSent(streamId));
         if (error !== null) this.#warn(`stream ${streamId} was not sent`, error);
@@ -195,20 +204,27 @@ export class TransportRequestHandler implements RequestCounter {
   #upload(message: UploadStream): void {
     const reply = this.#reply(highOf(message.requestId), lowOf(message.requestId));
     const { connection } = this;
-    let callback: StreamCallbackWithID | null = null;
+    const { byteCount } = message;
+    if (reply === null) {
+      // The limit is ours, so the connection need not pay for it as for a receiver that throws.
+      if (byteCount > 0) connection.intercept(new StreamInterceptor("", byteCount, DROPPED));
+      return;
+    }
+    let streamId: string;
+    let receiver: StreamCallbackWithID | null;
     try {
-      if (reply !== null) callback = this.#rpcHandler.receiveStream(this.#client, message.meta, reply);
-      if (reply === null || callback === null) throw new RpcError("ERR_RPC_STREAM", "receiveStream returned null");
+      receiver = this.#rpcHandler.receiveStream(this.#client, message.meta, reply);
+      if (receiver === null) throw new RpcError("ERR_RPC_STREAM", "receiveStream returned null");
+      streamId = receiver.getID();
     } catch (error) {
-      if (reply !== null) answerFailure(reply, error);
-      // The bytes that follow have no reader, and nobody can tell where they end.
+      answerFailure(reply, error);
+      // The bytes that follow have no reader, and nobody can tell what they are.
       connection.close(asError(error));
       return;
     }
-    const streamId = callback.getID();
-    const upload = uploadCallback(callback, reply, (text, error) => this.#warn(text, error));
-    if (message.byteCount === 0) upload.onComplete(streamId);
-    else connection.intercept(new StreamInterceptor(streamId, message.byteCount, upload));
+    const { callback, end } = uploadCallback(receiver, reply, (text, error) => this.#warn(text, error));
+    if (byteCount === 0) void callback.onComplete(streamId);
+    else connection.intercept(new StreamInterceptor(streamId, byteCount, callback, end));
   }
 
   #mergedBlockMeta(message: MergedBlockMetaRequest): void {
@@ -221,55 +237,13 @@ export class TransportRequestHandler implements RequestCounter {
     }
   }
 
-  #guard(what: string, call: () => void): void {
-    try {
-      call();
-    } catch (error) {
-      this.#warn(`${what} threw`, error);
-    }
+  #guard(what: string, call: () => unknown): void {
+    guarded(call, (error) => this.#warn(`${what} failed`, error));
   }
 
   #warn(text: string, error: unknown): void {
     this.#options.logger.warn({ error, peer: hostPort(this.connection.remoteAddress) }, text);
   }
-}
-
-/** An upload's callback that also answers its request. */
-function uploadCallback(
-  callback: StreamCallbackWithID,
-  reply: RpcReply,
-  warn: (text: string, error: unknown) => void,
-): StreamCallback {
-  const tellFailure = (streamId: string, error: Error): void => {
-    try {
-      callback.onFailure(streamId, error);
-    } catch (thrown) {
-      warn("onFailure of an upload threw", thrown);
-    }
-  };
-  return {
-    onData: (streamId, bytes) => callback.onData(streamId, bytes),
-    onComplete(streamId) {
-      try {
-        callback.onComplete(streamId);
-        reply.onSuccess(callback.getCompletionResponse?.() ?? NOTHING);
-      } catch (error) {
-        const isNonFatal = error instanceof BlockPushNonFatalFailure;
-        const text = `Failure post-processing complete stream; failing this rpc and leaving channel active: ${messageOf(error)}`;
-        answerFailure(reply, isNonFatal ? error : `java.io.IOException: ${text}`);
-        tellFailure(streamId, asError(error));
-      }
-    },
-    onFailure(streamId, cause) {
-      reply.onFailure(`java.io.IOException: Destination failed while reading stream: ${cause.message}`);
-      tellFailure(streamId, cause);
-    },
-  };
-}
-
-function answerFailure(reply: RpcReply, error: unknown): void {
-  if (error instanceof BlockPushNonFatalFailure) reply.onSuccess(error.response);
-  else reply.onFailure(error);
 }
 
 function highOf(id: bigint): number {

@@ -15,6 +15,7 @@ import type {
 import type { Connection } from "./connection.js";
 import { hostPort } from "./dial.js";
 import { asError } from "./failure-text.js";
+import { guarded } from "./guarded.js";
 import { MessageType } from "./message-type.js";
 import type { ResponseMessage } from "./messages.js";
 import { NO_SLOT, OutstandingRpcs, type RpcCallback } from "./outstanding-rpcs.js";
@@ -33,7 +34,7 @@ interface OutstandingStream {
 
 export class TransportResponseHandler {
   readonly #connection: Connection;
-  readonly #logger: TransportLogger;
+  readonly #callbackFailed: (error: unknown) => void;
   readonly #rpcs = new OutstandingRpcs();
   readonly #fetches = new Map<string, OutstandingFetch>();
   readonly #streams: OutstandingStream[] = [];
@@ -43,7 +44,7 @@ export class TransportResponseHandler {
 
   constructor(connection: Connection, logger: TransportLogger) {
     this.#connection = connection;
-    this.#logger = logger;
+    this.#callbackFailed = (error) => logger.warn({ error: asError(error) }, "a callback of the transport threw");
   }
 
   /** Requests without an answer, and the stream that is being received. */
@@ -66,15 +67,19 @@ export class TransportResponseHandler {
       const peer = hostPort(this.#connection.remoteAddress);
       const text = `too many requests are outstanding: peer=${peer}, count=${this.#rpcs.count}`;
       const error = new RpcError("ERR_RPC_OUTBOX_FULL", text, { address: this.#connection.remoteAddress });
-      queueMicrotask(() => this.#guard(() => callback.onFailure(error)));
+      queueMicrotask(() => this.guard(() => callback.onFailure(error)));
     }
     this.#connection.touch();
     return slot;
   }
 
-  addFetch(streamId: bigint, chunkIndex: number, callback: ChunkReceivedCallback): void {
+  /** @returns False: the chunk is outstanding already, and the callback that waits for it stays. */
+  addFetch(streamId: bigint, chunkIndex: number, callback: ChunkReceivedCallback): boolean {
+    const key = fetchKey(streamId, chunkIndex);
+    if (this.#fetches.has(key)) return false;
     this.#connection.touch();
-    this.#fetches.set(fetchKey(streamId, chunkIndex), { chunkIndex, callback });
+    this.#fetches.set(key, { chunkIndex, callback });
+    return true;
   }
 
   removeFetch(streamId: bigint, chunkIndex: number): ChunkReceivedCallback | null {
@@ -89,6 +94,11 @@ export class TransportResponseHandler {
     this.#streams.push({ streamId, callback });
   }
 
+  /** Runs a callback. Its own error is its own affair: the others must hear of their answers. */
+  guard(call: () => unknown): void {
+    guarded(call, this.#callbackFailed);
+  }
+
   /** The body of an RpcResponse: the hot path, without a message object. */
   rpcResponse(idHigh: number, idLow: number, bytes: Uint8Array, start: number, end: number): void {
     const callback = this.#rpcs.take(idHigh, idLow, false);
@@ -98,10 +108,13 @@ export class TransportResponseHandler {
     }
     try {
       const rpc = callback as RpcResponseCallback;
-      if (rpc.onSuccessBytes !== undefined) rpc.onSuccessBytes(bytes, start, end);
-      else rpc.onSuccess(bytes.subarray(start, end));
+      let result: unknown;
+      if (rpc.onSuccessBytes !== undefined) result = rpc.onSuccessBytes(bytes, start, end);
+      else result = rpc.onSuccess(bytes.subarray(start, end));
+      // Of an async function; nearly none is, and they pay for no more than this look.
+      if (result !== undefined) this.guard(() => result);
     } catch (error) {
-      this.#logger.warn({ error }, "a callback of an RPC threw");
+      this.#callbackFailed(error);
     }
   }
 
@@ -110,7 +123,7 @@ export class TransportResponseHandler {
       case MessageType.CHUNK_FETCH_SUCCESS: {
         const callback = this.removeFetch(message.streamId, message.chunkIndex);
         if (callback === null) this.#ignored++;
-        else this.#guard(() => callback.onSuccess(message.chunkIndex, message.body));
+        else this.guard(() => callback.onSuccess(message.chunkIndex, message.body));
         message.body.release();
         return;
       }
@@ -119,7 +132,7 @@ export class TransportResponseHandler {
         const chunk = `StreamChunkId[streamId=${message.streamId},chunkIndex=${message.chunkIndex}]`;
         const text = `Failure while fetching ${chunk}: ${message.errorText}`;
         if (callback === null) this.#ignored++;
-        else this.#guard(() => callback.onFailure(message.chunkIndex, this.#told("ERR_RPC_STREAM", text)));
+        else this.guard(() => callback.onFailure(message.chunkIndex, this.#told("ERR_RPC_STREAM", text)));
         return;
       }
       case MessageType.RPC_RESPONSE: {
@@ -130,7 +143,7 @@ export class TransportResponseHandler {
       case MessageType.RPC_FAILURE: {
         const callback = this.#rpcs.takeAny(highOf(message.requestId), lowOf(message.requestId));
         if (callback === null) this.#ignored++;
-        else this.#guard(() => callback.onFailure(this.#told("ERR_RPC_HANDLER", message.errorText)));
+        else this.guard(() => callback.onFailure(this.#told("ERR_RPC_HANDLER", message.errorText)));
         return;
       }
       case MessageType.MERGED_BLOCK_META_SUCCESS: {
@@ -138,7 +151,7 @@ export class TransportResponseHandler {
         if (callback === null) this.#ignored++;
         else {
           const { onSuccess } = callback as MergedBlockMetaResponseCallback;
-          this.#guard(() => onSuccess.call(callback, message.chunkCount, message.body));
+          this.guard(() => onSuccess.call(callback, message.chunkCount, message.body));
         }
         message.body.release();
         return;
@@ -151,7 +164,7 @@ export class TransportResponseHandler {
         if (stream === undefined) this.#ignored++;
         else {
           const error = this.#told("ERR_RPC_STREAM", message.errorText);
-          this.#guard(() => stream.callback.onFailure(stream.streamId, error));
+          this.guard(() => stream.callback.onFailure(stream.streamId, error));
         }
         return;
       }
@@ -159,20 +172,20 @@ export class TransportResponseHandler {
   }
 
   /**
-   * The connection has ended: everything outstanding fails. What was never written altogether cannot have been run.
-   * @param writtenTo how much of the queue is written, or will be.
+   * The connection has ended: everything outstanding fails. What was never in the hands of the socket cannot have been run.
+   * @param handedTo how much of the queue is there, or will be.
    */
-  connectionEnded(error: Error, writtenTo: number): void {
+  connectionEnded(error: Error, handedTo: number): void {
     const { remoteAddress } = this.#connection;
-    this.#rpcs.takeAll(writtenTo, (callback, isWritten, slot) => {
-      const failure = isWritten ? error : sendFailed(`RPC ${slot}`, remoteAddress, error);
-      this.#guard(() => callback.onFailure(failure));
+    this.#rpcs.takeAll(handedTo, (callback, isHanded, slot) => {
+      const failure = isHanded ? error : sendFailed(`RPC ${slot}`, remoteAddress, error);
+      this.guard(() => callback.onFailure(failure));
     });
     const fetches = [...this.#fetches.values()];
     this.#fetches.clear();
-    for (const { chunkIndex, callback } of fetches) this.#guard(() => callback.onFailure(chunkIndex, error));
+    for (const { chunkIndex, callback } of fetches) this.guard(() => callback.onFailure(chunkIndex, error));
     for (const { streamId, callback } of this.#streams.splice(0)) {
-      this.#guard(() => callback.onFailure(streamId, error));
+      this.guard(() => callback.onFailure(streamId, error));
     }
   }
 
@@ -191,33 +204,24 @@ export class TransportResponseHandler {
     }
     const { callback } = stream;
     if (byteCount === 0) {
-      this.#guard(() => callback.onComplete(stream.streamId));
+      this.guard(() => callback.onComplete(stream.streamId));
       return;
     }
     const ended = (): void => {
       this.#streamActive = false;
     };
+    this.#streamActive = true;
     this.#connection.intercept(
       new StreamInterceptor(stream.streamId, byteCount, callback, { completed: ended, failed: ended }),
     );
-    this.#streamActive = true;
   }
 
   #told(code: "ERR_RPC_STREAM" | "ERR_RPC_HANDLER", text: string): RpcError {
     return new RpcError(code, text, { address: this.#connection.remoteAddress, retryable: false });
   }
-
-  /** A callback's own error is its own affair: the others must hear of their answers. */
-  #guard(call: () => void): void {
-    try {
-      call();
-    } catch (error) {
-      this.#logger.warn({ error: asError(error) }, "a callback of the transport threw");
-    }
-  }
 }
 
-/** A request that was not written altogether: the peer cannot have run it. */
+/** A request that the socket never had altogether: the peer cannot have run it. */
 export function sendFailed(what: string, address: Connection["remoteAddress"], cause: Error): RpcError {
   const text = `Failed to send ${what} to ${hostPort(address)}: ${cause.message}`;
   return new RpcError("ERR_RPC_CONNECTION_LOST", text, { cause, address, maybeExecuted: false });

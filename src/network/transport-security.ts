@@ -60,6 +60,9 @@ export interface TransportSecurity {
    */
   connect(options: DialOptions): Promise<ReadyConnection>;
 
+  /** The application that a proven identity stands for: that of a secret, or the name in a certificate; null: none. */
+  appIdOf(identity: string): string | null;
+
   /**
    * What an error of a ready socket means, where it is about security: a server of TLS 1.3 that refuses a certificate
    * says so after the handshake. null for any other error.
@@ -86,6 +89,10 @@ export class PlaintextSecurity implements TransportSecurity {
   async connect(options: DialOptions): Promise<ReadyConnection> {
     const socket = await dialTcp(options, this.#clock);
     return { socket, identity: null };
+  }
+
+  appIdOf(): null {
+    return null;
   }
 
   explain(): null {

@@ -16,6 +16,12 @@ export interface TransportServerOptions {
   readonly host?: string;
   /** 0, any free one, by default. */
   readonly port?: number;
+  /**
+   * The application that a proven identity stands for: what `client.clientId` is, and what streams are checked against.
+   * null: nothing is checked for this client. By default that of the secret (`appId` of `appId:keyId`), or the name in
+   * the certificate. What it throws ends the connection. Not asked where nobody proves anything.
+   */
+  readonly clientIdOf?: (identity: string) => string | null;
   readonly bootstraps?: readonly TransportServerBootstrap[];
   /** A connection ended before it was one. */
   readonly onRefused?: (reason: RpcError, peer: PeerAddress) => void;
@@ -128,10 +134,16 @@ export class TransportServer {
   }
 
   #ready(connection: ReadyConnection): void {
-    const { host, settings } = this.#parts;
+    const { host, security, settings } = this.#parts;
     if (settings.enableTcpKeepAlive) connection.socket.setKeepAlive(true);
     const channel = new TransportChannel(connection, this.#parts.rpcHandler, host);
     try {
+      const { identity } = connection;
+      if (identity !== null) {
+        const clientIdOf = this.#options.clientIdOf ?? ((proven: string) => security.appIdOf(proven));
+        const clientId = clientIdOf(identity);
+        if (clientId !== null) channel.client.setClientId(clientId);
+      }
       let { rpcHandler } = this.#parts;
       for (const bootstrap of this.#options.bootstraps ?? []) rpcHandler = bootstrap.doBootstrap(channel, rpcHandler);
       channel.rpcHandler = rpcHandler;
@@ -143,5 +155,7 @@ export class TransportServer {
     this.#channels.add(channel);
     connection.socket.once("close", () => this.#channels.delete(channel));
     channel.start();
+    // It may have ended before anybody listened for that.
+    if (connection.socket.closed) this.#channels.delete(channel);
   }
 }

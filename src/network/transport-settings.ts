@@ -29,15 +29,15 @@ export interface TransportSettings {
   readonly maxChunksBeingTransferred: number;
   /** Longest frame that is read, its length included. */
   readonly frameBytesMax: number;
-  /** Bytes held for frames that have not come whole, of all connections. */
+  /** Bytes held for frames that have not come whole, of all accepted connections; beyond it the one with most of them ends. */
   readonly unfinishedFrameBytesMax: number;
   /** Connections of a server. */
   readonly connectionsMax: number;
   /** ... and of one address among them. */
   readonly connectionsPerAddressMax: number;
-  /** From the first byte of a frame to its last. */
+  /** A frame has ended so long after its first byte, or has come at PEER_BYTES_PER_SECOND_MIN, and goes on to. */
   readonly frameTimeoutMs: number;
-  /** How long a peer may take nothing of what is written to it. */
+  /** How long a peer may take less than PEER_BYTES_PER_SECOND_MIN of what waits for it; Infinity: for ever. */
   readonly writeTimeoutMs: number;
 }
 

@@ -20,19 +20,20 @@ export interface MessageItem {
   readonly bytes: null;
   readonly message: Message;
   readonly done: Written;
-  /** The position behind it. */
+  /** The positions behind its header, and behind all of it. */
+  readonly bodyAt: number;
   readonly endsAt: number;
-  /** What it counts for among answers. */
-  readonly replyBytes: number;
+  /** What it counts for until its turn has come: a little, and the bytes of an answer that stand in memory meanwhile. */
+  readonly waitingBytes: number;
+  readonly isReply: boolean;
 }
 
 export type Item = BytesItem | MessageItem;
 
 /** A message all of whose bytes are in the hands of the socket; or, without `encoded`, one that was left out. */
 export interface Ending {
-  readonly handedTo: number;
+  readonly handedBytes: number;
   readonly endsAt: number;
   readonly encoded: MessageWithHeader | null;
-  readonly replyBytes: number;
   readonly done: Written;
 }

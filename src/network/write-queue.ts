@@ -9,18 +9,26 @@
  * A small frame is written by its sender right into the batch, memory that all of a tick's small frames share; that is
  * handed to the socket once a tick, by a microtask, and whenever it is full. A long frame has memory of its own. A message
  * with a ManagedBuffer is encoded and read when its turn has come; everything behind it waits. At most a window's worth is
- * in the hands of the socket.
+ * in the hands of the socket (write-window.ts).
  *
- * Positions count what was queued since the connection began: it ends at `queuedTo`, what the operating system has taken
- * ends at `writtenTo`. Who wants to know whether his frame got out compares.
+ * Positions count what was queued since the connection began:
+ *
+ *     writtenTo ≤ handedTo ≤ queuedTo     taken by the operating system; in the hands of the socket; queued
+ *
+ * What lies before `handedTo` may have reached the peer, and may have been run, whatever the socket says of it later; what
+ * lies behind it has not. Who wants to know whether his frame got out compares.
+ *
+ * Limits count what waits behind what is being written: one answer may be longer than all of them. Answers in memory count
+ * with their bytes, those that are read from a file when their turn has come count a little. The body of an upload is its
+ * sender's, who holds it anyway.
  */
 import type { Socket } from "node:net";
 import {
   WRITE_BATCHED_FRAME_BYTES_MAX,
   WRITE_MESSAGE_BYTES,
   WRITE_PIECE_BYTES,
+  WRITE_QUEUE_BYTES_MAX,
   WRITE_QUEUE_PAUSE_BYTES,
-  WRITE_WINDOW_BYTES,
 } from "../common/limits.js";
 import { encodeMessage } from "./encode.js";
 import { asError } from "./failure-text.js";
@@ -28,12 +36,15 @@ import type { MessageWithHeader } from "./message-with-header.js";
 import type { Message } from "./messages.js";
 import { giveBatchBack, takeBatch } from "./write-batches.js";
 import type { BytesItem, Ending, Item, MessageItem } from "./write-items.js";
+import { WriteWindow } from "./write-window.js";
 import { type Written, WrittenListeners } from "./written-listeners.js";
 
 /** What the connection does about its queue. */
 export interface WriteQueueOwner {
   /** Answers that the peer does not take have passed the limit, or are below half of it again. */
   repliesOverflow(overflowing: boolean): void;
+  /** Answers wait beyond what a queue may hold, and there is one more: the connection ends. */
+  repliesBeyond(queuedReplyBytes: number): void;
   /** A body ended early after its header was out: the stream cannot go on. */
   writeFailed(error: Error): void;
 }
@@ -48,7 +59,7 @@ export class WriteQueue {
    * next call of anything here, and not after the current synchronous run.
    */
   room: Buffer = NO_ROOM;
-  readonly #socket: Socket;
+  readonly #window: WriteWindow;
   readonly #owner: WriteQueueOwner;
   #batch: Buffer = NO_ROOM;
   #batchLength = 0;
@@ -59,15 +70,14 @@ export class WriteQueue {
   readonly #listeners = new WrittenListeners();
   /** A message with a body is being written: what is behind it waits. */
   #writingMessage = false;
-  #roomAwaited: (() => void) | null = null;
   #queuedTo = 0;
+  #handedTo = 0;
   #writtenTo = 0;
-  /** Bytes that were handed to the socket, and those of them that it has written. */
-  #handedBytes = 0;
-  #writtenBytes = 0;
   /** Bytes that stand in memory here: bodies that are not read yet do not. */
   #memoryBytes = 0;
+  /** Of answers whose turn has not come. */
   #replyBytes = 0;
+  #dropped = 0;
   #overflowing = false;
   #ended: Error | null = null;
   #onEmpty: (() => void) | null = null;
@@ -77,7 +87,7 @@ export class WriteQueue {
   };
 
   constructor(socket: Socket, owner: WriteQueueOwner) {
-    this.#socket = socket;
+    this.#window = new WriteWindow(socket, () => this.#advance());
     this.#owner = owner;
   }
 
@@ -91,9 +101,19 @@ export class WriteQueue {
     return this.#writtenTo;
   }
 
-  /** Bytes that the operating system has taken since the connection began. */
-  get writtenBytes(): number {
-    return this.#writtenBytes;
+  /** Where what is in the hands of the socket ends. */
+  get handedTo(): number {
+    return this.#handedTo;
+  }
+
+  /** Grows with what the operating system takes; see WriteWindow. */
+  get takenBytes(): number {
+    return this.#window.takenBytes;
+  }
+
+  /** The socket has bytes that the operating system has not taken: the peer is waited for, not this side. */
+  get waitsForPeer(): boolean {
+    return this.#window.inFlightBytes > 0;
   }
 
   /** Bytes in memory that wait to be written. */
@@ -101,9 +121,14 @@ export class WriteQueue {
     return this.#memoryBytes;
   }
 
-  /** Of them, those that answer requests. */
+  /** Bytes of answers whose turn has not come. */
   get queuedReplyBytes(): number {
     return this.#replyBytes;
+  }
+
+  /** Frames that came after the connection's end: mostly answers that nobody can get any more. */
+  get droppedCount(): number {
+    return this.#dropped;
   }
 
   get isEmpty(): boolean {
@@ -139,7 +164,9 @@ export class WriteQueue {
    */
   enqueueMessage(message: Message, isReply: boolean, done: Written = ignore): void {
     const body = "body" in message ? message.body : null;
+    if (isReply) this.#checkReplies();
     if (this.#ended !== null) {
+      this.#dropped++;
       body?.release();
       done(this.#ended);
       return;
@@ -153,17 +180,20 @@ export class WriteQueue {
     }
     if (!this.#flushScheduled) this.#scheduleFlush();
     this.#seal();
-    this.#queuedTo += HEADER_POSITIONS + body.size;
-    const replyBytes = isReply ? WRITE_MESSAGE_BYTES : 0;
-    this.#memoryBytes += WRITE_MESSAGE_BYTES;
-    this.#replyBytes += replyBytes;
-    this.#items.push({ bytes: null, message, done, endsAt: this.#queuedTo, replyBytes });
+    const bodyAt = this.#queuedTo + HEADER_POSITIONS;
+    this.#queuedTo = bodyAt + body.size;
+    const waitingBytes = WRITE_MESSAGE_BYTES + (isReply ? (body.residentBytes ?? 0) : 0);
+    this.#memoryBytes += waitingBytes;
+    if (isReply) this.#replyBytes += waitingBytes;
+    this.#items.push({ bytes: null, message, done, bodyAt, endsAt: this.#queuedTo, waitingBytes, isReply });
+    // Now, not at the end of the tick: whoever asks for many in one go is held up before the next one is got ready.
+    if (isReply && this.#replyBytes > WRITE_QUEUE_PAUSE_BYTES) this.flush();
   }
 
   /** Calls back when all that is queued now has been written, with null, or will not be, with the reason. */
   whenWritten(call: Written): void {
-    if (this.#ended !== null) call(this.#ended);
-    else if (this.isEmpty) call(null);
+    if (this.isEmpty) call(null);
+    else if (this.#ended !== null) call(this.#ended);
     else this.#listeners.add(this.#queuedTo, call);
   }
 
@@ -181,7 +211,7 @@ export class WriteQueue {
     else this.#onEmpty = call;
   }
 
-  /** The connection has ended: nothing more is written, everybody who waits is told why. */
+  /** The connection has ended: nothing more is written, everybody who waits is told why. What still comes is dropped. */
   abandon(error: Error): void {
     if (this.#ended !== null) return;
     this.#ended = error;
@@ -194,7 +224,7 @@ export class WriteQueue {
     this.#batchLength = 0;
     this.#memoryBytes = 0;
     this.#replyBytes = 0;
-    this.#roomAwaited?.();
+    this.#window.end();
     for (const { encoded, done } of endings) {
       encoded?.release();
       done(error);
@@ -207,8 +237,11 @@ export class WriteQueue {
     this.#listeners.abandon(error);
   }
 
-  get #inFlightBytes(): number {
-    return this.#handedBytes - this.#writtenBytes;
+  /** One more answer comes. What can be begun is begun before: only what waits behind it counts. */
+  #checkReplies(): void {
+    if (this.#replyBytes <= WRITE_QUEUE_PAUSE_BYTES) return;
+    this.flush();
+    if (this.#replyBytes > WRITE_QUEUE_BYTES_MAX) this.#owner.repliesBeyond(this.#replyBytes);
   }
 
   #scheduleFlush(): void {
@@ -218,11 +251,13 @@ export class WriteQueue {
 
   /** False: the frame has memory of its own, from offset 0 of `room`. */
   #makeRoom(frameBytes: number, isReply: boolean): boolean {
+    this.#seal();
+    if (isReply) this.#checkReplies();
     if (this.#ended !== null) {
+      this.#dropped++;
       this.room = Buffer.allocUnsafe(frameBytes);
       return false;
     }
-    this.#seal();
     if (frameBytes <= WRITE_BATCHED_FRAME_BYTES_MAX) {
       this.#pump();
       this.#batch = takeBatch();
@@ -249,10 +284,11 @@ export class WriteQueue {
   }
 
   #pump(): void {
-    if (this.#items.length === 0 || this.#writingMessage || this.#inFlightBytes >= WRITE_WINDOW_BYTES) return;
+    const window = this.#window;
+    if (this.#items.length === 0 || this.#writingMessage || window.isFull) return;
     const isSeveral = this.#items.length > 1;
-    if (isSeveral) this.#socket.cork();
-    while (!this.#writingMessage && this.#inFlightBytes < WRITE_WINDOW_BYTES) {
+    if (isSeveral) window.cork();
+    while (!this.#writingMessage && !window.isFull) {
       const item = this.#items[0];
       if (item === undefined) break;
       if (item.bytes !== null) {
@@ -263,7 +299,7 @@ export class WriteQueue {
         void this.#writeMessage(item);
       }
     }
-    if (isSeveral) this.#socket.uncork();
+    if (isSeveral) window.uncork();
   }
 
   /** True when the item is in the hands of the socket altogether. */
@@ -272,41 +308,27 @@ export class WriteQueue {
     const start = item.handed;
     const end = Math.min(length, start + WRITE_PIECE_BYTES);
     item.handed = end;
+    if (start === 0) this.#replyBytes -= item.replyBytes;
+    this.#handedTo += end - start;
     const isLast = end === length;
-    this.#write(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), () => {
+    this.#window.write(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), () => {
       this.#writtenTo += end - start;
       this.#memoryBytes -= end - start;
-      if (!isLast) return;
-      this.#replyBytes -= item.replyBytes;
-      if (item.isBatch) giveBatchBack(bytes as Buffer);
+      if (isLast && item.isBatch) giveBatchBack(bytes as Buffer);
     });
     return isLast;
   }
 
-  #write(bytes: Uint8Array, written: () => void): void {
-    const { length } = bytes;
-    this.#handedBytes += length;
-    this.#socket.write(bytes, (error) => {
-      // The connection hears of the error from the socket, and abandons the queue.
-      if (error != null || this.#ended !== null) return;
-      this.#writtenBytes += length;
-      written();
-      this.#advance();
-    });
-  }
-
   #advance(): void {
+    const { writtenBytes } = this.#window;
     for (let ending = this.#endings[0]; ending !== undefined; ending = this.#endings[0]) {
-      if (ending.handedTo > this.#writtenBytes) break;
+      if (ending.handedBytes > writtenBytes) break;
       this.#endings.shift();
       this.#writtenTo = ending.endsAt;
-      this.#memoryBytes -= WRITE_MESSAGE_BYTES;
-      this.#replyBytes -= ending.replyBytes;
       ending.encoded?.release();
       ending.done(null);
     }
     this.#listeners.reached(this.#writtenTo);
-    this.#roomAwaited?.();
     this.#pump();
     if (this.#overflowing && this.#replyBytes < WRITE_QUEUE_PAUSE_BYTES / 2) this.#setOverflowing(false);
     if (this.#onEmpty !== null && this.isEmpty) {
@@ -321,21 +343,19 @@ export class WriteQueue {
     this.#owner.repliesOverflow(overflowing);
   }
 
-  /** Writes a message piece by piece, never more than the window ahead. */
   async #writeMessage(item: MessageItem): Promise<void> {
     this.#writingMessage = true;
+    this.#memoryBytes -= item.waitingBytes;
+    if (item.isReply) this.#replyBytes -= item.waitingBytes;
     let encoded: MessageWithHeader | null = null;
     try {
       const coming = encodeMessage(item.message);
       encoded = coming instanceof Promise ? await coming : coming;
-      await this.#writePieces(encoded);
-      this.#endings.push({
-        handedTo: this.#handedBytes,
-        endsAt: item.endsAt,
-        encoded,
-        replyBytes: item.replyBytes,
-        done: item.done,
+      await this.#window.writeMessage(encoded, () => {
+        this.#handedTo = item.bodyAt;
       });
+      if (this.#ended !== null) throw this.#ended;
+      this.#handedToEnd(item, encoded, item.done);
     } catch (error) {
       this.#messageFailed(item, encoded, asError(error));
     }
@@ -343,30 +363,9 @@ export class WriteQueue {
     if (this.#ended === null) this.#advance();
   }
 
-  async #writePieces(encoded: MessageWithHeader): Promise<void> {
-    // Header and a short body in one go.
-    this.#socket.cork();
-    let isCorked = true;
-    try {
-      for (;;) {
-        let piece = encoded.next(WRITE_PIECE_BYTES);
-        if (piece instanceof Promise) {
-          if (isCorked) this.#socket.uncork();
-          isCorked = false;
-          piece = await piece;
-        }
-        if (this.#ended !== null) throw this.#ended;
-        if (piece === null) return;
-        this.#write(piece, ignore);
-        while (this.#inFlightBytes >= WRITE_WINDOW_BYTES && this.#ended === null) {
-          if (isCorked) this.#socket.uncork();
-          isCorked = false;
-          await this.#window();
-        }
-      }
-    } finally {
-      if (isCorked) this.#socket.uncork();
-    }
+  #handedToEnd({ endsAt }: MessageItem, encoded: MessageWithHeader | null, done: Written): void {
+    this.#handedTo = endsAt;
+    this.#endings.push({ handedBytes: this.#window.handedBytes, endsAt, encoded, done });
   }
 
   #messageFailed(item: MessageItem, encoded: MessageWithHeader | null, error: Error): void {
@@ -376,24 +375,7 @@ export class WriteQueue {
     if (this.#ended !== null) return;
     if (isBegun) this.#owner.writeFailed(error);
     // What is behind it goes on, and positions stay as they were counted.
-    else
-      this.#endings.push({
-        handedTo: this.#handedBytes,
-        endsAt: item.endsAt,
-        encoded: null,
-        replyBytes: item.replyBytes,
-        done: ignore,
-      });
-  }
-
-  /** Resolves when some of what is in flight has been written, or the connection has ended. */
-  #window(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#roomAwaited = () => {
-        this.#roomAwaited = null;
-        resolve();
-      };
-    });
+    else this.#handedToEnd(item, null, ignore);
   }
 }
 

@@ -1,4 +1,5 @@
 /** The environment as its users see it: types only, the implementation is in src/env. */
+import type { Readable } from "node:stream";
 import type { RpcError, RpcErrorCode } from "../common/errors.js";
 import type { RpcConf, RpcConfValues } from "../common/rpc-conf.js";
 import type { RpcAddress } from "./rpc-address.js";
@@ -110,8 +111,56 @@ export interface RpcEnv<Address extends RpcAddress | null = RpcAddress | null> e
 
   stats(): RpcEnvStats;
 
+  /** What others may read of this node's files. Of an environment that does not listen it refuses everything. */
+  readonly fileServer: RpcFileServer;
+
+  /**
+   * The bytes of a file that another environment serves, or this one itself.
+   *
+   * @param uri as its file server gave it, or `…/name` below a folder's; `spark://` is accepted.
+   * @returns A stream of bytes, at once: connecting and asking come after. It takes no more from the peer than is read
+   * from it. It ends when all bytes have come, and only then: whatever else happens destroys it with an RpcError.
+   * ERR_RPC_CONNECT, ERR_RPC_AUTH: the peer cannot be reached; ERR_RPC_STREAM: it has no such file, or cannot open it;
+   * ERR_RPC_CONNECTION_LOST: it has gone, or the file became shorter; ERR_RPC_ENV_STOPPED: this environment has.
+   * `destroy()` gives connection and memory back.
+   * Rejects with ERR_RPC_INVALID_ARGUMENT for what is no uri of a file, ERR_RPC_ENV_STOPPED.
+   * Ordering: none between files; each has a connection to itself while it comes, 8 to one peer
+   * (`files.io.numConnectionsPerPeer`); further ones wait, in the order in which they were opened.
+   * Thread: the main thread; endpoints on message loops are given bytes, not streams.
+   */
+  openChannel(uri: string): Promise<Readable>;
+
   on<E extends keyof RpcEnvEvents>(event: E, listener: (...event: RpcEnvEvents[E]) => void): this;
   off<E extends keyof RpcEnvEvents>(event: E, listener: (...event: RpcEnvEvents[E]) => void): this;
+}
+
+/**
+ * Files that others may read with `openChannel`: whoever gets a connection, so everybody who has proved the secret or a
+ * certificate, where there is one. Read at request time: a folder serves what lies in it then. Regular files only, and nothing
+ * outside: a symbolic link counts by where it leads, and what leads out of its folder is not found.
+ */
+export interface RpcFileServer {
+  /**
+   * Serves a file under its name. The same file again changes nothing.
+   *
+   * @param path of a regular file; links are followed now.
+   * @returns `ringpost://host:port/files/name`, percent-encoded.
+   * Throws ERR_RPC_INVALID_ARGUMENT for what is no regular file, for the name of another file that is served already, and in
+   * an environment that does not listen; ERR_RPC_ENV_STOPPED.
+   */
+  addFile(path: string): Promise<string>;
+  /**
+   * Serves everything below a folder.
+   *
+   * @param baseUri Where, such as "/data" or "/data/2026"; of bases that fit a path the longest counts. Dots are resolved
+   * and slashes at its ends ignored. Not `/files` nor `/jars` nor below them, and none that is taken.
+   * @param directory links in its own path are followed now.
+   * @returns `ringpost://host:port/base`; a file's uri is that, a slash, and its percent-encoded path in the folder.
+   * Throws as addFile.
+   */
+  addDirectory(baseUri: string, directory: string): Promise<string>;
+  /** Serves a file no more that addFile has added; `key` is its name. What is being sent goes on. */
+  removeFile(key: string): void;
 }
 
 /** What was accepted or offered and not handled. `count` of them, when several were lost for one reason. */

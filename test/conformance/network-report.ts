@@ -1,6 +1,7 @@
 /** What docs/conformance.md says of Spark's network suites, made from the list of entries and the results of their tests. */
 import { basename } from "node:path";
-import { NETWORK_ENTRIES, type NetworkEntry } from "./spark-network-entries.js";
+import type { NetworkEntry } from "./network-entry.js";
+import { NETWORK_ENTRIES } from "./spark-network-entries.js";
 
 /** A tagged test that has run. */
 export interface NetworkResult {
@@ -60,9 +61,10 @@ export function renderNetworkReport(results: readonly NetworkResult[]): string[]
   return [
     "## Spark's network suites",
     "",
-    "Of `test/conformance/spark-network-entries.ts`: frames and messages by themselves, everything else over real sockets.",
+    "Of `test/conformance/spark-network-entries.ts`, `spark-block-entries.ts` and `spark-shuffle-entries.ts`: frames and messages",
+    "by themselves, everything else over real sockets.",
     "",
-    "| suite | Spark's test | checks | tested in `test/unit/network/` | |",
+    "| suite | Spark's test | checks | tested in `test/unit/network/`, `test/unit/blocks/`, `test/integration/shuffle/` | |",
     "|---|---|---|---|---|",
     ...NETWORK_ENTRIES.flatMap((entry) => row(entry, results)),
     "",

@@ -1,5 +1,6 @@
 /** What is run for each form with a connection between test and endpoint. */
 import { eventsAndConfSuite } from "./events-and-conf.contract.js";
+import { filesSuite } from "./files.contract.js";
 import type { NetworkForm } from "./form.js";
 import { gapsSuite } from "./gaps.contract.js";
 import { inboxSuite } from "./inbox.contract.js";
@@ -15,5 +16,6 @@ export function networkSuites(form: NetworkForm): void {
   gapsSuite(form);
   remoteSuite(form);
   remoteGapsSuite(form);
+  filesSuite(form);
   if (form.name.startsWith("by ")) secureSuite(form);
 }

@@ -39,7 +39,6 @@ const NETWORK: EntryStatus = { kind: "applies", forms: NETWORK_FORMS };
 const SECURITY: EntryStatus = { kind: "applies", forms: SECURE_FORMS };
 /** Has no place to run, and no way to it. */
 const ADDRESS: EntryStatus = { kind: "applies", forms: LOCAL_FORMS };
-const FILES: EntryStatus = { kind: "later", needs: "the file server" };
 const SASL: EntryStatus = {
   kind: "not applicable",
   why: "SASL is Spark's legacy encryption, replaced there and not offered here: TLS 1.3 takes its place",
@@ -88,7 +87,7 @@ export const SPARK_ENTRIES: readonly SparkEntry[] = [
     [31, "ask with AES encryption", only(SECURE_FORMS, "TLS 1.3 here")],
     [32, "construct RpcTimeout with conf property", APPLIES],
     [33, "ask a message timeout on Future using RpcTimeout", APPLIES],
-    [34, "file server", FILES],
+    [34, "file server", NETWORK],
     [35, "SPARK-14699: RpcEnv.shutdown should not fire onDisconnected events", NETWORK],
     [36, "isolated endpoints", APPLIES],
   ]),
@@ -129,7 +128,7 @@ export const SPARK_ENTRIES: readonly SparkEntry[] = [
     [62, "SPARK-42173: Consistent Sparse Mapping", ADDRESS],
     [63, "SPARK-42173: Consistent Sparse Mapping trailing 0s", ADDRESS],
   ]),
-  ...suite("NettyStreamManagerSuite", [[64, "openStream rejects path traversal", FILES]]),
+  ...suite("NettyStreamManagerSuite", [[64, "openStream rejects path traversal", NETWORK]]),
 ];
 
 /** What Spark's suites leave open. */

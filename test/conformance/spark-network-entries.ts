@@ -3,28 +3,9 @@
  * tag in its title: `[net ProtocolSuite.requests]`.
  */
 
-export type NetworkEntryStatus =
-  | { readonly kind: "applies"; readonly note?: string }
-  | { readonly kind: "not applicable"; readonly why: string };
-
-export interface NetworkEntry {
-  /** The tag, without brackets. */
-  readonly id: string;
-  readonly suite: string;
-  readonly checks: string;
-  readonly status: NetworkEntryStatus;
-}
-
-const APPLIES: NetworkEntryStatus = { kind: "applies" };
-
-const but = (note: string): NetworkEntryStatus => ({ kind: "applies", note });
-const notApplicable = (why: string): NetworkEntryStatus => ({ kind: "not applicable", why });
-
-type Row = readonly [test: string, checks: string, status: NetworkEntryStatus];
-
-function suite(name: string, rows: readonly Row[]): NetworkEntry[] {
-  return rows.map(([test, checks, status]) => ({ id: `net ${name}.${test}`, suite: name, checks, status }));
-}
+import { APPLIES, but, type NetworkEntry, notApplicable, type Row, suite } from "./network-entry.js";
+import { BLOCK_ENTRIES } from "./spark-block-entries.js";
+import { SHUFFLE_ENTRIES } from "./spark-shuffle-entries.js";
 
 /** These two run over TLS as well. */
 const CHUNK_FETCH: readonly Row[] = [
@@ -214,6 +195,8 @@ export const NETWORK_ENTRIES: readonly NetworkEntry[] = [
   ...TRANSPORT_ENTRIES,
   ...CONF_ENTRIES,
   ...SECURITY_ENTRIES,
+  ...BLOCK_ENTRIES,
+  ...SHUFFLE_ENTRIES,
 ];
 
 function tls(): string {

@@ -5,7 +5,7 @@
 import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -46,6 +46,26 @@ test("pipeline counts every word once", async () => {
   const { stdout, stderr } = await run("pipeline");
   expect(stdout.trim().split("\n")).toEqual(["three 2500", "two 3", "one 1", "2504 words in 2 files"]);
   expect(stderr).toBe("");
+});
+
+test("shuffle-wordcount counts over a shuffle service as in one thread, and leaves nothing behind", async () => {
+  const own = await mkdtemp(join(tmpdir(), "ringpost-examples-"));
+  const [words, temporary] = [join(own, "words"), join(own, "tmp")];
+  try {
+    await writeFile(words, "Zyzzyva ".repeat(12_345));
+    await mkdir(temporary);
+    const program = fileURLToPath(new URL("../../build/examples/shuffle-wordcount/main.js", import.meta.url));
+    const env = { ...process.env, TMPDIR: temporary };
+    const { stdout } = await promisify(execFile)(process.execPath, [program, words, folder], { timeout: 50_000, env });
+    const [mapped = "", reduced = "", counted = "", ...top] = stdout.trim().split("\n");
+    const bytes = /^4 mappers read \d+ files and wrote 12 blocks, (\d+) bytes$/.exec(mapped)?.[1];
+    expect(reduced).toBe(`3 reducers fetched them from the shuffle service, ${bytes} bytes`);
+    expect(counted).toMatch(/^\d+ words, \d+ different ones: as counted in one thread$/);
+    expect(top[0]).toBe("zyzzyva 12345");
+    expect(await readdir(temporary)).toEqual([]);
+  } finally {
+    await rm(own, { recursive: true });
+  }
 });
 
 test("two-processes counts in the server's threads what the client asks for; a server that has gone is an error", async () => {

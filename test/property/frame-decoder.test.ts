@@ -49,6 +49,68 @@ test(`any chunking tells the same frames and bodies (seed ${seed})`, () => {
   );
 });
 
+/** Holds the decoder at some of the bodies' pieces; told what, it must not be told anything more until it is released. */
+class HoldingSink extends RecordingSink {
+  decoder!: TransportFrameDecoder;
+  readonly #holds: Iterator<boolean>;
+
+  constructor(holds: readonly boolean[]) {
+    super();
+    this.#holds = holds.values();
+  }
+
+  override frame(bytes: Uint8Array, start: number, end: number): void {
+    expect(this.decoder.isHeld).toBe(false);
+    super.frame(bytes, start, end);
+  }
+
+  override bodyBytes(bytes: Uint8Array, start: number, end: number): void {
+    expect(this.decoder.isHeld).toBe(false);
+    super.bodyBytes(bytes, start, end);
+    if (this.#holds.next().value === true) this.decoder.hold();
+  }
+
+  override bodyEnd(): void {
+    expect(this.decoder.isHeld).toBe(false);
+    super.bodyEnd();
+  }
+}
+
+test(`a sink that holds the decoder is told the same, nothing while it does (seed ${seed})`, () => {
+  let held = 0;
+  fc.assert(
+    fc.property(parts, cuts, turn, fc.array(fc.boolean(), { maxLength: 60 }), (given, at, framesPerTurn, holds) => {
+      const stream = Buffer.concat(given.flatMap(({ payload, body }) => [frame(payload), body]));
+      const sink = new HoldingSink(holds);
+      const decoder = new TransportFrameDecoder(sink, { framesPerTurn });
+      sink.decoder = decoder;
+      sink.onFrame = (payload) => {
+        if (payload[0] !== 0) decoder.expectBody(payload[0] as number);
+      };
+      let start = 0;
+      const ends = [...at.map((cut) => cut % (stream.length + 1)), stream.length].sort((one, other) => one - other);
+      for (const [index, end] of ends.entries()) {
+        decoder.push(stream.subarray(start, end));
+        start = end;
+        if (decoder.isHeld) {
+          held++;
+          decoder.resume();
+          // Several chunks may come before the sink can take more.
+          if (index % 3 !== 0) decoder.release();
+        }
+        while (decoder.hasPending && !decoder.isHeld) decoder.resume();
+      }
+      while (decoder.isHeld || decoder.hasPending) {
+        decoder.release();
+        decoder.resume();
+      }
+      expect(sink.told).toEqual(decodeInChunks(stream, [], 1_000).told);
+    }),
+    { seed, numRuns: 500 },
+  );
+  expect(held).toBeGreaterThan(100);
+});
+
 test(`frames with some of their bytes changed are messages or ERR_RPC_PROTOCOL, nothing else (seed ${seed})`, () => {
   const golden = goldenFrames();
   const changes = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 });

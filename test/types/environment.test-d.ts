@@ -1,4 +1,5 @@
 /** Goal: instances, isolated kinds, references inside messages and what an endpoint has of itself are typed as they run. */
+import type { Readable } from "node:stream";
 import { RpcConf } from "../../dist/src/common/rpc-conf.js";
 import { RpcEnv as RpcEnvironment } from "../../dist/src/index.js";
 import type { RpcCallContext, RpcContext, RpcSendContext } from "../../dist/src/rpc/rpc-context.js";
@@ -66,6 +67,15 @@ void env.setupEndpoint("clock", Clock);
 const wantsArgs = defineStatefulService(({ args }: { readonly args: number }) => ({ get: () => args }));
 // @ts-expect-error -- a service that wants args is set up by its module
 void env.setupEndpoint("wants", wantsArgs);
+
+// Files: the main thread's, so not what endpoints see.
+const file = env.fileServer.addFile("a");
+expectTrue<Equal<typeof file, Promise<string>>>();
+const channel = env.openChannel("ringpost://h:1/files/a");
+expectTrue<Equal<typeof channel, Promise<Readable>>>();
+declare const view: RpcEnvView;
+// @ts-expect-error -- endpoints on message loops have no streams
+void view.openChannel("ringpost://h:1/files/a");
 
 // Isolated ones have threads of their own, which an instance cannot reach.
 class Hasher extends IsolatedRpcEndpoint {

@@ -145,7 +145,10 @@ describe("a reset in the middle of a frame", () => {
     const ref = await env.setupEndpointRef<FaultService>({ host: "127.0.0.1", port: cutting.port }, "x", {
       verify: false,
     });
-    expect(await endings([ref.call.echo(1), ref.call.echo(2)])).toEqual([LOST, LOST]);
+    const asks = [ref.call.echo(1), ref.call.echo(2)];
+    expect(await endings(asks)).toEqual([LOST, LOST]);
+    // As the side that answers is told when it is the asker that resets.
+    await expect(asks[0]).rejects.toMatchObject({ cause: { cause: expect.objectContaining({ code: "ECONNRESET" }) } });
     expectSettled(env);
     await told.times("disconnected", 1);
   });
@@ -180,7 +183,7 @@ describe("a peer that reads its answers slowly", () => {
     const [slow] = server.told.events.find(({ event }) => event === "networkError")?.values ?? [];
     expect(slow).toMatchObject({
       code: "ERR_RPC_CONNECTION_LOST",
-      message: expect.stringMatching(/the peer took|nothing was heard/),
+      message: expect.stringContaining("the peer took"),
     });
     await healthy.goesOn();
     const grown = residentMib() - before;

@@ -14,7 +14,11 @@ import { type ConnectionOptions, connect as connectTls, createServer as createTl
 import { promisify } from "node:util";
 import { afterEach, describe, expect, test } from "vitest";
 import { type Clock, monotonicMs, systemClock } from "../../../dist/src/common/clock.js";
-import { HANDSHAKE_TIMEOUT_MS, HANDSHAKES_PENDING_MAX } from "../../../dist/src/common/limits.js";
+import {
+  HANDSHAKE_TIMEOUT_MS,
+  HANDSHAKES_PENDING_MAX,
+  HANDSHAKES_PENDING_PER_ADDRESS_MAX,
+} from "../../../dist/src/common/limits.js";
 import { createSecurity, type SecurityOptions } from "../../../dist/src/network/create-security.js";
 import { formatIdentity, preSharedKeys } from "../../../dist/src/network/secret.js";
 import { authority, leaf } from "../../fixtures/certificates.js";
@@ -82,7 +86,8 @@ describe.each(FORMS)("a server with %s", (_, options) => {
     const listening = await listen(options);
     const idle: Socket[] = [];
     for (let count = 0; count < HANDSHAKES_PENDING_MAX; count++) {
-      idle.push(await connected(connectTcp(listening.port, HOST)));
+      const localAddress = `127.0.1.${Math.floor(count / HANDSHAKES_PENDING_PER_ADDRESS_MAX)}`;
+      idle.push(await connected(connectTcp({ port: listening.port, host: HOST, localAddress })));
     }
     const dial = () => createSecurity(options, clock).connect({ host: HOST, port: listening.port, timeoutMs: 30_000 });
     await expect(dial()).rejects.toMatchObject({
@@ -94,6 +99,43 @@ describe.each(FORMS)("a server with %s", (_, options) => {
     expect((await listening.refused()).message).toContain("closed before the handshake was done");
     const { socket } = await dial();
     expect((await listening.ready()).identity).not.toBeNull();
+    socket.destroy();
+  });
+
+  test("gives one address some of the places only: another one still gets in, and so does this one when it makes room", async () => {
+    const listening = await listen(options);
+    const max = HANDSHAKES_PENDING_PER_ADDRESS_MAX;
+    const idle: Socket[] = [];
+    for (let count = 0; count < HANDSHAKES_PENDING_MAX; count++) {
+      idle.push(await connected(connectTcp(listening.port, HOST)));
+    }
+    for (let count = max; count < HANDSHAKES_PENDING_MAX; count++) {
+      expect((await listening.refused()).message).toContain(
+        `from ${HOST} are in the middle of a handshake: max=${max}`,
+      );
+    }
+    const proof: ConnectionOptions =
+      options.secret === undefined
+        ? { ...tls }
+        : {
+            ciphers: CIPHERS,
+            pskCallback: () => ({ psk: KEY.key, identity: IDENTITY }),
+            checkServerIdentity: () => undefined,
+          };
+    const raw = await connected(connectTcp({ port: listening.port, host: HOST, localAddress: "127.0.0.2" }));
+    const other = connectTls({ socket: raw, host: HOST, ...proof });
+    open.push({ close: () => other.destroy() });
+    expect((await listening.ready()).socket.remoteAddress).toBe("127.0.0.2");
+    for (const socket of idle) socket.destroy();
+    for (let count = 0; count < max; count++) {
+      expect((await listening.refused()).message).toContain("closed before the handshake was done");
+    }
+    const { socket } = await createSecurity(options, clock).connect({
+      host: HOST,
+      port: listening.port,
+      timeoutMs: 30_000,
+    });
+    expect((await listening.ready()).socket.remoteAddress).toBe(HOST);
     socket.destroy();
   });
 

@@ -37,6 +37,12 @@ function echo(): ScriptedHandler {
   return new ScriptedHandler({ receive: (_client, message, reply) => reply.onSuccess(Buffer.from(message)) });
 }
 
+/** Whom its clients belong to, when there are any. */
+async function clientIds(handler: ScriptedHandler): Promise<(string | null)[]> {
+  await until(() => handler.clients.length > 0);
+  return handler.clients.map(({ clientId }) => clientId);
+}
+
 describe.each(FORMS)("with %s", (_, options, identity) => {
   const security = createSecurity(options, clock);
 
@@ -59,7 +65,6 @@ describe.each(FORMS)("with %s", (_, options, identity) => {
       new NioManagedBuffer(FILE.subarray(0, 100_000)),
       new FileSegmentManagedBuffer(path, 10, FILE.length - 20),
     ];
-    const streamId = streams.registerStream({ appId: null, buffers: chunks });
     const handler = new ScriptedHandler({
       streams,
       receiveStream: (_client, meta) => ({
@@ -71,6 +76,8 @@ describe.each(FORMS)("with %s", (_, options, identity) => {
     });
     const server = await transports.serve(handler, { security });
     const client = await transports.client(server, transports.context({ security }));
+    const [appId = null] = await clientIds(handler);
+    const streamId = streams.registerStream({ appId, buffers: chunks });
     expect((await fetchChunk(client, streamId, 0)).equals(FILE.subarray(0, 100_000))).toBe(true);
     expect((await fetchChunk(client, streamId, 1)).equals(FILE.subarray(10, -10))).toBe(true);
     await upload(client, "meta", new FileSegmentManagedBuffer(path, 0, FILE.length));

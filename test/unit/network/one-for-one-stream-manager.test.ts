@@ -103,6 +103,74 @@ describe("OneForOneStreamManagerSuite", () => {
     expect(made).toHaveLength(1);
   });
 
+  test.each([undefined, 3])(
+    "what fails for a chunk fails neither the one before it nor the one behind it (chunkCount: %s)",
+    (chunkCount) => {
+      const manager = newManager();
+      const [first, third] = [new Counted("1"), new Counted("3")];
+      let asked = 0;
+      const buffers: IterableIterator<Counted> = {
+        [Symbol.iterator]: () => buffers,
+        next() {
+          asked++;
+          if (asked === 2) throw new Error("its file is gone");
+          return asked > 3 ? { done: true, value: undefined } : { done: false, value: asked === 1 ? first : third };
+        },
+      };
+      const streamId = manager.registerStream({ buffers, ...(chunkCount === undefined ? {} : { chunkCount }) });
+      expect(asked).toBe(0);
+      expect(manager.getChunk(streamId, 0)).toBe(first);
+      expect(asked).toBe(1);
+      expect(() => manager.getChunk(streamId, 1)).toThrow("its file is gone");
+      expect(() => manager.getChunk(streamId, 1)).toThrow("Received out-of-order chunk index 1 (expected 2)");
+      expect(manager.getChunk(streamId, 2)).toBe(third);
+      expect(asked).toBe(3);
+      // Without a count the end is known when it is asked for.
+      expect(manager.streamCount).toBe(chunkCount === undefined ? 1 : 0);
+      const beyond = chunkCount === undefined ? "Requested chunk index beyond end 3" : `streamId ${streamId} is closed`;
+      expect(() => manager.getChunk(streamId, 3)).toThrow(beyond);
+      expect(manager.streamCount).toBe(0);
+      expect([first.released, third.released]).toEqual([0, 0]);
+    },
+  );
+
+  test("a stream whose last chunk fails is given back all the same", () => {
+    const manager = newManager();
+    const buffers = (function* (): Generator<Counted> {
+      yield new Counted("1");
+      throw new Error("its file is gone");
+    })();
+    const streamId = manager.registerStream({ buffers, chunkCount: 2 });
+    manager.getChunk(streamId, 0);
+    expect(() => manager.getChunk(streamId, 1)).toThrow("its file is gone");
+    expect(manager.streamCount).toBe(0);
+  });
+
+  test("the end of a connection releases as many as there are, of an iterator without an end too", () => {
+    const manager = newManager();
+    const connection = newConnection();
+    const made: Counted[] = [];
+    function* endless(): Generator<Counted> {
+      for (;;) {
+        made.push(new Counted("made"));
+        yield made.at(-1) as Counted;
+      }
+    }
+    const streamId = manager.registerStream({ buffers: endless(), chunkCount: 4, connection });
+    manager.getChunk(streamId, 0);
+    manager.connectionTerminated(connection);
+    expect(made.map(({ released }) => released)).toEqual([0, 1, 1, 1]);
+  });
+
+  test("a count that is none, or another than that of the array, is refused", () => {
+    const manager = newManager();
+    for (const chunkCount of [-1, 0.5, Number.NaN, 2]) {
+      const register = () => manager.registerStream({ buffers: [new Counted("1")], chunkCount });
+      expect(register).toThrow(/chunkCount must say how many chunks there are: .*, buffers.length=1/);
+    }
+    expect(manager.streamCount).toBe(0);
+  });
+
   test("only the application of a stream reads it, where it is known who asks", () => {
     const manager = newManager();
     const streamId = manager.registerStream({ appId: "app", buffers: [new Counted("1")] });

@@ -95,7 +95,7 @@ describe("StreamSuite", () => {
         onData: () => {
           throw new Error("no room");
         },
-        onComplete: () => failed.push("completed"),
+        onComplete: () => void failed.push("completed"),
         onFailure: (_id, error) => resolve(error),
       });
     });

@@ -3,11 +3,14 @@
  * demand.
  * Method: real sockets, and a clock that the test moves: what takes ten seconds takes none.
  */
+import { once } from "node:events";
 import { createServer } from "node:net";
 import { describe, expect, test } from "vitest";
 import {
+  type DialOptions,
   type ManagedBuffer,
   NioManagedBuffer,
+  PlaintextSecurity,
   StreamManager,
   type TransportClient,
 } from "../../../dist/src/network/index.js";
@@ -239,5 +242,80 @@ describe("RequestTimeoutIntegrationSuite", () => {
     expect(client.isActive).toBe(true);
     transports.clock.advance(5_000);
     for (const error of [await first, await second]) expect(error).toMatchObject({ code: "ERR_RPC_CONNECTION_LOST" });
+  });
+});
+
+describe("the pools of a factory", () => {
+  test("hold no client that has ended, and no address of which nothing is left", async () => {
+    await using transports = new Transports();
+    const servers = await Promise.all(Array.from({ length: 5 }, () => transports.serve(echo())));
+    const settings = { numConnectionsPerPeer: 2 };
+    const factory = transports.factory(transports.context({ settings }));
+    for (const server of servers) {
+      const client = await factory.createClient("127.0.0.1", server.port);
+      expect(await ask(client, "hello")).toBe("hello");
+      client.close();
+      await until(() => factory.connectionCount === 0);
+      expect(factory.poolCount).toBe(1);
+    }
+    const last = await factory.createClient("127.0.0.1", servers[0]!.port);
+    const other = await factory.createClient("127.0.0.1", servers[1]!.port);
+    expect([factory.poolCount, factory.connectionCount]).toEqual([2, 2]);
+    expect([last.isActive, other.isActive]).toEqual([true, true]);
+  });
+
+  test("remember an address that failed as long as that makes callers fail fast", async () => {
+    await using transports = new Transports();
+    const server = await transports.serve(echo());
+    const factory = transports.factory(transports.context({ settings: { retryWaitMs: 1_000 } }));
+    const dead = [await freePort(), await freePort()] as const;
+    for (const port of dead) await failureOf(factory.createClient("127.0.0.1", port));
+    expect(factory.poolCount).toBe(2);
+    transports.clock.advance(500);
+    await factory.createClient("127.0.0.1", server.port);
+    const fast = await failureOf(factory.createClient("127.0.0.1", dead[0], { fastFail: true }));
+    expect(fast.message).toContain("fail this connection directly");
+    expect(factory.poolCount).toBe(3);
+    transports.clock.advance(500);
+    await failureOf(factory.createClient("127.0.0.1", await freePort()));
+    expect(factory.poolCount).toBe(2);
+  });
+
+  test("count no connection that had ended before it was handed over", async () => {
+    await using transports = new Transports();
+    const server = await transports.serve(echo());
+    class EndsAtOnce extends PlaintextSecurity {
+      override async connect(options: DialOptions) {
+        const connection = await super.connect(options);
+        const closed = once(connection.socket, "close");
+        connection.socket.destroy();
+        await closed;
+        return connection;
+      }
+    }
+    const factory = transports.factory(transports.context({ security: new EndsAtOnce(transports.clock) }));
+    const client = await factory.createClient("127.0.0.1", server.port);
+    expect([client.isActive, factory.connectionCount]).toEqual([false, 0]);
+  });
+
+  test("do not keep a client whose connection ended while it was being set up", async () => {
+    await using transports = new Transports();
+    const server = await transports.serve(echo());
+    let ended = 0;
+    const factory = transports.context().createClientFactory([
+      {
+        async doBootstrap(client) {
+          if (ended++ > 0) return;
+          client.connection.fail(new Error("cut"));
+          await until(() => factory.connectionCount === 0);
+        },
+      },
+    ]);
+    const first = await factory.createClient("127.0.0.1", server.port);
+    expect(first.isActive).toBe(false);
+    const other = await transports.serve(echo());
+    const second = await factory.createClient("127.0.0.1", other.port);
+    expect([second.isActive, factory.poolCount, factory.connectionCount]).toEqual([true, 1, 1]);
+    factory.close();
   });
 });

@@ -59,9 +59,19 @@ describe("a transport", () => {
       retryWaitMs: 5_000,
       maxRetries: 3,
       maxChunksBeingTransferred: Number.MAX_SAFE_INTEGER,
+      useOldFetchProtocol: false,
+      maxRemoteBlockSizeFetchToMemBytes: 200 * 1_024 * 1_024,
       portMaxRetries: 16,
       frameBytesMax: FRAME_BYTES_MAX,
+      writeTimeoutMs: 120_000,
     });
+  });
+
+  test("that moves bulk lets a peer take nothing for as long as it may be quiet; messages have a limit of their own", () => {
+    expect(new TransportConf("files", { "files.io.connectionTimeout": "7s" }).writeTimeoutMs).toBe(7_000);
+    expect(new TransportConf("shuffle", { "shuffle.io.connectionTimeout": 0 }).writeTimeoutMs).toBe(Infinity);
+    expect(new TransportConf("rpc").writeTimeoutMs).toBe(30_000);
+    expect(new TransportConf("rpc", { "rpc.write.timeout": "9s" }).writeTimeoutMs).toBe(9_000);
   });
 
   test("is set by the keys of its own module, in either spelling", () => {
@@ -74,12 +84,15 @@ describe("a transport", () => {
       "spark.shuffle.io.retryWait": "1s",
       "spark.shuffle.io.maxRetries": 0,
       "spark.shuffle.maxChunksBeingTransferred": 4,
+      "spark.shuffle.useOldFetchProtocol": true,
+      "spark.maxRemoteBlockSizeFetchToMem": "1m",
       "spark.port.maxRetries": 2,
       "spark.rpc.io.backLog": 1,
     });
     expect(conf).toMatchObject({ connectionTimeoutMs: 30_000, connectionCreationTimeoutMs: 700 });
     expect(conf).toMatchObject({ numConnectionsPerPeer: 3, backLog: 128, enableTcpKeepAlive: true });
     expect(conf).toMatchObject({ retryWaitMs: 1_000, maxRetries: 0, maxChunksBeingTransferred: 4, portMaxRetries: 2 });
+    expect(conf).toMatchObject({ useOldFetchProtocol: true, maxRemoteBlockSizeFetchToMemBytes: 1_048_576 });
   });
 
   test("takes its times from each other and from network.timeout, and 0 or less means none, as in Spark", () => {

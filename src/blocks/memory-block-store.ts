@@ -1,0 +1,184 @@
+/**
+ * MemoryBlockStore: blocks in memory, so many bytes of them in all. What is being uploaded counts from its first byte, so that
+ * uploads which come together cannot pass the bound either.
+ */
+import { RpcError } from "../common/errors.js";
+import { BLOCK_ENTRY_BYTES, MEMORY_BLOCK_PIECE_BYTES, MEMORY_BLOCK_STORE_BYTES_MAX_DEFAULT } from "../common/limits.js";
+import type { StreamCallbackWithID } from "../network/callbacks.js";
+import { asError } from "../network/failure-text.js";
+import { type ManagedBuffer, NioManagedBuffer } from "../network/managed-buffer.js";
+import type { BlockDataManager } from "./block-data-manager.js";
+import { checkBlockId } from "./block-name.js";
+import { blockNotFound } from "./block-store-errors.js";
+
+export interface MemoryBlockStoreOptions {
+  /** Bytes of all blocks, each with 1 KiB for itself; 256 MiB by default. */
+  readonly bytesMax?: number;
+}
+
+const NOTHING = new Uint8Array(0);
+
+interface Entry {
+  /** Retained for as long as the block is here. */
+  readonly data: ManagedBuffer;
+  /** What it counts for. */
+  readonly bytes: number;
+}
+
+export class MemoryBlockStore implements BlockDataManager {
+  readonly bytesMax: number;
+  readonly #blocks = new Map<string, Entry>();
+  #bytes = 0;
+
+  /** Throws ERR_RPC_INVALID_ARGUMENT for a bound that is no whole number from 1 on. */
+  constructor({ bytesMax = MEMORY_BLOCK_STORE_BYTES_MAX_DEFAULT }: MemoryBlockStoreOptions = {}) {
+    if (!Number.isSafeInteger(bytesMax) || bytesMax < 1) {
+      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `bytesMax must be a whole number from 1 on: bytesMax=${bytesMax}`);
+    }
+    this.bytesMax = bytesMax;
+  }
+
+  /** What its blocks count for, those included that are being uploaded. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Blocks that are there. */
+  get blockCount(): number {
+    return this.#blocks.size;
+  }
+
+  getLocalBlockData(blockId: string): ManagedBuffer {
+    const entry = this.#blocks.get(checkBlockId(blockId));
+    if (entry === undefined) throw blockNotFound(blockId);
+    return entry.data.retain();
+  }
+
+  async putBlockData(blockId: string, data: ManagedBuffer): Promise<boolean> {
+    checkBlockId(blockId);
+    if (this.#blocks.has(blockId)) return true;
+    const reserved = this.#reserve(blockId, BLOCK_ENTRY_BYTES + data.size);
+    try {
+      const bytes = data.bytes();
+      // What has to be read, from a file, is a block in memory afterwards; what is there already is shared.
+      const kept = bytes instanceof Uint8Array ? data.retain() : new NioManagedBuffer(await bytes);
+      this.#keep(blockId, kept, reserved);
+    } catch (error) {
+      this.#bytes -= reserved;
+      throw error;
+    }
+    return true;
+  }
+
+  putBlockDataAsStream(blockId: string): StreamCallbackWithID {
+    checkBlockId(blockId);
+    const pieces = new Pieces();
+    let reserved = 0;
+    let failure: Error | null = null;
+    const giveUp = (error: Error): void => {
+      failure ??= error;
+      this.#bytes -= reserved;
+      reserved = 0;
+      pieces.take();
+    };
+    const reserve = (bytes: number): void => {
+      reserved += this.#reserve(blockId, bytes);
+    };
+    return {
+      getID: () => blockId,
+      onData: (_streamId, bytes) => {
+        // The rest of what does not fit is thrown away: the connection carries other things, too, and has done no wrong.
+        if (failure !== null) return;
+        try {
+          reserve(bytes.length);
+          pieces.add(bytes);
+        } catch (error) {
+          giveUp(asError(error));
+        }
+      },
+      onComplete: () => {
+        if (failure !== null) throw failure;
+        reserve(BLOCK_ENTRY_BYTES);
+        this.#keep(blockId, new NioManagedBuffer(pieces.take()), reserved);
+        reserved = 0;
+      },
+      onFailure: (_streamId, error) => giveUp(error),
+    };
+  }
+
+  getLocalDiskDirs(): readonly string[] {
+    return [];
+  }
+
+  async removeBlocks(blockIds: readonly string[]): Promise<number> {
+    let count = 0;
+    for (const blockId of blockIds) {
+      const entry = this.#blocks.get(checkBlockId(blockId));
+      if (entry === undefined) continue;
+      this.#blocks.delete(blockId);
+      this.#bytes -= entry.bytes;
+      // Whoever is sending it has retained it himself.
+      entry.data.release();
+      count++;
+    }
+    return count;
+  }
+
+  /** Forgets all blocks. */
+  async clear(): Promise<void> {
+    await this.removeBlocks([...this.#blocks.keys()]);
+  }
+
+  #reserve(blockId: string, bytes: number): number {
+    if (this.#bytes + bytes > this.bytesMax) {
+      const text = `no room in memory for block ${blockId}: bytes=${bytes}, used=${this.#bytes}, bytesMax=${this.bytesMax}`;
+      throw new RpcError("ERR_RPC_STREAM", text);
+    }
+    this.#bytes += bytes;
+    return bytes;
+  }
+
+  /** The first one of an id stays. */
+  #keep(blockId: string, data: ManagedBuffer, bytes: number): void {
+    if (this.#blocks.has(blockId)) {
+      data.release();
+      this.#bytes -= bytes;
+    } else {
+      this.#blocks.set(blockId, { data, bytes });
+    }
+  }
+}
+
+/** What comes in parts of any size, in pieces of one size: a part of a byte shall not cost an array. */
+class Pieces {
+  #pieces: Uint8Array[] = [];
+  #last: Uint8Array = NOTHING;
+  #filled = 0;
+
+  /** Copies. */
+  add(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; ) {
+      if (this.#filled === this.#last.length) this.#next();
+      const end = Math.min(bytes.length, at + this.#last.length - this.#filled);
+      this.#last.set(bytes.subarray(at, end), this.#filled);
+      this.#filled += end - at;
+      at = end;
+    }
+  }
+
+  /** All of them, and begins anew. */
+  take(): readonly Uint8Array[] {
+    const pieces = this.#pieces;
+    if (this.#filled > 0) pieces.push(this.#last.slice(0, this.#filled));
+    this.#pieces = [];
+    this.#last = NOTHING;
+    this.#filled = 0;
+    return pieces;
+  }
+
+  #next(): void {
+    if (this.#filled > 0) this.#pieces.push(this.#last);
+    this.#last = new Uint8Array(MEMORY_BLOCK_PIECE_BYTES);
+    this.#filled = 0;
+  }
+}

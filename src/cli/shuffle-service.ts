@@ -1,0 +1,98 @@
+/**
+ * `ringpost shuffle-service`: hands out the shuffle files of executors, until SIGINT or SIGTERM. The first line on stdout says
+ * where it listens; everything else goes to stderr.
+ */
+import { constants } from "node:os";
+import type { CAC } from "cac";
+import { ExternalShuffleService } from "../blocks/index.js";
+import { ExitCode, UsageError } from "./exit.js";
+import { flagOption, integerOption, type ParsedOptions, textOption, textsOption } from "./options.js";
+import { readSecret, readSecurity, securityOptions } from "./security-options.js";
+import { StderrLogger } from "./stderr-logger.js";
+
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+/** Of an application and of its file: an id may hold the sign, too, but none that Spark makes does. */
+const APP_SECRET = /^([^=]+)=(.+)$/s;
+
+export function shuffleServiceCommand(cli: CAC): void {
+  const command = cli
+    .command("shuffle-service", "Hand out the shuffle files of executors, until SIGINT or SIGTERM")
+    .option("--host <host>", "Address to listen on (default: 127.0.0.1; any other needs a secret or certificates)")
+    .option("--port <n>", "Port, 1024 to 65535, the next ones where it is taken; 0: any that is free (default: 7337)")
+    .option(
+      "--db <path>",
+      "LevelDB that keeps registered executors over a restart (default: they end with the service)",
+    )
+    .option("--local-dir-root <dir>", "Executors' local directories have to lie below it; again for another one")
+    .option(
+      "--app-secret <appId=file>",
+      "Secret of one application, which then may use no other; again for another one",
+    )
+    .option("--json", 'One line of JSON on stdout: {"host", "port", "pid"}');
+  securityOptions(command).action((options: ParsedOptions) => serve(options));
+}
+
+async function serve(options: ParsedOptions): Promise<number> {
+  const host = textOption(options, "--host");
+  const port = integerOption(options, "--port", { min: 0, max: 65_535 });
+  const registeredExecutorsFile = textOption(options, "--db");
+  const roots = textsOption(options, "--local-dir-root");
+  const security = await readSecurity(options);
+  const appSecrets = await readAppSecrets(textsOption(options, "--app-secret"));
+  if (appSecrets.size > 0 && security.tls !== undefined) {
+    throw new UsageError("give either --app-secret or --tls-…, not both: a peer proves itself in one way");
+  }
+
+  await using service = await ExternalShuffleService.start({
+    host,
+    port,
+    registeredExecutorsFile,
+    localDirRoots: roots.length === 0 ? undefined : roots,
+    ...security,
+    ...(appSecrets.size === 0 ? {} : { secretOf: (appId: string) => appSecrets.get(appId) ?? null }),
+    logger: new StderrLogger("ringpost shuffle-service"),
+  });
+  const stopped = untilTold();
+  const { address } = service;
+  const shown = address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+  const line = flagOption(options, "--json") ? JSON.stringify({ ...address, pid: process.pid }) : shown;
+  process.stdout.write(`${line}\n`);
+  const { registeredExecutorsSize } = service.stats();
+  const known = registeredExecutorsFile === undefined ? "" : `; ${registeredExecutorsSize} executors known`;
+  tell(`hands out shuffle files${known}; Ctrl-C stops it`);
+  await stopped;
+  await service.close();
+  return ExitCode.DONE;
+}
+
+async function readAppSecrets(texts: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const secrets = new Map<string, string>();
+  for (const text of texts) {
+    const [, appId, path] = APP_SECRET.exec(text) ?? [];
+    if (appId === undefined || path === undefined) {
+      throw new UsageError(`--app-secret is an application's id, = and a file, not ${text}`);
+    }
+    if (secrets.has(appId)) throw new UsageError(`--app-secret gives ${appId} a second secret`);
+    secrets.set(appId, await readSecret("--app-secret", path));
+  }
+  return secrets;
+}
+
+/** Resolves with the first signal; whoever sends a second one does not want to wait for what is being answered. */
+function untilTold(): Promise<void> {
+  return new Promise((resolve) => {
+    let told = false;
+    for (const signal of SIGNALS) {
+      process.on(signal, () => {
+        if (told) process.exit(128 + constants.signals[signal]);
+        told = true;
+        tell(`${signal}: what is being answered is answered; once more ends at once`);
+        resolve();
+      });
+    }
+  });
+}
+
+function tell(text: string): void {
+  process.stderr.write(`ringpost shuffle-service: ${text}\n`);
+}
