@@ -1,0 +1,33 @@
+package ringpost.spark;
+
+import java.util.List;
+import org.apache.spark.network.TransportContext;
+import org.apache.spark.network.server.TransportServer;
+import org.apache.spark.network.shuffle.ExternalBlockHandler;
+
+/**
+ * Spark's external shuffle service without its process: an ExternalBlockHandler that remembers nothing between lives. Says
+ * {"listening": port}. Commands: `applicationRemoved` (app, cleanup), `executorRemoved` (app, executor).
+ */
+public final class BlockServerMain {
+  private BlockServerMain() {}
+
+  public static void main(String[] args) throws Exception {
+    Setup setup = new Setup(args[0]);
+    ExternalBlockHandler handler = new ExternalBlockHandler(setup.conf, null);
+    try (TransportContext context = new TransportContext(setup.conf, handler, true);
+        TransportServer server = context.createServer("127.0.0.1", args.length > 1 ? Integer.parseInt(args[1]) : 0, List.of())) {
+      Lines.say(Lines.JSON.createObjectNode().put("listening", server.getPort()));
+      Lines.run((id, what, command) -> {
+        String app = command.get("app").asText();
+        switch (what) {
+          case "applicationRemoved" -> handler.applicationRemoved(app, command.get("cleanup").asBoolean());
+          case "executorRemoved" -> handler.executorRemoved(command.get("executor").asText(), app);
+          default -> throw new IllegalArgumentException("no such command: " + what);
+        }
+        Lines.answer(id, Lines.JSON.nullNode());
+      });
+      handler.close();
+    }
+  }
+}
