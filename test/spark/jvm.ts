@@ -110,13 +110,17 @@ export class Jvm implements AsyncDisposable {
     });
   }
 
-  kill(signal: NodeJS.Signals = "SIGKILL"): Promise<unknown> {
-    this.#process.kill(signal);
+  signal(name: NodeJS.Signals): void {
+    this.#process.kill(name);
+  }
+
+  /** Ends it by force. Resolves when it is gone. */
+  kill(): Promise<unknown> {
+    this.signal("SIGKILL");
     return this.#exited;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#process.kill("SIGCONT");
     await this.kill();
   }
 
