@@ -114,6 +114,10 @@ export class Jvm implements AsyncDisposable {
     this.#process.kill(name);
   }
 
+  get exited(): Promise<unknown> {
+    return this.#exited;
+  }
+
   /** Ends it by force. Resolves when it is gone. */
   kill(): Promise<unknown> {
     this.signal("SIGKILL");
