@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ExternalBlockStoreClient, ExternalShuffleService } from "ringpost/blocks";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { authority, leaf } from "../fixtures/certificates.js";
 import { ShuffleData } from "../fixtures/shuffle-data.js";
 import { pattern, toldOf } from "../fixtures/spark-peer.js";
 import { ClientBlockAsker, JvmBlockAsker } from "./block-asker.js";
@@ -53,6 +54,25 @@ describe.each(PAIRS)("Spark %s, %s", (line, protocol) => {
   describe("its client with its service", () => {
     blocksContract({ byIds, asker: () => new JvmBlockAsker(jvmClient), port: () => jvmPort });
   });
+});
+
+test("Spark 4.0, over TLS: its client is the application that its certificate names, and no other", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ringpost-stores-"));
+  const root = authority("executors and services");
+  const tls = { ...leaf(root, "executor", { names: ["URI:app", "IP:127.0.0.1"] }), ca: root.cert };
+  await using service = await ExternalShuffleService.start({ port: 0, tls });
+  await using data = await ShuffleData.create();
+  await data.writeShuffle(0, 0, [pattern(100_000)]);
+  const { port } = service;
+  await using own = (await Jvm.started("4.0", "BlockClientMain", { tls: { folder, ...tls } }, "app")).jvm;
+  await using strange = (await Jvm.started("4.0", "BlockClientMain", { tls: { folder, ...tls } }, "another")).jvm;
+  await new JvmBlockAsker(own).register(port, "executor", data.localDirs, data.subDirsPerLocalDir);
+  const names = ["shuffle_0_0_0"];
+  const fetched = await new JvmBlockAsker(own).fetch(port, "executor", names);
+  expect(fetched).toEqual([{ block: "shuffle_0_0_0", ...toldOf(pattern(100_000)) }]);
+  const [refused] = await new JvmBlockAsker(strange).fetch(port, "executor", names);
+  expect(refused).toEqual({ block: names[0], error: expect.stringMatching(/^java\.lang\.SecurityException: /) });
+  rmSync(folder, { recursive: true });
 });
 
 describe.each(SPARK_LINES)("Spark %s, killed", (line) => {
