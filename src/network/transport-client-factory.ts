@@ -7,6 +7,7 @@
  * A client leaves its slot when its connection has ended. An address of which nothing is left, and whose last failure is no
  * longer fresh, is forgotten when the next new one comes: there are never many more addresses than are in use.
  */
+import { setMaxListeners } from "node:events";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { FAST_FAIL_FRACTION } from "../common/limits.js";
@@ -53,6 +54,8 @@ export class TransportClientFactory {
   constructor(parts: TransportClientFactoryParts, bootstraps: readonly TransportClientBootstrap[]) {
     this.#parts = parts;
     this.#bootstraps = bootstraps;
+    // Each attempt under way listens to it. Node.js takes more than ten for a leak, and warns of it.
+    setMaxListeners(0, this.#closing.signal);
   }
 
   /**

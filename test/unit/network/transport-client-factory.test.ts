@@ -319,3 +319,15 @@ describe("the pools of a factory", () => {
     factory.close();
   });
 });
+
+test("many connections at once are no leak: Node.js warns of nothing", async () => {
+  await using transports = new Transports();
+  const warnings: string[] = [];
+  const onWarning = ({ message }: Error): void => void warnings.push(message);
+  process.on("warning", onWarning);
+  const factory = transports.factory();
+  const { port } = await transports.serve(echo());
+  await Promise.all(Array.from({ length: 20 }, () => factory.createUnmanagedClient("127.0.0.1", port)));
+  process.off("warning", onWarning);
+  expect(warnings).toEqual([]);
+});
