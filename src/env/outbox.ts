@@ -22,25 +22,9 @@ import {
 } from "../common/limits.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
 import { copyBytes, requestBytes, writeRequest } from "./envelope.js";
-import type { OutgoingAsk } from "./outgoing-ask.js";
+import type { OutgoingMessage } from "./outgoing-message.js";
 import type { AskHolder, PeerConnection } from "./peer-connection.js";
 import { costOf, WaitingMessages } from "./waiting-messages.js";
-
-/** A message to be sent: its bytes are valid during the call. */
-export interface OutgoingMessage {
-  readonly kind: number;
-  readonly payloadCodec: number;
-  readonly bytes: Uint8Array;
-  readonly length: number;
-  /** Env clock, ms, int32; 0: none. */
-  readonly deadline: number;
-  /** Milliseconds left of it when the message is handed over, so that the clock is read once for both; Infinity: none. */
-  readonly remainingMs: number;
-  /** null: one-way. */
-  readonly ask: OutgoingAsk | null;
-  /** A one-way message was accepted and is lost; `bytes` are its own, as they are in this message by then. */
-  readonly lost: (error: RpcError, bytes: Uint8Array) => void;
-}
 
 /** What all Outboxes of an env share. */
 export interface OutboxHost {

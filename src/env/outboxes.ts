@@ -9,8 +9,9 @@ import { PayloadCodec } from "../rpc/codec.js";
 import { RpcAddress } from "../rpc/rpc-address.js";
 import { CONTROL_ENDPOINT, VERIFIER_ENDPOINT } from "./built-in-endpoints.js";
 import { requestAddress } from "./envelope.js";
-import { connectionEnded, Outbox, type OutboxHost, OutboxState, type OutgoingMessage, writeMessage } from "./outbox.js";
+import { connectionEnded, Outbox, type OutboxHost, OutboxState, writeMessage } from "./outbox.js";
 import { OutgoingAsk } from "./outgoing-ask.js";
+import type { OutgoingMessage } from "./outgoing-message.js";
 import type { PeerConnection } from "./peer-connection.js";
 
 export interface OutboxesOptions extends Omit<OutboxHost, "waitingBytes"> {

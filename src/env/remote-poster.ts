@@ -16,9 +16,9 @@ import { AskTable } from "../inbox/ask-table.js";
 import { RecordKind } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import { copyBytes } from "./envelope.js";
-import type { OutgoingMessage } from "./outbox.js";
 import { NO_DEADLINE_MS, type Outboxes } from "./outboxes.js";
 import { OutgoingAsk, unreadableAnswer } from "./outgoing-ask.js";
+import type { OutgoingMessage } from "./outgoing-message.js";
 
 const NO_DEADLINE = 0;
 /** Asks of other nodes are counted there. */

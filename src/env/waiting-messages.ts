@@ -7,8 +7,8 @@
  *
  *     #entries   [taken … taken | head: waiting or empty … ]
  */
-import type { OutgoingMessage } from "./outbox.js";
 import type { Waiting } from "./outgoing-ask.js";
+import type { OutgoingMessage } from "./outgoing-message.js";
 
 /** The bytes that wait in all Outboxes of an env. */
 export interface WaitingBytes {

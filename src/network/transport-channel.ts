@@ -257,15 +257,12 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     }
     if (this.#state === "CLOSED") return;
     const up = this.#clocks.look(nowMs);
-    if (up === null) return;
-    const { isQuiet, error } = up;
-    if (isQuiet) this.client.timeOut();
-    if (error === null) this.close();
-    else if (!isQuiet) this.fail(error);
-    else {
-      this.#warn(error.message, null);
-      this.#terminate(error);
-    }
+    if (up?.isQuiet) this.client.timeOut();
+    if (up?.error === null) this.close();
+    else if (up?.isQuiet) {
+      this.#warn(up.error.message, null);
+      this.#terminate(up.error);
+    } else if (up) this.fail(up.error);
   }
 
   // ── The socket ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,8 @@
 import { expect, test } from "vitest";
 import type { RpcError } from "../../../dist/src/common/errors.js";
 import { TIMEOUT_MS_MIN } from "../../../dist/src/common/limits.js";
-import { Outbox, OutboxState, type OutgoingMessage } from "../../../dist/src/env/outbox.js";
+import { Outbox, OutboxState } from "../../../dist/src/env/outbox.js";
+import type { OutgoingMessage } from "../../../dist/src/env/outgoing-message.js";
 import { PeerConnection } from "../../../dist/src/env/peer-connection.js";
 import { RecordKind } from "../../../dist/src/inbox/record.js";
 import type { TransportClient } from "../../../dist/src/network/transport-client.js";
