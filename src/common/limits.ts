@@ -150,6 +150,8 @@ export const WRITE_BATCHES_KEPT = 64;
 export const WRITE_WINDOW_BYTES = 2 * MIB;
 /** ... in pieces of this size, so that progress is seen; also what is read ahead of a file: 256 KiB read at 0.7 of the rate. */
 export const WRITE_PIECE_BYTES = 1 * MIB;
+/** Bytes handed to a socket before the loop turns: half a millisecond of copying, in which no other connection is heard. */
+export const WRITE_TURN_BYTES = 1 * MIB;
 /**
  * What a message with a body counts for while it waits, besides what stands in memory of an answer's body: who asks for chunks
  * by the thousand is held up, wherever they are.

@@ -79,7 +79,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     this.remoteAddress = peerOf(socket);
     this.localAddress = { host: socket.localAddress ?? "unknown", port: socket.localPort ?? 0 };
     this.identity = identity;
-    this.queue = new WriteQueue(socket, this);
+    this.queue = new WriteQueue(socket, host.clock, this);
     this.#decoder = new TransportFrameDecoder(this, {
       frameBytesMax: host.frameBytesMax,
       now: () => host.clock.now(),

@@ -23,6 +23,7 @@
  * sender's, who holds it anyway.
  */
 import type { Socket } from "node:net";
+import type { Clock } from "../common/clock.js";
 import {
   WRITE_BATCHED_FRAME_BYTES_MAX,
   WRITE_MESSAGE_BYTES,
@@ -86,8 +87,8 @@ export class WriteQueue {
     this.flush();
   };
 
-  constructor(socket: Socket, owner: WriteQueueOwner) {
-    this.#window = new WriteWindow(socket, () => this.#advance());
+  constructor(socket: Socket, clock: Clock, owner: WriteQueueOwner) {
+    this.#window = new WriteWindow(socket, clock, () => this.#advance());
     this.#owner = owner;
   }
 

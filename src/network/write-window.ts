@@ -5,9 +5,13 @@
  *     handed ── written ── taken        handed over; written: its callback has come; taken: the system's own count
  *
  * One `write` after the other; after `end` no callback is heard any more. A failed write is told by the socket to its owner.
+ *
+ * A peer that takes everything at once would keep this thread's loop from turning: writes that the system takes whole call
+ * back before the loop goes on. After a turn's worth the window is full until the loop has looked at everybody else.
  */
 import type { Socket } from "node:net";
-import { WRITE_PIECE_BYTES, WRITE_WINDOW_BYTES } from "../common/limits.js";
+import type { Clock } from "../common/clock.js";
+import { WRITE_PIECE_BYTES, WRITE_TURN_BYTES, WRITE_WINDOW_BYTES } from "../common/limits.js";
 import type { MessageWithHeader } from "./message-with-header.js";
 
 /** What Node.js itself looks at to tell a slow write from a stuck one; no part of its documented surface. */
@@ -18,15 +22,25 @@ interface CountingHandle {
 
 export class WriteWindow {
   readonly #socket: Socket;
+  readonly #clock: Clock;
   readonly #advanced: () => void;
   #handedBytes = 0;
+  /** Handed over since the loop last went on because of us. */
+  #turnBytes = 0;
   #writtenBytes = 0;
   #roomAwaited: (() => void) | null = null;
   #isEnded = false;
+  readonly #nextTurn = (): void => {
+    this.#turnBytes = 0;
+    if (this.#isEnded) return;
+    this.#roomAwaited?.();
+    this.#advanced();
+  };
 
-  /** @param advanced called after each write whose bytes have been taken, and after what that write called. */
-  constructor(socket: Socket, advanced: () => void) {
+  /** @param advanced called when there may be room again: after each write whose bytes have been taken, and what it called. */
+  constructor(socket: Socket, clock: Clock, advanced: () => void) {
     this.#socket = socket;
+    this.#clock = clock;
     this.#advanced = advanced;
   }
 
@@ -57,7 +71,7 @@ export class WriteWindow {
   }
 
   get isFull(): boolean {
-    return this.#handedBytes - this.#writtenBytes >= WRITE_WINDOW_BYTES;
+    return this.#turnBytes >= WRITE_TURN_BYTES || this.#handedBytes - this.#writtenBytes >= WRITE_WINDOW_BYTES;
   }
 
   cork(): void {
@@ -71,6 +85,10 @@ export class WriteWindow {
   write(bytes: Uint8Array, written: () => void): void {
     const { length } = bytes;
     this.#handedBytes += length;
+    if (this.#turnBytes < WRITE_TURN_BYTES && this.#turnBytes + length >= WRITE_TURN_BYTES) {
+      this.#clock.setImmediate(this.#nextTurn);
+    }
+    this.#turnBytes += length;
     this.#socket.write(bytes, (error) => {
       // The connection hears of the error from the socket, and abandons the queue.
       if (error != null || this.#isEnded) return;
@@ -122,7 +140,7 @@ export class WriteWindow {
     this.#roomAwaited?.();
   }
 
-  /** Resolves when some of what is in flight has been written, or the window has ended. */
+  /** Resolves when some of what is in flight has been written, the loop has turned, or the window has ended. */
   #room(): Promise<void> {
     return new Promise((resolve) => {
       this.#roomAwaited = () => {
