@@ -159,13 +159,16 @@ export const WRITE_TURN_BYTES = 1 * MIB;
 export const WRITE_MESSAGE_BYTES = 1 * KIB;
 /** Answers that wait for a peer who does not read them: from here on nothing more is read from it. */
 export const WRITE_QUEUE_PAUSE_BYTES = 16 * MIB;
-/** What waits in a connection's write queue in all: a request beyond it is refused, an answer ends the connection. */
+/** What waits in a connection's write queue in all: a request beyond it is refused, an answer replaced by a failure. */
 export const WRITE_QUEUE_BYTES_MAX = 64 * MIB;
+/** Characters of a failure that is sent all the same: as many can wait as there may be requests without an answer. */
+export const FAILURE_TEXT_SHORT = 1 * KIB;
 /** Who takes less than PEER_BYTES_PER_SECOND_MIN of what waits for him for so long loses his connection. */
 export const WRITE_STALL_MS = 30_000;
 /**
  * The least that a peer gives of a frame, or takes of what waits for it, on the average of these times: 120 KiB in 30 s. A bad
  * line of a telephone carries more; who reads a KiB a second, or sends a byte now and then, holds memory and means no good.
+ * What a peer takes is seen in the steps in which the system makes room, on Linux up to 1.5 MiB: 50 KiB a second are always enough.
  */
 export const PEER_BYTES_PER_SECOND_MIN = 4 * KIB;
 /** Connections of a server. */

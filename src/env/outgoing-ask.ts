@@ -6,7 +6,7 @@
  */
 import { RpcError } from "../common/errors.js";
 import type { RpcResponseCallback } from "../network/callbacks.js";
-import { isTooManyUnanswered } from "../network/failure-text.js";
+import { isNoRoomForAnswer, isTooManyUnanswered } from "../network/failure-text.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
 import { ANSWER_BYTES, answerCodec, answerFailed, checkAnswer } from "./envelope.js";
 import type { PeerConnection } from "./peer-connection.js";
@@ -99,6 +99,10 @@ export function askFailure(error: Error, endpoint: string, address: RpcAddress |
   if (isTooManyUnanswered(error)) {
     const text = `the peer could not take the ask of "${endpoint}" now: ${firstLine(error)}; await some of them first`;
     return new RpcError("ERR_RPC_INBOX_FULL", text, where);
+  }
+  if (isNoRoomForAnswer(error)) {
+    const text = `the peer had no room for the answer of "${endpoint}": ${firstLine(error)}; await some of them first`;
+    return new RpcError("ERR_RPC_OUTBOX_FULL", text, { ...where, retryable: false, maybeExecuted: true });
   }
   // As a handler's failure the transport passes on what a peer says in its own words: the message came to no endpoint.
   if (error instanceof RpcError && error.code !== "ERR_RPC_HANDLER") {

@@ -3,7 +3,7 @@
  * ours is one line of the same form: the Java class that means the same, and the message. No stack: it is nobody else's.
  */
 import { isRpcError, RpcError, type RpcErrorCode } from "../common/errors.js";
-import { REQUESTS_PER_CONNECTION_MAX } from "../common/limits.js";
+import { REQUESTS_PER_CONNECTION_MAX, WRITE_QUEUE_BYTES_MAX } from "../common/limits.js";
 
 const CLASSES: Partial<Record<RpcErrorCode, string>> = {
   ERR_RPC_FORBIDDEN: "java.lang.SecurityException",
@@ -33,6 +33,19 @@ export function tooManyUnanswered(): RpcError {
 /** True for the failure of a request that its peer refused so. */
 export function isTooManyUnanswered(error: Error): boolean {
   return isRpcError(error, "ERR_RPC_HANDLER") && error.message.includes(`: ${TOO_MANY_UNANSWERED}: `);
+}
+
+const NO_ROOM_FOR_ANSWER = "an answer finds no room";
+
+/** An answer that is not sent: its request was handled, its peer has not read so many others. */
+export function noRoomForAnswer(waitingBytes: number): RpcError {
+  const text = `${NO_ROOM_FOR_ANSWER}: waitingBytes=${waitingBytes}, maxBytes=${WRITE_QUEUE_BYTES_MAX} of a connection`;
+  return new RpcError("ERR_RPC_OUTBOX_FULL", text, { maybeExecuted: true });
+}
+
+/** True for the failure of a request whose peer had no room for the answer. */
+export function isNoRoomForAnswer(error: Error): boolean {
+  return isRpcError(error, "ERR_RPC_HANDLER") && error.message.includes(`: ${NO_ROOM_FOR_ANSWER}: `);
 }
 
 export function messageOf(error: unknown): string {

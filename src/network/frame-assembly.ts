@@ -64,10 +64,11 @@ export class FrameAssembly {
     }
   }
 
-  /** Nothing is added to the room any more. */
+  /** What is in the room becomes a piece; the rest of it is for what comes. */
   #seal(): void {
-    if (this.#roomFilled > 0) this.#keep(this.#room.subarray(0, this.#roomFilled));
-    this.#room = NO_ROOM;
+    if (this.#roomFilled === 0) return;
+    this.#keep(this.#room.subarray(0, this.#roomFilled));
+    this.#room = this.#room.subarray(this.#roomFilled);
     this.#roomFilled = 0;
   }
 

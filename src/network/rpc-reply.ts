@@ -2,10 +2,10 @@
  * RpcReply: the one answer that a request may get, now or later. One small object for each request, and the only one.
  */
 import { RpcError } from "../common/errors.js";
-import { FRAME_BYTES_MAX } from "../common/limits.js";
+import { FAILURE_TEXT_SHORT, FRAME_BYTES_MAX } from "../common/limits.js";
 import type { Connection } from "./connection.js";
 import { RPC_HEADER_BYTES, writeRpcResponseHeader } from "./encode.js";
-import { failureText } from "./failure-text.js";
+import { failureText, noRoomForAnswer } from "./failure-text.js";
 import type { ManagedBuffer } from "./managed-buffer.js";
 import { MessageType } from "./message-type.js";
 import { bytesOf, type RpcBody, writeBody } from "./rpc-body.js";
@@ -58,7 +58,7 @@ export class RpcReply {
    * Answers with a body that the caller writes himself, all of it, before he calls anything else or returns to the loop:
    * into `room`, from `roomOffset`.
    *
-   * @returns False: it is answered already, and there is no room.
+   * @returns False: it is answered already, or now by a failure, because too many answers wait for the peer.
    * Throws ERR_RPC_MESSAGE_TOO_LARGE, and is still open then.
    */
   reserve(bodyBytes: number): boolean {
@@ -68,8 +68,12 @@ export class RpcReply {
       const text = `answer too long: bytes=${frameBytes}, maxBytes=${FRAME_BYTES_MAX}; have it fetched as a stream`;
       throw new RpcError("ERR_RPC_MESSAGE_TOO_LARGE", text);
     }
-    this.#end();
     const queue = this.#queue;
+    if (queue.refusesAnswers()) {
+      this.onFailure(noRoomForAnswer(queue.queuedReplyBytes));
+      return false;
+    }
+    this.#end();
     const at = queue.reserve(frameBytes, true);
     this.roomOffset = writeRpcResponseHeader(queue.room, at, this.#idHigh, this.#idLow, bodyBytes);
     return true;
@@ -79,8 +83,13 @@ export class RpcReply {
   onFailure(error: unknown): void {
     if (!this.#isOpen) return;
     this.#end();
+    const queue = this.#queue;
     const type = MessageType.RPC_FAILURE;
-    this.#queue.enqueueMessage({ type, requestId: this.#requestId, errorText: failureText(error) }, true);
+    let errorText = failureText(error);
+    if (errorText.length > FAILURE_TEXT_SHORT && queue.refusesAnswers()) {
+      errorText = failureText(noRoomForAnswer(queue.queuedReplyBytes));
+    }
+    queue.enqueueMessage({ type, requestId: this.#requestId, errorText }, true);
   }
 
   /** Answers a request for merged blocks. */

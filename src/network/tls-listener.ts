@@ -65,6 +65,7 @@ export class TlsListener extends Server {
     raw.on("error", ignore);
     if (!admitted(raw, this.#hooks)) return;
     const peer = peerOf(raw);
+    const key = keyOf(raw);
     const busy = this.#whyBusy(peer);
     if (busy !== null) {
       raw.write(ALERT_INTERNAL_ERROR);
@@ -80,10 +81,10 @@ export class TlsListener extends Server {
       peer,
       end: () => {
         this.#clock.clearTimeout(timer);
-        return this.#pending.delete(keyOf(peer));
+        return this.#pending.delete(key);
       },
     };
-    this.#pending.set(keyOf(peer), pending);
+    this.#pending.set(key, pending);
     raw.once("data", (chunk) => this.#begun(pending, chunk));
     raw.once("close", () => this.#refuse(pending, "it was closed before the handshake was done", null));
   }
@@ -116,7 +117,7 @@ export class TlsListener extends Server {
 
   #secured(socket: TLSSocket): void {
     socket.on("error", ignore);
-    const pending = this.#pending.get(keyOf(peerOf(socket)));
+    const pending = this.#pending.get(keyOf(socket));
     if (pending === undefined) {
       // Its connection is closed already.
       socket.destroy();
@@ -133,7 +134,7 @@ export class TlsListener extends Server {
 
   #failed(error: TlsError, socket: TLSSocket): void {
     socket.on("error", ignore);
-    const pending = this.#pending.get(keyOf(peerOf(socket)));
+    const pending = this.#pending.get(keyOf(socket));
     if (pending === undefined) return;
     this.#refuse(pending, commonReason(error) ?? this.#credentials.whyRefused(error, socket), error);
   }
@@ -145,8 +146,9 @@ export class TlsListener extends Server {
   }
 }
 
-function keyOf({ host, port }: PeerAddress): string {
-  return `${host} ${port}`;
+/** Both ends: a server on several addresses may have the same far end twice. */
+function keyOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress} ${socket.localPort}`;
 }
 
 function ignore(): void {}

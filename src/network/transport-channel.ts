@@ -17,7 +17,7 @@
  */
 import type { Socket } from "node:net";
 import { isRpcError, RpcError, type RpcErrorCode } from "../common/errors.js";
-import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS, WRITE_QUEUE_BYTES_MAX } from "../common/limits.js";
+import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS } from "../common/limits.js";
 import { i32At } from "./big-endian.js";
 import { ChannelClocks } from "./channel-clocks.js";
 import type { ChannelHost } from "./channel-host.js";
@@ -236,11 +236,6 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     else this.#releaseDecoder();
     this.#resumeLater();
     this.#readOrPause();
-  }
-
-  repliesBeyond(queuedReplyBytes: number): void {
-    const text = `the peer does not read its answers: queuedBytes=${queuedReplyBytes}, maxBytes=${WRITE_QUEUE_BYTES_MAX}`;
-    this.fail(new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: this.remoteAddress }));
   }
 
   writeFailed(error: Error): void {

@@ -9,9 +9,10 @@
  */
 import { setMaxListeners } from "node:events";
 import type { Clock } from "../common/clock.js";
-import { RpcError } from "../common/errors.js";
+import { isRpcError, RpcError } from "../common/errors.js";
 import { FAST_FAIL_FRACTION } from "../common/limits.js";
 import { hostPort } from "./dial.js";
+import { messageOf } from "./failure-text.js";
 import type { RpcHandler } from "./rpc-handler.js";
 import type { TransportClientBootstrap } from "./transport-bootstrap.js";
 import { type ChannelHost, TransportChannel } from "./transport-channel.js";
@@ -41,7 +42,7 @@ interface Slot {
 interface Pool {
   readonly slots: readonly Slot[];
   /** When a connection could not be made last; null: never, or one was made since. */
-  failedAtMs: number | null;
+  failure: { readonly atMs: number; readonly error: unknown } | null;
 }
 
 export class TransportClientFactory {
@@ -111,7 +112,7 @@ export class TransportClientFactory {
         { length: this.#parts.settings.numConnectionsPerPeer },
         (): Slot => ({ client: null, connecting: null }),
       );
-      pool = { slots, failedAtMs: null };
+      pool = { slots, failure: null };
       this.#pools.set(key, pool);
     }
     return pool;
@@ -132,9 +133,9 @@ export class TransportClientFactory {
         client = await this.#connect(address, (ended) => {
           if (slot.client === ended) slot.client = null;
         });
-        pool.failedAtMs = null;
+        pool.failure = null;
       } catch (error) {
-        pool.failedAtMs = this.#parts.clock.now();
+        pool.failure = { atMs: this.#parts.clock.now(), error };
         throw error;
       }
       await this.#bootstrapped(client);
@@ -157,6 +158,8 @@ export class TransportClientFactory {
       throw signal.reason;
     }
     const channel = new TransportChannel(connection, rpcHandler, this.#parts.host);
+    const appId = connection.identity === null ? null : security.appIdOf(connection.identity);
+    if (appId !== null) channel.client.setClientId(appId);
     this.#channels.add(channel);
     const closed = (): void => {
       this.#channels.delete(channel);
@@ -181,12 +184,14 @@ export class TransportClientFactory {
 
   #refuseIfJustFailed(pool: Pool, address: PeerAddress): void {
     if (!this.#hasJustFailed(pool)) return;
-    const text = `Connecting to ${hostPort(address)} failed in the last ${this.#fastFailMs} ms, fail this connection directly`;
-    throw new RpcError("ERR_RPC_CONNECT", text, { address });
+    const cause = pool.failure?.error;
+    const begins = `Connecting to ${hostPort(address)} failed in the last ${this.#fastFailMs} ms, fail this connection directly`;
+    const code = isRpcError(cause, "ERR_RPC_AUTH") ? cause.code : "ERR_RPC_CONNECT";
+    throw new RpcError(code, `${begins}: ${messageOf(cause)}`, { address, cause });
   }
 
-  #hasJustFailed({ failedAtMs }: Pool): boolean {
-    return failedAtMs !== null && this.#parts.clock.now() - failedAtMs < this.#fastFailMs;
+  #hasJustFailed({ failure }: Pool): boolean {
+    return failure !== null && this.#parts.clock.now() - failure.atMs < this.#fastFailMs;
   }
 
   get #fastFailMs(): number {

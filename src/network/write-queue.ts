@@ -20,7 +20,9 @@
  *
  * Limits count what waits behind what is being written: one answer may be longer than all of them. Answers in memory count
  * with their bytes, those that are read from a file when their turn has come count a little. The body of an upload is its
- * sender's, who holds it anyway.
+ * sender's, who holds it anyway. An answer that finds no room is replaced by a failure that says so.
+ *
+ * A body is got ready by its owner's code, which may send: that runs by itself, never while somebody fills his room.
  */
 import type { Socket } from "node:net";
 import type { Clock } from "../common/clock.js";
@@ -31,8 +33,8 @@ import {
   WRITE_QUEUE_BYTES_MAX,
   WRITE_QUEUE_PAUSE_BYTES,
 } from "../common/limits.js";
-import { encodeMessage } from "./encode.js";
-import { asError } from "./failure-text.js";
+import { encodeMessage, failureOf } from "./encode.js";
+import { asError, noRoomForAnswer } from "./failure-text.js";
 import type { MessageWithHeader } from "./message-with-header.js";
 import type { Message } from "./messages.js";
 import { giveBatchBack, takeBatch } from "./write-batches.js";
@@ -44,8 +46,6 @@ import { type Written, WrittenListeners } from "./written-listeners.js";
 export interface WriteQueueOwner {
   /** Answers that the peer does not take have passed the limit, or are below half of it again. */
   repliesOverflow(overflowing: boolean): void;
-  /** Answers wait beyond what a queue may hold, and there is one more: the connection ends. */
-  repliesBeyond(queuedReplyBytes: number): void;
   /** A body ended early after its header was out: the stream cannot go on. */
   writeFailed(error: Error): void;
 }
@@ -165,7 +165,6 @@ export class WriteQueue {
    */
   enqueueMessage(message: Message, isReply: boolean, done: Written = ignore): void {
     const body = "body" in message ? message.body : null;
-    if (isReply) this.#checkReplies();
     if (this.#ended !== null) {
       this.#dropped++;
       body?.release();
@@ -179,16 +178,31 @@ export class WriteQueue {
       if (done !== ignore) this.whenWritten(done);
       return;
     }
+    const residentBytes = isReply ? (body.residentBytes ?? 0) : 0;
+    if (residentBytes > 0 && this.refusesAnswers()) {
+      const error = noRoomForAnswer(this.#replyBytes);
+      body.release();
+      this.enqueueMessage(failureOf(message, error) as Message, true);
+      done(error);
+      return;
+    }
     if (!this.#flushScheduled) this.#scheduleFlush();
     this.#seal();
     const bodyAt = this.#queuedTo + HEADER_POSITIONS;
     this.#queuedTo = bodyAt + body.size;
-    const waitingBytes = WRITE_MESSAGE_BYTES + (isReply ? (body.residentBytes ?? 0) : 0);
+    const waitingBytes = WRITE_MESSAGE_BYTES + residentBytes;
     this.#memoryBytes += waitingBytes;
     if (isReply) this.#replyBytes += waitingBytes;
     this.#items.push({ bytes: null, message, done, bodyAt, endsAt: this.#queuedTo, waitingBytes, isReply });
     // Now, not at the end of the tick: whoever asks for many in one go is held up before the next one is got ready.
     if (isReply && this.#replyBytes > WRITE_QUEUE_PAUSE_BYTES) this.flush();
+  }
+
+  /** So many answers wait that there is no room for another. What can be begun is begun before: it does not wait. */
+  refusesAnswers(): boolean {
+    if (this.#replyBytes <= WRITE_QUEUE_PAUSE_BYTES) return false;
+    this.flush();
+    return this.#replyBytes > WRITE_QUEUE_BYTES_MAX;
   }
 
   /** Calls back when all that is queued now has been written, with null, or will not be, with the reason. */
@@ -238,13 +252,6 @@ export class WriteQueue {
     this.#listeners.abandon(error);
   }
 
-  /** One more answer comes. What can be begun is begun before: only what waits behind it counts. */
-  #checkReplies(): void {
-    if (this.#replyBytes <= WRITE_QUEUE_PAUSE_BYTES) return;
-    this.flush();
-    if (this.#replyBytes > WRITE_QUEUE_BYTES_MAX) this.#owner.repliesBeyond(this.#replyBytes);
-  }
-
   #scheduleFlush(): void {
     this.#flushScheduled = true;
     queueMicrotask(this.#flushLater);
@@ -253,7 +260,6 @@ export class WriteQueue {
   /** False: the frame has memory of its own, from offset 0 of `room`. */
   #makeRoom(frameBytes: number, isReply: boolean): boolean {
     this.#seal();
-    if (isReply) this.#checkReplies();
     if (this.#ended !== null) {
       this.#dropped++;
       this.room = Buffer.allocUnsafe(frameBytes);
@@ -350,6 +356,11 @@ export class WriteQueue {
     if (item.isReply) this.#replyBytes -= item.waitingBytes;
     let encoded: MessageWithHeader | null = null;
     try {
+      await null;
+      if (this.#ended !== null) {
+        if ("body" in item.message) item.message.body?.release();
+        throw this.#ended;
+      }
       const coming = encodeMessage(item.message);
       encoded = coming instanceof Promise ? await coming : coming;
       await this.#window.writeMessage(encoded, () => {

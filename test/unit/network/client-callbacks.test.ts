@@ -97,3 +97,26 @@ test("a chunk is fetched once at a time: the second call is refused, and the fir
   expect(client.outstandingCount).toBe(0);
   expect((await failureOf(fetchChunk(client, streamId, 0))).message).toContain("out-of-order");
 });
+
+test("a body that cannot be had fails by itself, not while another message is being written", async () => {
+  await using transports = new Transports();
+  const { client } = await connected(transports);
+  const body = new (class extends NioManagedBuffer {
+    override toBody(): never {
+      throw new Error("the body is gone");
+    }
+  })(Buffer.from("x"));
+  const nested = new Promise((resolve, reject) => {
+    client.uploadStream(Buffer.from("meta"), body, {
+      onSuccess: () => reject(new Error("it was sent")),
+      // Longer than what a batch has left: room is made anew.
+      onFailure: () => resolve(ask(client, "n".repeat(10_000))),
+    });
+  });
+  const others = Array.from({ length: 20 }, (_, n) => ask(client, `${n}`.repeat(6_000)));
+  expect((await Promise.all(others)).map((answer) => answer.slice(0, 2))).toEqual(
+    others.map((_, n) => `${n}${n}`.slice(0, 2)),
+  );
+  expect(await nested).toBe("n".repeat(10_000));
+  expect(client.isActive).toBe(true);
+});

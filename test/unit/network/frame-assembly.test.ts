@@ -52,6 +52,19 @@ test("bytes one by one are copied together, and make no array each", () => {
   expect(Buffer.concat(pieces).equals(bytes)).toBe(true);
 });
 
+test("rooms are used up, also between long parts", () => {
+  const bytes = someBytes(FRAME_PART_KEPT_BYTES_MIN);
+  const assembly = new FrameAssembly(100 * bytes.length);
+  const memory = new Set<ArrayBufferLike>();
+  for (let round = 0; round < 50; round++) {
+    assembly.add(bytes, 0, bytes.length);
+    assembly.add(bytes, 0, 1);
+  }
+  for (const { buffer } of assembly.pieces()) memory.add(buffer);
+  // The long parts' own, and one room for 50 bytes.
+  expect(memory.size).toBe(2);
+});
+
 test("a long part of a long frame stays where it lies; of a short frame it does not", () => {
   const bytes = someBytes(FRAME_ASSEMBLY_BYTES_MIN + FRAME_PART_KEPT_BYTES_MIN);
   const long = new FrameAssembly(bytes.length);

@@ -4,7 +4,12 @@
  * Method: real sockets; peers by hand whose bytes come and go as the test says, while a manual clock passes seconds.
  */
 import { describe, expect, test } from "vitest";
-import { PEER_BYTES_PER_SECOND_MIN, WRITE_QUEUE_PAUSE_BYTES } from "../../../dist/src/common/limits.js";
+import {
+  PEER_BYTES_PER_SECOND_MIN,
+  WRITE_QUEUE_BYTES_MAX,
+  WRITE_QUEUE_PAUSE_BYTES,
+  WRITE_TURN_BYTES,
+} from "../../../dist/src/common/limits.js";
 import {
   MessageType,
   NioManagedBuffer,
@@ -96,7 +101,7 @@ describe("answers in memory", () => {
     expect(chunks.map(({ length }) => length)).toEqual([80 * MIB, 80 * MIB, 80 * MIB]);
   });
 
-  test("of every kind end the connection of a peer that does not take them", async () => {
+  test("of every kind become failures where they find no room; the connection goes on, and so do others", async () => {
     for (const answer of [
       (reply: RpcReply) => reply.onMergedBlockMeta(1, new NioManagedBuffer(Buffer.alloc(4 * MIB))),
       (reply: RpcReply) => reply.onFailure("x".repeat(4 * MIB)),
@@ -110,9 +115,38 @@ describe("answers in memory", () => {
       for (let id = 0n; id < 40n; id++) await peer.send(rpc(id, 10));
       await until(() => replies.length === 40);
       for (const reply of replies) answer(reply);
-      expect(handler.events).toContainEqual(expect.stringContaining("does not read its answers"));
-      await until(() => server.connectionCount === 0);
+      await turns();
+      expect(queueOf(server).queuedReplyBytes).toBeLessThan(WRITE_QUEUE_BYTES_MAX + 5 * MIB);
+      peer.socket.resume();
+      const answers = await peer.received(40);
+      const refused = answers.filter((one) => "errorText" in one && /an answer finds no room: /.test(one.errorText));
+      // 64 MiB wait, and what the system and the window take.
+      expect(refused.length).toBeGreaterThan(10);
+      expect(refused.length).toBeLessThan(25);
+      await peer.send(rpc(40n, 10));
+      await until(() => replies.length === 41);
+      replies[40]!.onSuccess(Buffer.from("healthy"));
+      expect((await peer.received(41)).at(-1)).toMatchObject({ type: MessageType.RPC_RESPONSE, requestId: 40n });
     }
+  });
+
+  test("are written a turn's worth at a time, however much the system would take at once", async () => {
+    await using transports = new Transports();
+    const server = await transports.serve(new ScriptedHandler({ streams: new MadeChunks(32 * MIB) }));
+    const peer = await transports.peer(server);
+    peer.socket.pause();
+    await peer.send({ type: MessageType.CHUNK_FETCH_REQUEST, streamId: 1n, chunkIndex: 0 });
+    const queue = queueOf(server);
+    let before = queue.takenBytes;
+    let most = 0;
+    for (let turn = 0; turn < 200; turn++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      most = Math.max(most, queue.takenBytes - before);
+      before = queue.takenBytes;
+    }
+    expect(before).toBeGreaterThan(0);
+    // And a header.
+    expect(most).toBeLessThan(WRITE_TURN_BYTES + 100);
   });
 
   test("after our own end are dropped and counted; the peer still gets what was sent before", async () => {

@@ -131,7 +131,9 @@ describe.each([
       code: "ERR_RPC_CONNECT",
       message: expect.stringContaining(`127.0.0.1:${port}`),
     });
-    expect((await attempt(true)).message).toContain("fail this connection directly");
+    const fast = await attempt(true);
+    expect(fast.message).toContain("fail this connection directly: ");
+    expect(fast.cause).toMatchObject({ code: "ERR_RPC_CONNECT", cause: { code: "ECONNREFUSED" } });
     expect((await attempt(false)).message).not.toContain("fail this connection directly");
     transports.clock.advance(4_800);
     expect((await attempt(true)).message).not.toContain("fail this connection directly");
