@@ -82,6 +82,20 @@ describe.each(FORMS)("a server with %s", (_, options) => {
     expect(time.timerCount).toBe(0);
   });
 
+  test("tells two connections apart that differ only in where they lead to", async () => {
+    const time = new ManualClock();
+    const listening = await Listening.start(createSecurity(options, time), () => null, "0.0.0.0");
+    open.push(listening);
+    const { port } = listening;
+    const { localPort } = await connected(connectTcp({ port, host: HOST, localAddress: HOST }));
+    await connected(connectTcp({ port, host: "127.0.0.2", localAddress: HOST, localPort: localPort as number }));
+    await time.timersSet(2);
+    time.advance(HANDSHAKE_TIMEOUT_MS);
+    for (let peer = 0; peer < 2; peer++)
+      expect((await listening.refused()).message).toContain(`${HOST}:${localPort}: `);
+    expect(listening.accepted.map(({ destroyed }) => destroyed)).toEqual([true, true]);
+  });
+
   test("takes so many at a time through the handshake, and tells one more that it is busy", async () => {
     const listening = await listen(options);
     const idle: Socket[] = [];
