@@ -33,6 +33,8 @@ export async function startService(
 ): Promise<{ env: RpcEnv; uri: string; service: DemoService }> {
   const begun = performance.now();
   const env = await RpcEnv.create({ ...options, name: "demo", conf: CONF });
+  // Of a client that is killed: who started it says so.
+  env.on("networkError", () => {});
   const module = new URL("./compress.service.js", import.meta.url);
   const ref = await env.setupEndpoint<typeof import("./compress.service.js")>("compress", module);
   // The last file waits for all others, so no timeout here.

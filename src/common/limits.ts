@@ -138,6 +138,9 @@ export const BODY_PIECE_BYTES_MAX = 256 * KIB;
 /** The rest of a stream that nobody wants: as much is read and thrown away; for more a new connection costs less. */
 export const STREAM_DRAIN_BYTES_MAX = 1 * MIB;
 
+/** What a socket reads at a time: as Node.js does by itself. */
+export const SOCKET_READ_BYTES = 64 * KIB;
+
 // ── Connections ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Small messages of one tick are copied one behind the other into memory of this size, and written together. */

@@ -51,7 +51,7 @@ export class FileChannel extends Readable implements StreamCallback {
 
   onData(_streamId: string, bytes: Uint8Array): void | Promise<void> {
     this.#hasBytes = true;
-    // Kept without a copy: each chunk that a socket gives is memory of its own, which it does not use again.
+    this.#client?.connection.keepBytes();
     if (this.destroyed || this.push(bytes)) return;
     return new Promise((resolve) => {
       this.#roomAwaited = resolve;

@@ -20,6 +20,8 @@ export interface Connection {
   readonly isActive: boolean;
   /** The bytes after the current frame are the interceptor's. Throws ERR_RPC_PROTOCOL while another one is reading. */
   intercept(interceptor: StreamInterceptor): void;
+  /** For a callback that is being given bytes: they are kept beyond the call, so they stay as they are. */
+  keepBytes(): void;
   /** A request was added: the time of quiet begins anew. */
   touch(): void;
   /** Writes what is queued, then ends. Nothing more is read; what is outstanding fails, with the reason if there is one. */

@@ -3,6 +3,7 @@ import { connect, type Socket } from "node:net";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { TIMEOUT_MS_MAX } from "../common/limits.js";
+import type { SocketReads } from "./socket-reads.js";
 
 export interface DialTarget {
   readonly host: string;
@@ -15,12 +16,14 @@ export interface DialTarget {
 /**
  * Opens a connection. Nothing listens to its data.
  *
+ * @param reads where its bytes go, instead of the socket's own events.
  * Throws ERR_RPC_CONNECT with the address and what the system says; the signal's reason when that is aborted.
  */
-export async function dialTcp(target: DialTarget, clock: Clock): Promise<Socket> {
+export async function dialTcp(target: DialTarget, clock: Clock, reads?: SocketReads): Promise<Socket> {
   const { host, port } = target;
   target.signal?.throwIfAborted();
-  const socket = connect({ host, port, noDelay: true, keepAlive: true });
+  const onread = reads === undefined ? {} : { onread: reads.onread };
+  const socket = connect({ host, port, noDelay: true, keepAlive: true, ...onread });
   const tooLate = `connecting to ${hostPort(target)} timed out: timeoutMs=${target.timeoutMs}`;
   await untilOr(socket, target, clock, {
     event: "connect",

@@ -12,6 +12,8 @@ const NO_ROOM = new Uint8Array(0);
 export class FrameAssembly {
   /** Without the length that stands before it. */
   readonly frameBytes: number;
+  /** What `add` was given last is part of it where it lies. */
+  keepsLast = false;
   readonly #pieces: Uint8Array[] = [];
   #piecesBytes = 0;
   #room = NO_ROOM;
@@ -38,7 +40,8 @@ export class FrameAssembly {
   /** Takes what belongs to the frame of `bytes[start .. end)`, which must stay as it is; returns where the rest begins. */
   add(bytes: Uint8Array, start: number, end: number): number {
     const taken = Math.min(this.frameBytes - this.filledBytes, end - start);
-    if (taken >= FRAME_PART_KEPT_BYTES_MIN && this.frameBytes > FRAME_ASSEMBLY_BYTES_MIN) {
+    this.keepsLast = taken >= FRAME_PART_KEPT_BYTES_MIN && this.frameBytes > FRAME_ASSEMBLY_BYTES_MIN;
+    if (this.keepsLast) {
       this.#seal();
       this.#keep(bytes.subarray(start, start + taken));
     } else this.#copy(bytes, start, start + taken);

@@ -80,7 +80,7 @@ class StreamReadable extends Readable {
           this.#giveUp();
           return;
         }
-        // Kept without a copy: each chunk that a socket gives is memory of its own, which it does not use again.
+        this.#client.connection.keepBytes();
         if (this.push(bytes)) return;
         return new Promise<void>((resolve) => {
           this.#wake = resolve;

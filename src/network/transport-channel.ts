@@ -18,18 +18,16 @@
 import type { Socket } from "node:net";
 import { isRpcError, RpcError, type RpcErrorCode } from "../common/errors.js";
 import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS } from "../common/limits.js";
-import { i32At } from "./big-endian.js";
 import { ChannelClocks } from "./channel-clocks.js";
 import type { ChannelHost } from "./channel-host.js";
 import type { Connection } from "./connection.js";
-import { decodeMessage, decodeMessageInPieces, messageTypeAt, RPC_BODY_OFFSET } from "./decode.js";
 import { hostPort } from "./dial.js";
 import { asError } from "./failure-text.js";
+import { dispatchFrame, dispatchPieces } from "./frame-dispatch.js";
 import { protocolError } from "./frame-errors.js";
 import { guarded } from "./guarded.js";
-import { MessageType } from "./message-type.js";
-import type { RequestMessage, ResponseMessage } from "./messages.js";
 import type { RpcHandler } from "./rpc-handler.js";
+import type { SocketReads } from "./socket-reads.js";
 import type { StreamInterceptor } from "./stream-interceptor.js";
 import { TransportClient } from "./transport-client.js";
 import { type FrameSink, TransportFrameDecoder } from "./transport-frame-decoder.js";
@@ -52,6 +50,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   readonly client: TransportClient;
   readonly responses: TransportResponseHandler;
   readonly #socket: Socket;
+  readonly #reads: SocketReads | undefined;
   readonly #host: ChannelHost;
   readonly #decoder: TransportFrameDecoder;
   #requests: TransportRequestHandler;
@@ -60,6 +59,8 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   /** Held for a frame that has not come whole. */
   #unfinishedBytes = 0;
   #resumeScheduled = false;
+  /** Of the bytes that are being received views are kept. */
+  #keepsBytes = false;
   /** Why the decoder is held: answers overflow; the consumer of a stream is busy. */
   #overflowing = false;
   #consumerBusy = false;
@@ -73,8 +74,9 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     this.#runDecoder(null);
   };
 
-  constructor({ socket, identity }: ReadyConnection, rpcHandler: RpcHandler, host: ChannelHost) {
+  constructor({ socket, identity, reads }: ReadyConnection, rpcHandler: RpcHandler, host: ChannelHost) {
     this.#socket = socket;
+    this.#reads = reads;
     this.#host = host;
     this.remoteAddress = peerOf(socket);
     this.localAddress = { host: socket.localAddress ?? "unknown", port: socket.localPort ?? 0 };
@@ -119,14 +121,19 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     const socket = this.#socket;
     // Answers that were given before the peer ended its side still go out.
     socket.allowHalfOpen = true;
-    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    if (this.#reads === undefined) socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     socket.on("end", () => this.#onEnd());
     socket.on("error", (error) => this.#onError(error));
     socket.on("close", () => this.#onClose());
     this.#host.opened(this);
     this.#requests.channelActive();
+    this.#reads?.begin((bytes) => this.#onData(bytes));
     if (socket.destroyed) this.#onClose();
-    else socket.resume();
+    else this.#readOrPause();
+  }
+
+  keepBytes(): void {
+    this.#keepsBytes = true;
   }
 
   intercept(interceptor: StreamInterceptor): void {
@@ -169,39 +176,11 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   // ── What the decoder finds ─────────────────────────────────────────────────────────────────────────────────────────
 
   frame(bytes: Uint8Array, start: number, end: number): void {
-    const type = messageTypeAt(bytes, start, end);
-    switch (type) {
-      case MessageType.RPC_REQUEST:
-        this.#requests.rpcRequest(bytes, start, end);
-        return;
-      case MessageType.RPC_RESPONSE:
-        this.responses.rpcResponse(
-          i32At(bytes, start + 1),
-          i32At(bytes, start + 5),
-          bytes,
-          start + RPC_BODY_OFFSET,
-          end,
-        );
-        return;
-      case MessageType.ONE_WAY_MESSAGE:
-        this.#requests.oneWayMessage(bytes, start, end);
-        return;
-      case MessageType.CHUNK_FETCH_REQUEST:
-      case MessageType.STREAM_REQUEST:
-      case MessageType.UPLOAD_STREAM:
-      case MessageType.MERGED_BLOCK_META_REQUEST:
-        this.#requests.handle(decodeMessage(bytes, start, end) as RequestMessage);
-        return;
-      default:
-        this.responses.handle(decodeMessage(bytes, start, end) as ResponseMessage);
-    }
+    if (dispatchFrame(this.#requests, this.responses, bytes, start, end)) this.#keepsBytes = true;
   }
 
   frameInPieces(pieces: readonly Uint8Array[]): void {
-    if (pieces[0]?.[0] === MessageType.CHUNK_FETCH_SUCCESS) {
-      this.responses.handle(decodeMessageInPieces(pieces) as ResponseMessage);
-      return;
-    }
+    if (dispatchPieces(this.responses, pieces)) return;
     const frame = Buffer.concat(pieces);
     this.frame(frame, 0, frame.length);
   }
@@ -209,6 +188,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   bodyBytes(bytes: Uint8Array, start: number, end: number): void {
     const busy = this.#interceptor?.onBytes(bytes, start, end) ?? null;
     if (busy === null) return;
+    this.#keepsBytes = true;
     this.#consumerBusy = true;
     this.#decoder.hold();
     busy.then(
@@ -262,25 +242,32 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
 
   // ── The socket ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #onData(chunk: Buffer): void {
-    if (this.#state !== "OPEN") return;
+  /** True: of the chunk views are kept. */
+  #onData(chunk: Buffer): boolean {
+    if (this.#state !== "OPEN") return false;
     this.#clocks.read(this.#host.clock.now());
-    this.#runDecoder(chunk);
+    this.#keepsBytes = false;
+    return this.#runDecoder(chunk) || this.#keepsBytes;
   }
 
-  /** @param chunk null: goes on with what the last turn left. */
-  #runDecoder(chunk: Buffer | null): void {
+  /**
+   * @param chunk null: goes on with what the last turn left.
+   * @returns True: the decoder refers to the chunk.
+   */
+  #runDecoder(chunk: Buffer | null): boolean {
     const decoder = this.#decoder;
+    let isKept = false;
     try {
       if (chunk === null) decoder.resume();
-      else decoder.push(chunk);
+      else isKept = decoder.push(chunk);
     } catch (error) {
       this.#decodingFailed(asError(error));
-      return;
+      return true;
     }
-    if (this.#state !== "OPEN") return;
+    if (this.#state !== "OPEN") return isKept;
     this.#account(decoder.bufferedBytes);
     if (this.#resumeLater() || chunk === null || decoder.isHeld) this.#readOrPause();
+    return isKept;
   }
 
   /** True: there is more to decode, in another turn of the loop. */

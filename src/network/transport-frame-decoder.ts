@@ -89,6 +89,8 @@ export class TransportFrameDecoder {
   #chunk: Uint8Array = NOTHING;
   #offset = 0;
   #later: Uint8Array[] = [];
+  /** A part of the chunk is part of a frame, where it lies. */
+  #keepsChunk = false;
 
   constructor(sink: FrameSink, options: TransportFrameDecoderOptions = {}) {
     const frameBytesMax = options.frameBytesMax ?? NETWORK_MESSAGE_BYTES_MAX_DEFAULT + FRAME_OVERHEAD_BYTES_MAX;
@@ -133,18 +135,21 @@ export class TransportFrameDecoder {
    * Takes the next bytes of the stream; they must stay as they are while `hasPending`, and while a frame is unfinished.
    * Behind bytes that wait they wait, too, and so they do while the decoder is held.
    *
+   * @returns False: the decoder does not refer to the chunk any more. What the sink keeps of it is the sink's affair.
    * Throws ERR_RPC_PROTOCOL for a length that no frame may have, and what the sink throws. The decoder is closed then.
    */
-  push(chunk: Uint8Array): void {
+  push(chunk: Uint8Array): boolean {
     assert(!this.#isRunning, "a sink does not push");
-    if (this.#isClosed || chunk.length === 0) return;
+    if (this.#isClosed || chunk.length === 0) return false;
     if (this.#hasBytes) {
       this.#later.push(chunk);
-      return;
+      return true;
     }
     this.#chunk = chunk;
     this.#offset = 0;
+    this.#keepsChunk = false;
     if (!this.#isHeld) this.#runTurn();
+    return this.#keepsChunk || this.#hasBytes;
   }
 
   /** Goes on with what the last turn left. Throws as `push` does. */
@@ -295,6 +300,7 @@ export class TransportFrameDecoder {
 
   #fillFrame(frame: FrameAssembly, bytes: Uint8Array, at: number, end: number): number {
     const next = frame.add(bytes, at, end);
+    if (frame.keepsLast) this.#keepsChunk = true;
     if (frame.isWhole) {
       this.#frame = null;
       this.#unfinishedSinceMs = null;

@@ -8,6 +8,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { dialTcp } from "./dial.js";
+import { SocketReads } from "./socket-reads.js";
 
 /** A connection that may carry frames. */
 export interface ReadyConnection {
@@ -18,6 +19,8 @@ export interface ReadyConnection {
   readonly socket: Socket;
   /** Who the peer proved to be: `appId:keyId`, or a name of its certificate; null where nobody proves anything. */
   readonly identity: string | null;
+  /** Through which the socket's bytes come; without it, by its `data` events. */
+  readonly reads?: SocketReads;
 }
 
 /** What a listener tells its owner. */
@@ -87,8 +90,9 @@ export class PlaintextSecurity implements TransportSecurity {
   }
 
   async connect(options: DialOptions): Promise<ReadyConnection> {
-    const socket = await dialTcp(options, this.#clock);
-    return { socket, identity: null };
+    const reads = new SocketReads();
+    const socket = await dialTcp(options, this.#clock, reads);
+    return { socket, identity: null, reads };
   }
 
   appIdOf(): null {

@@ -103,8 +103,8 @@ describe("what links lead to is not read and not removed", () => {
     for (const name of ["shuffle_0_0_0.index", "shuffle_0_0_0.data", "rdd_0_0"]) {
       await symlink(dirname(foreign.pathOf(name)), dirname(data.pathOf(name)));
     }
-    for (const asked of [read(resolver), resolver.getRddBlockData("app0", "exec1", 0, 0)]) {
-      expect(await failureOf(asked)).toMatchObject({ code: "ERR_RPC_FORBIDDEN" });
+    for (const asked of [() => read(resolver), () => resolver.getRddBlockData("app0", "exec1", 0, 0)]) {
+      expect(await failureOf(asked())).toMatchObject({ code: "ERR_RPC_FORBIDDEN" });
     }
     expect(await resolver.removeBlocks("app0", "exec1", ["rdd_0_0"])).toBe(0);
     expect(await foreign.files()).toContain("rdd_0_0");

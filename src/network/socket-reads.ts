@@ -1,0 +1,43 @@
+/**
+ * SocketReads: the memory that a dialled socket reads into. Sockets of Node.js make memory for each read; at a gigabyte a second
+ * the garbage collector then has more to do than anybody else. Here the next read goes into the same memory, unless somebody
+ * has kept a view of it: then it is his, and the socket gets other memory.
+ *
+ *     EARLY ── begin ──► RECEIVING       EARLY: what comes before the connection has an owner is copied, and reading stops
+ *
+ * For sockets that this side dials, through which answers and bulk data come. Accepted ones are made by their server, which
+ * cannot be told.
+ */
+import type { OnReadOpts } from "node:net";
+import { SOCKET_READ_BYTES } from "../common/limits.js";
+
+/** Takes what was read. True: a view of it is kept beyond the call. */
+export type Receiver = (bytes: Buffer) => boolean;
+
+export class SocketReads {
+  #memory = Buffer.allocUnsafeSlow(SOCKET_READ_BYTES);
+  #receiver: Receiver | null = null;
+  #early: Buffer[] = [];
+
+  /** What `connect` is to be given. */
+  get onread(): OnReadOpts {
+    return { buffer: () => this.#memory, callback: (byteCount) => this.#read(byteCount) };
+  }
+
+  /** From now on all bytes go to the receiver, first those that have come. The socket is to be resumed after this. */
+  begin(receiver: Receiver): void {
+    this.#receiver = receiver;
+    for (const bytes of this.#early.splice(0)) receiver(bytes);
+  }
+
+  /** False: nothing more is read until the socket is resumed. */
+  #read(byteCount: number): boolean {
+    const bytes = this.#memory.subarray(0, byteCount);
+    if (this.#receiver === null) {
+      this.#early.push(Buffer.from(bytes));
+      return false;
+    }
+    if (this.#receiver(bytes)) this.#memory = Buffer.allocUnsafeSlow(SOCKET_READ_BYTES);
+    return true;
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Goal: what a dialled socket reads goes into the same memory again and again, but never into memory that anybody still looks
+ * at; what comes before its owner listens is not lost.
+ * Method: real sockets; views are kept, or not, and compared later with what was sent.
+ */
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { expect, test } from "vitest";
+import { monotonicMs, systemClock } from "../../../dist/src/common/clock.js";
+import { dialTcp } from "../../../dist/src/network/dial.js";
+import {
+  type ManagedBuffer,
+  NioManagedBuffer,
+  OneForOneStreamManager,
+  openStreamReadable,
+  type TransportClient,
+} from "../../../dist/src/network/index.js";
+import { SocketReads } from "../../../dist/src/network/socket-reads.js";
+import { fetchChunk, ScriptedHandler, Transports } from "../../fixtures/transport.js";
+
+const KIB = 1_024;
+
+/** Each KiB says which one it is. */
+function numbered(kib: number): Buffer {
+  const bytes = Buffer.alloc(kib * KIB);
+  for (let n = 0; n < kib; n++) bytes.fill(n % 251, n * KIB, (n + 1) * KIB);
+  return bytes;
+}
+
+async function streaming(transports: Transports, bytes: Buffer) {
+  const streams = new OneForOneStreamManager(() => 0);
+  const cut = [bytes.subarray(0, 10 * KIB), bytes.subarray(10 * KIB)].map((part) => new NioManagedBuffer(part));
+  const streamId = streams.registerStream({ buffers: [...cut, new NioManagedBuffer(bytes)] });
+  const client = await transports.client(await transports.serve(new ScriptedHandler({ streams })));
+  return { client, streamId };
+}
+
+function retained(client: TransportClient, streamId: bigint, index: number): Promise<ManagedBuffer> {
+  return new Promise((resolve, reject) => {
+    client.fetchChunk(streamId, index, {
+      onSuccess: (_index, buffer) => resolve(buffer.retain()),
+      onFailure: (_index, error) => reject(error),
+    });
+  });
+}
+
+test("a consumer that keeps nothing is given the same memory each time", async () => {
+  await using transports = new Transports();
+  const bytes = numbered(2_000);
+  const { client, streamId } = await streaming(transports, bytes);
+  // The first two by the rules, then the stream.
+  for (const index of [0, 1]) await fetchChunk(client, streamId, index);
+  const memory = new Set<ArrayBufferLike>();
+  let at = 0;
+  let calls = 0;
+  await new Promise<void>((resolve, reject) => {
+    client.stream(`${streamId}_2`, {
+      onData: (_id, part) => {
+        calls++;
+        memory.add(part.buffer);
+        expect(Buffer.compare(part, bytes.subarray(at, at + part.length))).toBe(0);
+        at += part.length;
+      },
+      onComplete: () => resolve(),
+      onFailure: (_id, error) => reject(error),
+    });
+  });
+  expect(at).toBe(bytes.length);
+  expect(calls).toBeGreaterThan(20);
+  expect(memory.size).toBe(1);
+});
+
+test("what is kept stays as it is: chunks, parts of a readable stream, bytes whose promise is pending", async () => {
+  await using transports = new Transports();
+  const bytes = numbered(1_000);
+  const { client, streamId } = await streaming(transports, bytes);
+  // A chunk that comes whole, one that comes in parts.
+  const chunks = [await retained(client, streamId, 0), await retained(client, streamId, 1)];
+  const parts: Buffer[] = [];
+  const readable = openStreamReadable(client, `${streamId}_2`, { highWaterMark: 2 * bytes.length });
+  readable.pause();
+  readable.read(0);
+  await once(readable, "readable");
+  while (readable.readableLength < bytes.length) await new Promise((resolve) => setImmediate(resolve));
+  for await (const part of readable) parts.push(part);
+  expect(Buffer.compare(Buffer.concat(parts), bytes)).toBe(0);
+  expect(Buffer.compare(Buffer.concat(chunks.map((chunk) => chunk.bytes() as Uint8Array)), bytes)).toBe(0);
+});
+
+test("what comes before anybody listens waits for him, in order", async () => {
+  const server = createServer((socket) => socket.write("early "));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const reads = new SocketReads();
+  const accepted = once(server, "connection");
+  const socket = await dialTcp({ host: "127.0.0.1", port, timeoutMs: 5_000 }, systemClock(monotonicMs()), reads);
+  const [far] = await accepted;
+  while (socket.bytesRead < 6) await new Promise((resolve) => setImmediate(resolve));
+  let text = "";
+  const all = new Promise<void>((resolve) => {
+    reads.begin((bytes) => {
+      text += bytes.toString("latin1");
+      if (text.endsWith("late")) resolve();
+      return false;
+    });
+  });
+  socket.resume();
+  far.write("late");
+  await all;
+  expect(text).toBe("early late");
+  socket.destroy();
+  server.close();
+});
