@@ -96,7 +96,7 @@ test("Spark 4.0, over TLS: our client and its service", async () => {
 
 describe.each(SPARK_LINES)("Spark %s, changed on the way", (line) => {
   const NAMES = Array.from({ length: 4 }, (_, reduce) => `shuffle_0_0_${reduce}`);
-  const EXCHANGES = 12;
+  const EXCHANGES = 24;
 
   test("whatever happens to the bytes between our client and its service, every block ends once", async () => {
     const random = printedRandom(`bytes of blocks changed on their way, Spark ${line}`);
