@@ -73,6 +73,7 @@ const JVM_FLAGS = [
     .map((name) => `--add-opens=java.base/${name}=ALL-UNNAMED`),
   "-Djdk.reflect.useDirectMethodHandle=false",
   "-Dio.netty.tryReflectionSetAccessible=true",
+  ...(process.env.RINGPOST_JVM_FLAGS?.split(" ") ?? []),
 ];
 
 export class Racer implements AsyncDisposable {
