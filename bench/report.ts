@@ -181,7 +181,7 @@ function share({ goal, atMost, reached }: Target): number {
   return Number.isNaN(part) ? 0 : part;
 }
 
-function figure(value: number): string {
+export function figure(value: number): string {
   if (value >= 10_000) return `${(value / 1_000).toFixed(1)}k`;
   return value >= 100 ? value.toFixed(0) : value.toFixed(2);
 }

@@ -20,6 +20,7 @@ export type Group =
   | "nats"
   | "bare echo"
   | "bare codec"
+  | "spark"
   | "ceiling"
   | "nothing";
 
@@ -62,7 +63,7 @@ export async function alternate(variants: readonly Variant[], rounds: number): P
       values.get(variant)?.push(await variant.measure(round));
     }
   }
-  return variants.map((variant) => toSeries(variant, values.get(variant) ?? []));
+  return variants.map((variant) => seriesOf(variant, values.get(variant) ?? []));
 }
 
 /** Operations per second. Throws where a variant returned a wrong answer: then its speed means nothing. */
@@ -90,7 +91,7 @@ async function timed({ name, batch }: Batch, operations: number, timeMs: number)
   return (operations * 1_000) / task.result.latency.mean;
 }
 
-function toSeries({ name, group }: Variant, values: readonly number[]): Series {
+export function seriesOf({ name, group }: Pick<Variant, "name" | "group">, values: readonly number[]): Series {
   return { name, group, values, median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }
 

@@ -20,6 +20,7 @@ import { mixed } from "./mixed.js";
 import { pipeline } from "./pipeline.js";
 import { type BenchOptions, type BenchResult, Report, summary } from "./report.js";
 import { sendLocal } from "./send-local.js";
+import { spark } from "./spark.js";
 
 const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<void>>> = {
   "ask-local": askLocal,
@@ -33,6 +34,7 @@ const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<void>>
   endpoints,
   pipeline,
   idle,
+  spark,
 };
 
 const { values, positionals } = parseArgs({

@@ -7,48 +7,14 @@ import { createReadStream } from "node:fs";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { finished } from "node:stream/promises";
 import { RpcEnv } from "ringpost";
-import {
-  FileSegmentManagedBuffer,
-  type ManagedBuffer,
-  NioManagedBuffer,
-  OneForOneStreamManager,
-  RpcHandler,
-  type RpcReply,
-  type TransportClient,
-  TransportConf,
-  TransportContext,
-} from "ringpost/network";
+import { TransportConf, TransportContext } from "ringpost/network";
 import { readWish, WISH_BYTES } from "./bare-fetch.js";
+import { BlockHandler } from "./block-handler.js";
 import { serveParent } from "./server-process.js";
 
 const PIECE_BYTES = 1024 * 1024;
 const [bytesMax = "0", path = ""] = process.argv.slice(2);
 const memory = Buffer.alloc(Number(bytesMax), 7);
-
-/** Registers the chunks that a wish names; answers with the id of their stream. */
-class BlockHandler extends RpcHandler {
-  readonly #streams = new OneForOneStreamManager(Math.random);
-
-  receive(client: TransportClient, message: Uint8Array, reply: RpcReply): void {
-    const { byteCount, fromFile, count } = readWish(message);
-    const buffers = Array.from(
-      { length: count },
-      (): ManagedBuffer =>
-        fromFile
-          ? new FileSegmentManagedBuffer(path, 0, byteCount)
-          : new NioManagedBuffer(memory.subarray(0, byteCount)),
-    );
-    const { connection } = client;
-    const streamId = this.#streams.registerStream({ buffers, chunkCount: count, connection });
-    const answer = Buffer.alloc(8);
-    answer.writeBigInt64BE(streamId);
-    reply.onSuccess(answer);
-  }
-
-  getStreamManager(): OneForOneStreamManager {
-    return this.#streams;
-  }
-}
 
 /** Writes what wishes name, one after the other. */
 async function serveBare(socket: Socket): Promise<void> {
@@ -78,7 +44,7 @@ async function sendFile(socket: Socket, byteCount: number): Promise<void> {
 }
 
 const settings = new TransportConf("shuffle");
-const context = new TransportContext({ rpcHandler: new BlockHandler(), settings });
+const context = new TransportContext({ rpcHandler: new BlockHandler(memory, path), settings });
 const blocks = await context.createServer();
 const bare = createServer({ noDelay: true }, (socket) => {
   // A client that ends may reset its connection.

@@ -5,14 +5,17 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { RpcError } from "ringpost";
 import { ExternalBlockStoreClient, ExternalShuffleService } from "ringpost/blocks";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { authority, leaf } from "../fixtures/certificates.js";
+import { printedRandom } from "../fixtures/random.js";
 import { ShuffleData } from "../fixtures/shuffle-data.js";
 import { pattern, toldOf } from "../fixtures/spark-peer.js";
 import { ClientBlockAsker, JvmBlockAsker } from "./block-asker.js";
 import { blocksContract } from "./blocks.contract.js";
 import { Jvm } from "./jvm.js";
+import { Relay, randomChange } from "./relay.js";
 import { SPARK_LINES, type SparkLine } from "./spark-lines.js";
 
 const PAIRS: readonly (readonly [line: SparkLine, protocol: "FetchShuffleBlocks" | "OpenBlocks"])[] = [
@@ -73,6 +76,69 @@ test("Spark 4.0, over TLS: its client is the application that its certificate na
   const [refused] = await new JvmBlockAsker(strange).fetch(port, "executor", names);
   expect(refused).toEqual({ block: names[0], error: expect.stringMatching(/^java\.lang\.SecurityException: /) });
   rmSync(folder, { recursive: true });
+});
+
+test("Spark 4.0, over TLS: our client and its service", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ringpost-stores-"));
+  const root = authority("executors and services");
+  const tls = { ...leaf(root, "service", { names: ["URI:app", "IP:127.0.0.1"] }), ca: root.cert };
+  await using data = await ShuffleData.create();
+  await data.writeShuffle(0, 0, [pattern(100_000)]);
+  const { jvm, port } = await Jvm.started("4.0", "BlockServerMain", { tls: { folder, ...tls } });
+  await using _ = jvm;
+  await using client = new ExternalBlockStoreClient({ tls }).init("app");
+  const asker = new ClientBlockAsker(client);
+  await asker.register(port, "executor", data.localDirs, data.subDirsPerLocalDir);
+  const fetched = await asker.fetch(port, "executor", ["shuffle_0_0_0"]);
+  expect(fetched).toEqual([{ block: "shuffle_0_0_0", ...toldOf(pattern(100_000)) }]);
+  rmSync(folder, { recursive: true });
+});
+
+describe.each(SPARK_LINES)("Spark %s, changed on the way", (line) => {
+  const NAMES = Array.from({ length: 4 }, (_, reduce) => `shuffle_0_0_${reduce}`);
+  const EXCHANGES = 24;
+
+  test("whatever happens to the bytes between our client and its service, every block ends once", async () => {
+    const random = printedRandom(`bytes of blocks changed on their way, Spark ${line}`);
+    await using data = await ShuffleData.create();
+    await data.writeShuffle(
+      0,
+      0,
+      NAMES.map((_, index) => pattern(1_000, index)),
+    );
+    const { jvm, port } = await Jvm.started(line, "BlockServerMain", {
+      conf: { "spark.shuffle.io.connectionTimeout": "2s" },
+    });
+    await using _ = jvm;
+    const conf = { "shuffle.io.connectionTimeout": "1s", "shuffle.io.maxRetries": 1, "shuffle.io.retryWait": "100ms" };
+    await using client = new ExternalBlockStoreClient({ conf }).init("app");
+    const asker = new ClientBlockAsker(client);
+    await asker.register(port, "executor", data.localDirs, data.subDirsPerLocalDir);
+    const failures: unknown[] = [];
+    for (let exchange = 0; exchange < EXCHANGES; exchange++) {
+      await using relay = await Relay.to(port, randomChange(random));
+      const ends: string[] = [];
+      await new Promise<void>((resolve) => {
+        const ended = (block: string): void => {
+          ends.push(block);
+          if (ends.length === NAMES.length) resolve();
+        };
+        client.fetchBlocks("127.0.0.1", relay.port, "executor", NAMES, {
+          onBlockFetchSuccess: ended,
+          onBlockFetchFailure: (block, error) => {
+            failures.push(error);
+            ended(block);
+          },
+        });
+      });
+      expect(ends.toSorted()).toEqual(NAMES);
+    }
+    for (const error of failures) expect(error).toBeInstanceOf(RpcError);
+    // Some have to have gone wrong and some well, or nothing was tried.
+    expect([failures.length > 0, failures.length < EXCHANGES * NAMES.length]).toEqual([true, true]);
+    const fetched = await asker.fetch(port, "executor", NAMES);
+    expect(fetched).toEqual(NAMES.map((block, index) => ({ block, ...toldOf(pattern(1_000, index)) })));
+  });
 });
 
 describe.each(SPARK_LINES)("Spark %s, killed", (line) => {

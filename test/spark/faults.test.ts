@@ -14,7 +14,7 @@ import { type Asker, ClientAsker } from "../fixtures/spark-asker.js";
 import { PeerHandler, pattern } from "../fixtures/spark-peer.js";
 import { Jvm } from "./jvm.js";
 import { JvmAsker } from "./jvm-asker.js";
-import { type Change, Relay, type Side } from "./relay.js";
+import { Relay, randomChange } from "./relay.js";
 import { SPARK_LINES } from "./spark-lines.js";
 
 const SILENCE = { conf: { "spark.shuffle.io.connectionTimeout": "2s" } };
@@ -227,7 +227,7 @@ const EXCHANGES = 24;
 async function usedBy(port: number, random: Random, connect: (port: number) => Promise<Asker>): Promise<unknown[]> {
   const outcomes: unknown[] = [];
   for (let exchange = 0; exchange < EXCHANGES; exchange++) {
-    await using relay = await Relay.to(port, changeOf(random));
+    await using relay = await Relay.to(port, randomChange(random));
     const asker = await connect(relay.port);
     const asked = [
       asker.rpc("echo one"),
@@ -243,25 +243,4 @@ async function usedBy(port: number, random: Random, connect: (port: number) => P
     await asker.close();
   }
   return outcomes;
-}
-
-/** One fault, at a place of one side's bytes: they end there, some are lost, doubled, or others. */
-function changeOf(random: Random): Change {
-  const side: Side = random.next() < 0.5 ? "client" : "server";
-  const at = random.integer(0, 4_000);
-  const length = random.integer(1, 20);
-  const kind = random.integer(0, 3);
-  return (from, bytes, offset, end) => {
-    if (from !== side || at < offset || at >= offset + bytes.length) return bytes;
-    const [head, tail] = [bytes.subarray(0, at - offset), bytes.subarray(at - offset)];
-    if (kind === 0) {
-      end();
-      return head;
-    }
-    const hit = tail.subarray(0, length);
-    const rest = tail.subarray(length);
-    if (kind === 1) return Buffer.concat([head, rest]);
-    if (kind === 2) return Buffer.concat([head, hit, hit, rest]);
-    return Buffer.concat([head, Buffer.from(hit.map(() => random.integer(0, 255))), rest]);
-  };
 }

@@ -3,6 +3,7 @@
  */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import type { Random } from "../fixtures/random.js";
 
 export type Side = "client" | "server";
 
@@ -81,4 +82,25 @@ export class Relay implements AsyncDisposable {
     this.#server.close();
     await once(this.#server, "close");
   }
+}
+
+/** One fault, at a place of one side's bytes: they end there, some are lost, doubled, or others. */
+export function randomChange(random: Random): Change {
+  const side: Side = random.next() < 0.5 ? "client" : "server";
+  const at = random.integer(0, 4_000);
+  const length = random.integer(1, 20);
+  const kind = random.integer(0, 3);
+  return (from, bytes, offset, end) => {
+    if (from !== side || at < offset || at >= offset + bytes.length) return bytes;
+    const [head, tail] = [bytes.subarray(0, at - offset), bytes.subarray(at - offset)];
+    if (kind === 0) {
+      end();
+      return head;
+    }
+    const hit = tail.subarray(0, length);
+    const rest = tail.subarray(length);
+    if (kind === 1) return Buffer.concat([head, rest]);
+    if (kind === 2) return Buffer.concat([head, hit, hit, rest]);
+    return Buffer.concat([head, Buffer.from(hit.map(() => random.integer(0, 255))), rest]);
+  };
 }
