@@ -140,6 +140,8 @@ export const STREAM_DRAIN_BYTES_MAX = 1 * MIB;
 
 /** What a socket reads at a time: as Node.js does by itself. */
 export const SOCKET_READ_BYTES = 64 * KIB;
+/** ... and at the least, where the beginning of that memory is kept. */
+export const SOCKET_READ_BYTES_MIN = 16 * KIB;
 
 // ── Connections ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

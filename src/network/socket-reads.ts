@@ -1,7 +1,7 @@
 /**
  * SocketReads: the memory that a dialled socket reads into. Sockets of Node.js make memory for each read; at a gigabyte a second
  * the garbage collector then has more to do than anybody else. Here the next read goes into the same memory, unless somebody
- * has kept a view of it: then it is his, and the socket gets other memory.
+ * has kept a view of it: then it is his, and the socket reads behind it, or into other memory.
  *
  *     EARLY ── begin ──► RECEIVING       EARLY: what comes before the connection has an owner is copied, and reading stops
  *
@@ -9,7 +9,7 @@
  * cannot be told.
  */
 import type { OnReadOpts } from "node:net";
-import { SOCKET_READ_BYTES } from "../common/limits.js";
+import { SOCKET_READ_BYTES, SOCKET_READ_BYTES_MIN } from "../common/limits.js";
 
 /** Takes what was read. True: a view of it is kept beyond the call. */
 export type Receiver = (bytes: Buffer) => boolean;
@@ -37,7 +37,14 @@ export class SocketReads {
       this.#early.push(Buffer.from(bytes));
       return false;
     }
-    if (this.#receiver(bytes)) this.#memory = Buffer.allocUnsafeSlow(SOCKET_READ_BYTES);
+    if (this.#receiver(bytes)) this.#goOnBehind(byteCount);
+    else if (byteCount === this.#memory.length && byteCount < SOCKET_READ_BYTES) this.#goOnBehind(byteCount);
     return true;
+  }
+
+  /** What was read little by little and kept lies side by side: a small chunk does not hold much more memory than it needs. */
+  #goOnBehind(byteCount: number): void {
+    const rest = this.#memory.subarray(byteCount);
+    this.#memory = rest.length < SOCKET_READ_BYTES_MIN ? Buffer.allocUnsafeSlow(SOCKET_READ_BYTES) : rest;
   }
 }

@@ -112,3 +112,21 @@ test("what comes before anybody listens waits for him, in order", async () => {
   socket.destroy();
   server.close();
 });
+
+test("small chunks that are kept lie side by side, and hold little more than their bytes", async () => {
+  await using transports = new Transports();
+  const streams = new OneForOneStreamManager(() => 0);
+  const bytes = numbered(4 * 64);
+  const parts = Array.from(
+    { length: 64 },
+    (_, n) => new NioManagedBuffer(bytes.subarray(n * 4 * KIB, (n + 1) * 4 * KIB)),
+  );
+  const streamId = streams.registerStream({ buffers: parts });
+  const client = await transports.client(await transports.serve(new ScriptedHandler({ streams })));
+  const chunks: Uint8Array[] = [];
+  // One at a time, so that each comes in a read of its own.
+  for (let n = 0; n < parts.length; n++) chunks.push((await retained(client, streamId, n)).bytes() as Uint8Array);
+  const memory = new Map(chunks.map(({ buffer }) => [buffer, buffer.byteLength]));
+  expect(Buffer.compare(Buffer.concat(chunks), bytes)).toBe(0);
+  expect([...memory.values()].reduce((sum, each) => sum + each, 0)).toBeLessThan(2 * bytes.length);
+});
