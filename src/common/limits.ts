@@ -333,6 +333,18 @@ export const SHUFFLE_SUB_DIRS_MAX = 65_536;
 /** An application's and an executor's id, and the name of the shuffle manager, which may carry a little JSON. */
 export const SHUFFLE_ID_BYTES_MAX = 1_024;
 export const SHUFFLE_MANAGER_BYTES_MAX = 16 * KIB;
+/** Blocks that are looked into for a corruption at once: each is read from its begin to its end. */
+export const DIAGNOSES_AT_ONCE_MAX = 4;
+/** ... of one connection. */
+export const DIAGNOSES_AT_ONCE_PER_CONNECTION_MAX = 2;
+/** What requests for that may hold until they are answered: some thousands of them, which wait. */
+export const DIAGNOSES_HELD_BYTES_MAX = 4 * MIB;
+/** ... of one connection: some hundred. Spark asks for one when a task has found its block corrupt. */
+export const DIAGNOSES_HELD_BYTES_PER_CONNECTION_MAX = 256 * KIB;
+/** What registrations may hold that wait for their turn: all executors of a machine come at once when its service is back. */
+export const REGISTRATIONS_HELD_BYTES_MAX = 64 * MIB;
+/** ... of one connection: the longest that can be, some dozen times. */
+export const REGISTRATIONS_HELD_BYTES_PER_CONNECTION_MAX = 4 * MIB;
 /** An index file: 8 million partitions. A longer one is no index, and would be read into memory. */
 export const SHUFFLE_INDEX_FILE_BYTES_MAX = 64 * MIB;
 /** Index files kept in memory (`shuffle.service.index.cache.size`), as in Spark. */
