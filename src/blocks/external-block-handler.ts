@@ -11,11 +11,28 @@
  * push-merge: pushes, finalizing, merged chunks | refused: nothing here merges
  * all others                                    | refused
  *
+ * What takes a while is done in turns (request-turns.ts): registering, removing, diagnosing. It is given up when its connection
+ * ends, or the service begins to close.
+ *
  * Who has proved an application (`clientId`) may speak for that one only: any other `appId` is ERR_RPC_FORBIDDEN, which a JVM
  * peer reads as java.lang.SecurityException. Streams belong to the connection and the application that opened them.
  */
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
+import {
+  BLOCK_ID_ENTRY_BYTES,
+  BLOCKS_PER_REMOVAL_MAX,
+  DIAGNOSES_AT_ONCE_MAX,
+  DIAGNOSES_AT_ONCE_PER_CONNECTION_MAX,
+  DIAGNOSES_HELD_BYTES_MAX,
+  DIAGNOSES_HELD_BYTES_PER_CONNECTION_MAX,
+  REGISTRATIONS_HELD_BYTES_MAX,
+  REGISTRATIONS_HELD_BYTES_PER_CONNECTION_MAX,
+  REMOVALS_AT_ONCE_MAX,
+  REMOVALS_AT_ONCE_PER_CONNECTION_MAX,
+  REMOVALS_HELD_BYTES_MAX,
+  REMOVALS_HELD_BYTES_PER_CONNECTION_MAX,
+} from "../common/limits.js";
 import type { StreamCallbackWithID } from "../network/callbacks.js";
 import type { ManagedBuffer } from "../network/managed-buffer.js";
 import { OneForOneStreamManager } from "../network/one-for-one-stream-manager.js";
@@ -33,6 +50,7 @@ import type { ExternalShuffleBlockResolver } from "./external-shuffle-block-reso
 import { LazyBlockBuffer } from "./lazy-block-buffer.js";
 import { OpenStreams, type StreamBounds } from "./open-streams.js";
 import { short } from "./registered-executors.js";
+import { type CheckWanted, RequestTurns } from "./request-turns.js";
 import { pushMergeUnsupported, type RequestedBlock, requestedBlocks } from "./requested-blocks.js";
 import { type ExternalShuffleStats, Latency } from "./shuffle-metrics.js";
 
@@ -49,6 +67,25 @@ export class ExternalBlockHandler extends RpcHandler {
   readonly #resolver: ExternalShuffleBlockResolver;
   readonly #streamManager: OneForOneStreamManager;
   readonly #openStreams: OpenStreams;
+  readonly #registrations = new RequestTurns("registrations", {
+    // The store takes one after the other.
+    atOnceMax: 1,
+    atOncePerConnectionMax: 1,
+    heldBytesMax: REGISTRATIONS_HELD_BYTES_MAX,
+    heldBytesPerConnectionMax: REGISTRATIONS_HELD_BYTES_PER_CONNECTION_MAX,
+  });
+  readonly #removals = new RequestTurns("removals", {
+    atOnceMax: REMOVALS_AT_ONCE_MAX,
+    atOncePerConnectionMax: REMOVALS_AT_ONCE_PER_CONNECTION_MAX,
+    heldBytesMax: REMOVALS_HELD_BYTES_MAX,
+    heldBytesPerConnectionMax: REMOVALS_HELD_BYTES_PER_CONNECTION_MAX,
+  });
+  readonly #diagnoses = new RequestTurns("diagnoses", {
+    atOnceMax: DIAGNOSES_AT_ONCE_MAX,
+    atOncePerConnectionMax: DIAGNOSES_AT_ONCE_PER_CONNECTION_MAX,
+    heldBytesMax: DIAGNOSES_HELD_BYTES_MAX,
+    heldBytesPerConnectionMax: DIAGNOSES_HELD_BYTES_PER_CONNECTION_MAX,
+  });
   readonly #openLatency = new Latency();
   readonly #registerLatency = new Latency();
   /** Answers that are still being made. */
@@ -72,6 +109,7 @@ export class ExternalBlockHandler extends RpcHandler {
   override receive(client: TransportClient, message: Uint8Array, reply: RpcReply): void {
     const request = decodeBlockTransferMessage(message);
     checkAuth(client, request);
+    const bytes = message.length;
     const startedMs = this.#clock.now();
     switch (request.type) {
       case Type.OPEN_BLOCKS:
@@ -83,7 +121,7 @@ export class ExternalBlockHandler extends RpcHandler {
       }
       case Type.REGISTER_EXECUTOR: {
         const { appId, execId, executorInfo } = request;
-        this.#answerLater(reply, async () => {
+        this.#inTurn(this.#registrations, client, bytes, reply, async () => {
           await this.#resolver.registerExecutor(appId, execId, executorInfo);
           this.#registerLatency.add(this.#clock.now() - startedMs);
           return null;
@@ -92,9 +130,11 @@ export class ExternalBlockHandler extends RpcHandler {
       }
       case Type.REMOVE_BLOCKS: {
         const { appId, execId, blockIds } = request;
-        this.#answerLater(reply, async () => ({
+        checkCount(blockIds);
+        const held = bytes + BLOCK_ID_ENTRY_BYTES * blockIds.length;
+        this.#inTurn(this.#removals, client, held, reply, async (checkWanted) => ({
           type: Type.BLOCKS_REMOVED,
-          numRemovedBlocks: await this.#resolver.removeBlocks(appId, execId, blockIds),
+          numRemovedBlocks: await this.#resolver.removeBlocks(appId, execId, blockIds, checkWanted),
         }));
         return;
       }
@@ -107,9 +147,9 @@ export class ExternalBlockHandler extends RpcHandler {
       }
       case Type.DIAGNOSE_CORRUPTION: {
         const { appId, execId } = request;
-        this.#answerLater(reply, async () => ({
+        this.#inTurn(this.#diagnoses, client, bytes, reply, async (checkWanted) => ({
           type: Type.CORRUPTION_CAUSE,
-          cause: await this.#resolver.diagnoseCorruption(appId, execId, request),
+          cause: await this.#resolver.diagnoseCorruption(appId, execId, request, checkWanted),
         }));
         return;
       }
@@ -144,6 +184,7 @@ export class ExternalBlockHandler extends RpcHandler {
   override channelInactive(client: TransportClient): void {
     this.#connections--;
     this.#openStreams.forget(client.connection);
+    for (const turns of this.#turns) turns.forget(client.connection);
   }
 
   override exceptionCaught(): void {
@@ -165,8 +206,12 @@ export class ExternalBlockHandler extends RpcHandler {
     };
   }
 
-  /** Resolves when every answer that has been begun until now is given. */
-  async settled(): Promise<void> {
+  /**
+   * Gives up what waits for its turn, and what takes long; from now on such requests are refused. Resolves when every answer that
+   * has been begun until now is given.
+   */
+  async close(): Promise<void> {
+    for (const turns of this.#turns) turns.close();
     await Promise.all(this.#pending);
   }
 
@@ -202,9 +247,24 @@ export class ExternalBlockHandler extends RpcHandler {
     return this.#resolver.getBlockData(appId, execId, shuffleId, mapId, startReduceId, endReduceId);
   }
 
-  /** @param make the answer; null: an empty one. */
-  #answerLater(reply: RpcReply, make: () => Promise<BlockTransferMessage | null>): void {
-    const pending = make()
+  get #turns(): readonly RequestTurns[] {
+    return [this.#registrations, this.#removals, this.#diagnoses];
+  }
+
+  /**
+   * Answers a request when it has had its turn.
+   * @param bytes that it holds until then.
+   * @param make the answer; null: an empty one.
+   */
+  #inTurn(
+    turns: RequestTurns,
+    { connection }: TransportClient,
+    bytes: number,
+    reply: RpcReply,
+    make: (checkWanted: CheckWanted) => Promise<BlockTransferMessage | null>,
+  ): void {
+    const pending = turns
+      .run(connection, bytes, make)
       .then((message) => answer(reply, message))
       .catch((error) => reply.onFailure(error))
       .finally(() => this.#pending.delete(pending));
@@ -221,6 +281,12 @@ function checkAuth({ clientId }: TransportClient, message: BlockTransferMessage)
   if (clientId === null || !("appId" in message) || message.appId === clientId) return;
   const text = `Client for ${short(clientId)} not authorized for application ${short(message.appId)}.`;
   throw new RpcError("ERR_RPC_FORBIDDEN", text);
+}
+
+function checkCount({ length: count }: readonly string[]): void {
+  if (count <= BLOCKS_PER_REMOVAL_MAX) return;
+  const text = `too many blocks in one request: count=${count}, max=${BLOCKS_PER_REMOVAL_MAX}; remove fewer at a time`;
+  throw new RpcError("ERR_RPC_MESSAGE_TOO_LARGE", text);
 }
 
 function refusal(message: BlockTransferMessage): RpcError {

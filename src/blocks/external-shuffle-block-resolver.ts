@@ -23,6 +23,7 @@ import type { Cause, DiagnoseCorruption, ExecutorShuffleInfo } from "./block-tra
 import { createChecksum } from "./checksums.js";
 import { inRealDirectory } from "./real-directory.js";
 import type { RegisteredExecutor, RegisteredExecutors } from "./registered-executors.js";
+import type { CheckWanted } from "./request-turns.js";
 import { cleanLocalDirs, codeOf } from "./shuffle-cleanup.js";
 import { rddName, shuffleChecksumName, shuffleDataName, shuffleIndexName } from "./shuffle-files.js";
 import { ShuffleIndexCache } from "./shuffle-index-cache.js";
@@ -53,6 +54,7 @@ export class ExternalShuffleBlockResolver {
   readonly #logger: TransportLogger;
   /** The last cleanup, where no other cleaner was given. */
   #cleanups: Promise<void> = Promise.resolve();
+  #closed = false;
 
   constructor(options: ExternalShuffleBlockResolverOptions) {
     this.#executors = options.executors;
@@ -117,23 +119,35 @@ export class ExternalShuffleBlockResolver {
 
   /**
    * Removes blocks: of RDDs, and files of shuffles by their names.
-   * @returns How many were there and are gone. The rest is logged.
+   * @param checkWanted throws when no more shall be removed; asked before each.
+   * @returns How many were there and are gone. That others are left is logged, once.
    *
-   * Rejects with ERR_RPC_INVALID_ARGUMENT, and removes none, for an unknown executor and for names of no such blocks.
+   * Rejects with ERR_RPC_INVALID_ARGUMENT, and removes none, for an unknown executor and for names of no such blocks; as
+   * `checkWanted`.
    */
-  async removeBlocks(appId: string, execId: string, blockIds: readonly string[]): Promise<number> {
+  async removeBlocks(
+    appId: string,
+    execId: string,
+    blockIds: readonly string[],
+    checkWanted: CheckWanted = () => {},
+  ): Promise<number> {
     const { dirs } = this.#executors.get(appId, execId);
     for (const blockId of blockIds) checkRemovable(blockId);
     let removed = 0;
+    let failures = 0;
+    let first: { readonly blockId: string; readonly error: unknown } | null = null;
     for (const blockId of blockIds) {
+      checkWanted();
       try {
         const path = await dirs.pathOf(blockId);
         await inRealDirectory(dirname(path), (directory) => unlink(join(directory, basename(path))));
         removed++;
       } catch (error) {
-        this.#logger.warn({ error, appId, execId, blockId }, "a block was not removed");
+        failures++;
+        first ??= { blockId, error };
       }
     }
+    if (first !== null) this.#logger.warn({ ...first, appId, execId, failures }, "blocks were not removed");
     return removed;
   }
 
@@ -144,28 +158,38 @@ export class ExternalShuffleBlockResolver {
 
   /**
    * Forgets an application.
-   * @param cleanupLocalDirs removes its files, later, by the cleaner.
+   * @param cleanupLocalDirs removes its files, later, by the cleaner. Until then its directories are nobody else's.
    *
-   * Rejects with ERR_RPC_STREAM when that cannot be written. One that is unknown is no error.
+   * Rejects with ERR_RPC_STREAM when that cannot be written, ERR_RPC_ENV_STOPPED after `close`. One that is unknown is no error.
    */
   async applicationRemoved(appId: string, cleanupLocalDirs: boolean): Promise<void> {
-    const executors = await this.#executors.removeApplication(appId);
+    const executors = await this.#executors.removeApplication(appId, cleanupLocalDirs);
     if (!cleanupLocalDirs) return;
     for (const executor of executors) this.#clean(executor, () => false, true);
   }
 
   /**
    * An executor has ended: what the service does not hand out is removed, later, by the cleaner. It stays registered. One that
-   * is unknown is no error.
+   * is unknown is no error. Throws ERR_RPC_ENV_STOPPED after `close`.
    */
   executorRemoved(appId: string, execId: string): void {
+    if (this.#closed) throw new RpcError("ERR_RPC_ENV_STOPPED", "the resolver is closed: nothing is cleaned up");
     const executor = this.#executors.ofApplication(appId).find((candidate) => candidate.execId === execId);
     if (executor === undefined) return;
+    executor.claims.hold();
     this.#clean(executor, (filename) => this.#isServed(filename), false);
   }
 
-  /** Where a shuffle block was damaged, by the checksum that its writer left. Never rejects: what goes wrong is unknown. */
-  async diagnoseCorruption(appId: string, execId: string, block: DiagnosedBlock): Promise<Cause> {
+  /**
+   * Where a shuffle block was damaged, by the checksum that its writer left. What goes wrong meanwhile is an unknown issue.
+   * @param checkWanted throws when nobody waits for it any more; asked again and again. Rejects as it does.
+   */
+  async diagnoseCorruption(
+    appId: string,
+    execId: string,
+    block: DiagnosedBlock,
+    checkWanted: CheckWanted = () => {},
+  ): Promise<Cause> {
     const checksum = createChecksum(block.algorithm);
     if (checksum === null) return "UNSUPPORTED_CHECKSUM_ALGORITHM";
     try {
@@ -176,19 +200,25 @@ export class ExternalShuffleBlockResolver {
         reduceId,
       );
       const data = await this.getBlockData(appId, execId, shuffleId, mapId, reduceId);
-      for await (const piece of data.createInputStream()) checksum.update(piece as Uint8Array);
+      for await (const piece of data.createInputStream()) {
+        checkWanted();
+        checksum.update(piece as Uint8Array);
+      }
       if (checksum.value !== written) return "DISK_ISSUE";
       return written === block.checksum ? "CHECKSUM_VERIFY_PASS" : "NETWORK_ISSUE";
     } catch (error) {
+      checkWanted();
       this.#logger.warn({ error, appId, execId }, "a corrupt block could not be looked into");
       return "UNKNOWN_ISSUE";
     }
   }
 
-  /** Ends when the cleanups have, and the database is closed. */
+  /** Ends when the database is closed and the cleanups of what was removed before have ended. */
   async close(): Promise<void> {
-    await this.#cleanups;
+    this.#closed = true;
+    // First: an application that is being removed now has its cleanup yet to come.
     await this.#executors.close();
+    await this.#cleanups;
     this.indexCache.clear();
   }
 
@@ -197,13 +227,16 @@ export class ExternalShuffleBlockResolver {
     return this.#fetchRddEnabled && filename.startsWith("rdd_");
   }
 
+  /** The executor's directories are held until then. */
   #clean(
-    { appId, execId, dirs }: RegisteredExecutor,
+    { appId, execId, dirs, claims }: RegisteredExecutor,
     keeps: (filename: string) => boolean,
     removesDirs: boolean,
   ): void {
     this.#cleaner(async () => {
-      const { removedFiles, failures } = await cleanLocalDirs(dirs, keeps, removesDirs);
+      const isLocalDir = (path: string): boolean => this.#executors.isLocalDir(path);
+      const cleaned = cleanLocalDirs(dirs, keeps, removesDirs, isLocalDir);
+      const { removedFiles, failures } = await cleaned.finally(() => claims.release());
       this.#logger.debug({ appId, execId, removedFiles }, "cleaned up");
       for (const error of failures) this.#logger.warn({ error, appId, execId }, "a cleanup could not remove something");
     });

@@ -2,8 +2,8 @@
  * ExternalShuffleService: a server that hands out the shuffle files of executors, also when these have ended. It has a
  * transport of its own, module `shuffle`, whose idle connections end.
  *
- * start: read the store → listen. close, in this order: (1) what is being answered is answered; (2) nothing more is accepted,
- * connections write what is queued and end; (3) cleanups end, the store is closed.
+ * start: read the store → listen. close, in this order: (1) what is being answered is answered, what takes long is given up;
+ * (2) nothing more is accepted, connections write what is queued and end; (3) the store is closed, cleanups end.
  */
 import { randomBytes } from "node:crypto";
 import { realpath } from "node:fs/promises";
@@ -135,13 +135,15 @@ export class ExternalShuffleService implements AsyncDisposable {
    * An application has ended: its executors are forgotten, also over a restart. Nothing that comes over the network does that.
    * @param cleanupLocalDirs removes its files, later: subdirectories as Spark makes them, and local directories then empty.
    *
-   * Rejects with ERR_RPC_STREAM when the store cannot be written.
+   * Until its files are removed, nobody else can register its directories.
+   *
+   * Rejects with ERR_RPC_STREAM when the store cannot be written, ERR_RPC_ENV_STOPPED after `close`.
    */
   applicationRemoved(appId: string, cleanupLocalDirs: boolean): Promise<void> {
     return this.#parts.resolver.applicationRemoved(appId, cleanupLocalDirs);
   }
 
-  /** An executor has ended: its files go, later, except what the service hands out. */
+  /** An executor has ended: its files go, later, except what the service hands out. Throws ERR_RPC_ENV_STOPPED after `close`. */
   executorRemoved(appId: string, execId: string): void {
     this.#parts.resolver.executorRemoved(appId, execId);
   }
@@ -158,10 +160,8 @@ export class ExternalShuffleService implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const { server, handler, resolver } = this.#parts;
-    await handler.settled();
+    await handler.close();
     await server.close();
-    // What came in while connections ended is not answered any more, but ends before the store does.
-    await handler.settled();
     await resolver.close();
   }
 }

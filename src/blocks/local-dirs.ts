@@ -4,18 +4,18 @@
  * The path of a block comes from a name that was parsed, so it cannot lead out of its directory by itself; a link could. So
  * every path is resolved before it is used: the subdirectory has to be where it seems to be, below the real directory, and the
  * file is opened or removed without following a link in its last part. The real directory itself is looked up once, when the
- * executor registers or, after a restart, when its first block is wanted, and is then what counts: a link that takes its place
- * later leads nowhere.
+ * executor registers or the service starts, and is then what counts: a link that takes its place later leads nowhere. What is not
+ * there at a start is looked up again when it is wanted.
  */
-import { realpath } from "node:fs/promises";
-import { isAbsolute, join, sep } from "node:path";
+import { readlink, realpath } from "node:fs/promises";
+import { basename, dirname, isAbsolute, join, resolve, sep } from "node:path";
 import { RpcError } from "../common/errors.js";
 import { SHUFFLE_LOCAL_DIR_BYTES_MAX, SHUFFLE_LOCAL_DIRS_MAX, SHUFFLE_SUB_DIRS_MAX } from "../common/limits.js";
 import { messageOf } from "../network/failure-text.js";
 import { hashedPlace } from "./shuffle-files.js";
 
-/** Decides whether a directory may be used, now that it is known where it really is. Throws if not. */
-export type AdmitDirectory = (localDir: string, realDir: string) => void;
+/** Claims a directory, now that it is known where it really is. @returns That again. Throws if it may not be used. */
+export type AdmitDirectory = (localDir: string, realDir: string) => string;
 
 export class LocalDirs {
   readonly localDirs: readonly string[];
@@ -31,11 +31,6 @@ export class LocalDirs {
     this.#admit = admit;
   }
 
-  /** The directories whose place is known. */
-  get realDirs(): Iterable<string> {
-    return this.#realDirs.values();
-  }
-
   /** Looks all of them up. Rejects with ERR_RPC_INVALID_ARGUMENT for one that is not there, and as `admit`. */
   async resolve(): Promise<void> {
     for (const localDir of this.localDirs) {
@@ -48,12 +43,27 @@ export class LocalDirs {
     }
   }
 
+  /**
+   * Claims all of them, at a start, so that nobody else does: each by itself, and one that is not there by where it would be. What
+   * is refused now is refused again when it is wanted.
+   */
+  async claim(): Promise<void> {
+    for (const localDir of this.localDirs) {
+      try {
+        await this.realDirOf(localDir);
+      } catch {
+        await placeOf(localDir)
+          .then((place) => this.#admit(localDir, place))
+          .catch(() => {});
+      }
+    }
+  }
+
   /** Where a local directory really is. Rejects with ERR_RPC_STREAM where there is none, and as `admit`. */
   async realDirOf(localDir: string): Promise<string> {
     const known = this.#realDirs.get(localDir);
     if (known !== undefined) return known;
-    const realDir = await real(localDir);
-    this.#admit(localDir, realDir);
+    const realDir = this.#admit(localDir, await real(localDir));
     this.#realDirs.set(localDir, realDir);
     return realDir;
   }
@@ -81,6 +91,21 @@ export class LocalDirs {
 export function isBelow(directory: string, path: string): boolean {
   const prefix = directory.endsWith(sep) ? directory : directory + sep;
   return path.length > prefix.length && path.startsWith(prefix);
+}
+
+/** Links that are followed in one path: as many as Linux follows. */
+const LINKS_MAX = 40;
+
+/** Where a path leads, also if nothing is there: links are followed, and what is missing is taken as it stands. */
+async function placeOf(path: string, linksMax = LINKS_MAX): Promise<string> {
+  const known = await realpath(path).catch(() => null);
+  if (known !== null) return known;
+  const parent = dirname(path);
+  if (parent === path) return path;
+  const realParent = await placeOf(parent, linksMax);
+  const place = join(realParent, basename(path));
+  const target = linksMax === 0 ? null : await readlink(place).catch(() => null);
+  return target === null ? place : placeOf(resolve(realParent, target), linksMax - 1);
 }
 
 async function real(path: string, filename?: string): Promise<string> {

@@ -129,6 +129,16 @@ export function parseInfo(path: string, key: string, value: string): ExecutorShu
   return { localDirs, subDirsPerLocalDir: subDirsPerLocalDir as number, shuffleManager };
 }
 
+/** What an entry is that can be read, and says what no executor has. */
+export function damagedEntry(path: string, id: AppExecId, error: unknown): RpcError {
+  return damaged(path, `the value of ${shown(formatKey(id))}: ${messageOf(error)}`, error);
+}
+
+/** Of a key, which somebody else may have written. */
+function shown(key: string): string {
+  return JSON.stringify(key.length <= 300 ? key : `${key.slice(0, 300)}…`);
+}
+
 async function checkVersion(database: Database, path: string): Promise<void> {
   const text = await database.get(VERSION_KEY);
   if (text === undefined) {

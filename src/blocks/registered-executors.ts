@@ -2,10 +2,11 @@
  * RegisteredExecutors: which executors there are and where their files lie, by application. Changes are made one after the
  * other: first written to the database, if there is one, then known; whoever awaits `register` has both.
  *
- * A directory belongs to the application that registered it first, for as long as that is registered: another one would read
- * and remove its blocks through a directory that it calls its own. Where roots are given, a directory has to lie below one of
- * them. Both are decided by real paths. What is registered is bounded, per application and in all.
+ * A directory belongs to the application that registered it first (directory-claims.ts): another one would read and remove its
+ * blocks through a directory that it calls its own. Where roots are given, a directory has to lie below one of them; the root of
+ * the file system is nobody's. All is decided by real paths. What is registered is bounded, per application and in all.
  */
+import { dirname } from "node:path";
 import { RpcError } from "../common/errors.js";
 import {
   SHUFFLE_EXECUTORS_MAX,
@@ -15,14 +16,23 @@ import {
   SHUFFLE_REGISTRATIONS_BYTES_MAX,
 } from "../common/limits.js";
 import type { ExecutorShuffleInfo } from "./block-transfer-messages.js";
+import { DirectoryClaims, ExecutorClaims } from "./directory-claims.js";
 import { isBelow, LocalDirs } from "./local-dirs.js";
-import { formatInfo, formatKey, RegisteredExecutorsDb, type Registration } from "./registered-executors-db.js";
+import {
+  damagedEntry,
+  formatInfo,
+  formatKey,
+  RegisteredExecutorsDb,
+  type Registration,
+} from "./registered-executors-db.js";
 
 export interface RegisteredExecutor {
   readonly appId: string;
   readonly execId: string;
   readonly info: ExecutorShuffleInfo;
   readonly dirs: LocalDirs;
+  /** Its directories are its application's for as long as these are held. */
+  readonly claims: ExecutorClaims;
   /** What it counts for. */
   readonly bytes: number;
 }
@@ -52,17 +62,19 @@ export class RegisteredExecutors {
   readonly #bounds: RegistrationBounds;
   #db: RegisteredExecutorsDb | null = null;
   readonly #apps = new Map<string, Map<string, RegisteredExecutor>>();
+  readonly #claims = new DirectoryClaims();
   #size = 0;
   #bytes = 0;
   /** The last change; the next one waits for it. */
   #changes: Promise<unknown> = Promise.resolve();
+  #closed = false;
 
   private constructor(roots: readonly string[] | null, bounds: RegistrationBounds) {
     this.#roots = roots;
     this.#bounds = bounds;
   }
 
-  /** Reads what the file holds. Rejects with ERR_RPC_INVALID_ARGUMENT for a file that cannot be used. */
+  /** Reads what the file holds. Rejects with ERR_RPC_INVALID_ARGUMENT for a file, or an entry in it, that cannot be used. */
   static async open(
     { file, roots }: RegisteredExecutorsOptions,
     bounds: RegistrationBounds = BOUNDS,
@@ -72,9 +84,9 @@ export class RegisteredExecutors {
     const db = await RegisteredExecutorsDb.open(file);
     try {
       for await (const registration of db.registrations()) {
-        const executor = executors.#executorOf(registration);
-        // Now, so that nobody else can claim them first. What is not mounted yet is looked up when it is wanted.
-        await executor.dirs.resolve().catch(() => {});
+        const executor = executors.#stored(file, registration);
+        // Before anybody else can register: also what is not mounted yet is theirs.
+        await executor.dirs.claim();
         executors.#add(executor);
       }
     } catch (error) {
@@ -102,12 +114,17 @@ export class RegisteredExecutors {
     return [...(this.#apps.get(appId)?.values() ?? [])];
   }
 
+  /** True for a directory that an executor has as its local directory. */
+  isLocalDir(path: string): boolean {
+    return this.#claims.has(path);
+  }
+
   /**
    * Makes an executor known, instead of one of the same name. When it resolves, a restart of the service knows it too.
    *
    * Rejects with ERR_RPC_INVALID_ARGUMENT for ids, directories and numbers that cannot be, ERR_RPC_FORBIDDEN for a directory
    * outside the roots or of another application, ERR_RPC_INBOX_FULL when there are too many, ERR_RPC_STREAM when it cannot be
-   * written.
+   * written, ERR_RPC_ENV_STOPPED after `close`.
    */
   register(appId: string, execId: string, info: ExecutorShuffleInfo): Promise<void> {
     return this.#change(async () => {
@@ -116,61 +133,81 @@ export class RegisteredExecutors {
       checkText("shuffleManager", info.shuffleManager, 0, SHUFFLE_MANAGER_BYTES_MAX);
       const registration = { appId, execId, info };
       const executor = this.#executorOf(registration);
-      this.#checkRoom(executor);
-      await executor.dirs.resolve();
-      await this.#db?.put(registration);
+      try {
+        this.#checkRoom(executor);
+        await executor.dirs.resolve();
+        this.#checkClaims();
+        await this.#db?.put(registration);
+      } catch (error) {
+        executor.claims.release();
+        throw error;
+      }
       this.#add(executor);
     });
   }
 
-  /** Forgets an application. @returns Its executors. Rejects with ERR_RPC_STREAM when that cannot be written. */
-  removeApplication(appId: string): Promise<RegisteredExecutor[]> {
+  /**
+   * Forgets an application.
+   * @param holdsClaims Its directories stay claimed until `claims.release()` of each executor.
+   * @returns Its executors.
+   *
+   * Rejects with ERR_RPC_STREAM when that cannot be written, ERR_RPC_ENV_STOPPED after `close`.
+   */
+  removeApplication(appId: string, holdsClaims = false): Promise<RegisteredExecutor[]> {
     return this.#change(async () => {
       const removed = this.ofApplication(appId);
       if (removed.length === 0) return removed;
       await this.#db?.remove(removed);
-      for (const executor of removed) this.#drop(executor);
+      for (const executor of removed) {
+        this.#drop(executor);
+        if (!holdsClaims) executor.claims.release();
+      }
       return removed;
     });
   }
 
-  /** What was asked before is done first. */
+  /** What was asked before is done first. Changes that come later are refused. */
   async close(): Promise<void> {
-    await this.#change(async () => {
-      await this.#db?.close();
-      this.#db = null;
-    });
+    if (!this.#closed) {
+      const closed = this.#change(async () => this.#db?.close());
+      this.#closed = true;
+      await closed;
+    }
+    await this.#changes;
   }
 
-  #change<T>(make: () => Promise<T>): Promise<T> {
+  async #change<T>(make: () => Promise<T>): Promise<T> {
+    if (this.#closed) throw new RpcError("ERR_RPC_ENV_STOPPED", "the registered executors are closed: nothing changes");
     const change = this.#changes.then(make);
     this.#changes = change.catch(() => {});
     return change;
   }
 
   #executorOf({ appId, execId, info }: Registration): RegisteredExecutor {
-    const dirs = new LocalDirs(info.localDirs, info.subDirsPerLocalDir, (localDir, realDir) =>
-      this.#admit(appId, localDir, realDir),
-    );
+    const claims = new ExecutorClaims(this.#claims, appId);
+    const dirs = new LocalDirs(info.localDirs, info.subDirsPerLocalDir, (localDir, realDir) => {
+      this.#checkPlace(localDir, realDir);
+      return claims.add(realDir);
+    });
     const bytes = Buffer.byteLength(formatKey({ appId, execId })) + Buffer.byteLength(formatInfo(info));
-    return { appId, execId, info, dirs, bytes };
+    return { appId, execId, info, dirs, claims, bytes };
   }
 
-  #admit(appId: string, localDir: string, realDir: string): void {
+  #stored(file: string, registration: Registration): RegisteredExecutor {
+    try {
+      return this.#executorOf(registration);
+    } catch (error) {
+      throw damagedEntry(file, registration, error);
+    }
+  }
+
+  #checkPlace(localDir: string, realDir: string): void {
     if (this.#roots !== null && !this.#roots.some((root) => isBelow(root, realDir))) {
       const text = `the local directory ${localDir} (${realDir}) is not below one of the service's: ${this.#roots.join(", ")}`;
       throw new RpcError("ERR_RPC_FORBIDDEN", text);
     }
-    // A linear search: executors register once in their life.
-    for (const [otherId, executors] of this.#apps) {
-      if (otherId === appId) continue;
-      for (const { dirs } of executors.values()) {
-        for (const taken of dirs.realDirs) {
-          if (taken !== realDir && !isBelow(taken, realDir) && !isBelow(realDir, taken)) continue;
-          const text = `the local directory ${localDir} (${realDir}) belongs to another application: appId=${short(appId)}`;
-          throw new RpcError("ERR_RPC_FORBIDDEN", text);
-        }
-      }
+    if (dirname(realDir) === realDir) {
+      throw new RpcError("ERR_RPC_FORBIDDEN", `the root of the file system is no local directory: ${localDir}`);
     }
   }
 
@@ -190,6 +227,12 @@ export class RegisteredExecutors {
     }
   }
 
+  #checkClaims(): void {
+    const { bytes } = this.#claims;
+    const { bytesMax } = this.#bounds;
+    if (bytes > bytesMax) throw full(`local directories take too many bytes: bytes=${bytes}, max=${bytesMax}`);
+  }
+
   #add(executor: RegisteredExecutor): void {
     const { appId, execId, bytes } = executor;
     let app = this.#apps.get(appId);
@@ -199,6 +242,7 @@ export class RegisteredExecutors {
     }
     const old = app.get(execId);
     app.set(execId, executor);
+    old?.claims.release();
     if (old === undefined) this.#size++;
     this.#bytes += bytes - (old?.bytes ?? 0);
   }

@@ -1,7 +1,8 @@
 /**
  * Removes what executors left behind: files in the subdirectories of their local directories, then subdirectories and local
  * directories that are empty. Nothing else that lies in a local directory is touched, since whoever registered it may have
- * named a directory that is not his: Spark removes all of it. Links are removed, never followed.
+ * named a directory that is not his: Spark removes all of it. A subdirectory that an executor has as its local directory is
+ * none. Links are removed, never followed.
  */
 import { readdir, rmdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
@@ -18,17 +19,20 @@ export interface Cleaned {
  * Removes the files of an executor's directories.
  * @param keeps tells of a file's name whether it stays.
  * @param removesDirs the local directories, too, if nothing is left in them.
+ * @param isLocalDir tells of a directory whether an executor has it.
  */
 export async function cleanLocalDirs(
   dirs: LocalDirs,
   keeps: (filename: string) => boolean,
   removesDirs: boolean,
+  isLocalDir: (path: string) => boolean,
 ): Promise<Cleaned> {
   const cleaned: Cleaned = { removedFiles: 0, failures: [] };
   for (const localDir of dirs.localDirs) {
     await guard(cleaned, async () => {
       const realDir = await dirs.realDirOf(localDir);
       for (const subDir of await subDirsOf(realDir, dirs.subDirsPerLocalDir)) {
+        if (isLocalDir(join(realDir, subDir))) continue;
         await guard(cleaned, () => cleanSubDir(realDir, subDir, keeps, cleaned));
       }
       if (removesDirs) await removeIfEmpty(realDir);

@@ -1,10 +1,11 @@
 /**
  * `ringpost shuffle-service`: hands out the shuffle files of executors, until SIGINT or SIGTERM. The first line on stdout says
- * where it listens; everything else goes to stderr.
+ * where it listens; everything else goes to stderr. With `--forget` it starts nothing: it takes applications out of a store.
  */
 import { constants } from "node:os";
 import type { CAC } from "cac";
-import { ExternalShuffleService } from "../blocks/index.js";
+import { ExternalShuffleService, RegisteredExecutors } from "../blocks/index.js";
+import { SECRET_BYTES_MIN } from "../network/index.js";
 import { ExitCode, UsageError } from "./exit.js";
 import { flagOption, integerOption, type ParsedOptions, textOption, textsOption } from "./options.js";
 import { readSecret, readSecurity, securityOptions } from "./security-options.js";
@@ -28,8 +29,32 @@ export function shuffleServiceCommand(cli: CAC): void {
       "--app-secret <appId=file>",
       "Secret of one application, which then may use no other; again for another one",
     )
+    .option(
+      "--forget <appId>",
+      "Take an application out of --db, which no service may have open, and end; again for another one",
+    )
     .option("--json", 'One line of JSON on stdout: {"host", "port", "pid"}');
-  securityOptions(command).action((options: ParsedOptions) => serve(options));
+  securityOptions(command).action((options: ParsedOptions) => {
+    const forgotten = textsOption(options, "--forget");
+    return forgotten.length === 0 ? serve(options) : forget(options, forgotten);
+  });
+}
+
+/** Their directories are free then, and their files stay. */
+async function forget(options: ParsedOptions, appIds: readonly string[]): Promise<number> {
+  const file = textOption(options, "--db");
+  if (file === undefined)
+    throw new UsageError("--forget needs --db: without a store an end of the service forgets all");
+  const executors = await RegisteredExecutors.open({ file, roots: null });
+  try {
+    for (const appId of appIds) {
+      const { length: count } = await executors.removeApplication(appId);
+      process.stdout.write(`${appId}: ${count} ${count === 1 ? "executor" : "executors"} forgotten\n`);
+    }
+  } finally {
+    await executors.close();
+  }
+  return ExitCode.DONE;
 }
 
 async function serve(options: ParsedOptions): Promise<number> {
@@ -73,7 +98,13 @@ async function readAppSecrets(texts: readonly string[]): Promise<ReadonlyMap<str
       throw new UsageError(`--app-secret is an application's id, = and a file, not ${text}`);
     }
     if (secrets.has(appId)) throw new UsageError(`--app-secret gives ${appId} a second secret`);
-    secrets.set(appId, await readSecret("--app-secret", path));
+    const secret = await readSecret("--app-secret", path);
+    const bytes = Buffer.byteLength(secret);
+    // Now, and not when its application comes.
+    if (bytes < SECRET_BYTES_MIN) {
+      throw new UsageError(`--app-secret ${text} is too short to be safe: bytes=${bytes}, min=${SECRET_BYTES_MIN}`);
+    }
+    secrets.set(appId, secret);
   }
   return secrets;
 }

@@ -1,4 +1,5 @@
 /** The transport by itself, exported as `ringpost/network`: frames, messages, buffers, connections. */
+export { SECRET_BYTES_MIN } from "../common/limits.js";
 export { type BindOptions, bind, isLoopback } from "./bind.js";
 export type {
   ChunkReceivedCallback,

@@ -4,6 +4,7 @@
  */
 import type { ConnectionOptions, TLSSocket, TlsOptions } from "node:tls";
 import type { Credentials, Identified, TlsError } from "./credentials.js";
+import { messageOf } from "./failure-text.js";
 import { checkAppId, formatIdentity, type PreSharedKey, parseIdentity, preSharedKeys, type Secret } from "./secret.js";
 import { TLS_VERSION_OPTIONS } from "./tls-errors.js";
 
@@ -12,7 +13,10 @@ export interface SecretOptions {
   readonly secret: Secret | readonly Secret[];
   /** Whom this process says it belongs to. */
   readonly appId: string;
-  /** For a server of many applications: what each of them has to know, instead of `secret`; null: it is not known. */
+  /**
+   * For a server of many applications: what each of them has to know, instead of `secret`; null: it is not known. Asked in each
+   * handshake: what it throws, and a secret that cannot be, ends that one.
+   */
   readonly secretOf?: ((appId: string) => Secret | readonly Secret[] | null) | undefined;
 }
 
@@ -20,7 +24,12 @@ export interface SecretOptions {
 const CIPHERS = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256";
 
 /** What a client offered, by its socket. */
-type Offer = { readonly identity: string; readonly known: boolean };
+type Offer = {
+  readonly identity: string;
+  readonly known: boolean;
+  /** Why it could not be found out whether it is known; null: it was. */
+  readonly failure: string | null;
+};
 
 export class SecretCredentials implements Credentials {
   readonly judgedLate = false;
@@ -77,6 +86,9 @@ export class SecretCredentials implements Credentials {
     const offer = this.#offers.get(socket);
     const whose = offer === undefined ? "" : ` ${quoted(offer.identity)}`;
     if (error.code === "ERR_SSL_BINDER_DOES_NOT_VERIFY") return `the peer's secret is another one than that of${whose}`;
+    if (offer !== undefined && offer.failure !== null) {
+      return `the secret of the application cannot be had, it comes as${whose}: ${offer.failure}`;
+    }
     if (offer !== undefined && !offer.known) {
       return `the peer's secret is none of this side's: it comes as${whose}, known key ids: ${this.#knownIds()}`;
     }
@@ -105,9 +117,16 @@ export class SecretCredentials implements Credentials {
 
   #keyOf(socket: TLSSocket, identity: string): Uint8Array | null {
     const named = parseIdentity(identity);
-    const keys = named === null ? [] : this.#keysOf(named.appId);
-    const found = keys.find(({ id }) => id === named?.keyId);
-    this.#offers.set(socket, { identity, known: found !== undefined });
+    let found: PreSharedKey | undefined;
+    let failure: string | null = null;
+    try {
+      const keys = named === null ? [] : this.#keysOf(named.appId);
+      found = keys.find(({ id }) => id === named?.keyId);
+    } catch (error) {
+      // OpenSSL is asking: what is thrown into it would be uncaught, and end the process.
+      failure = messageOf(error);
+    }
+    this.#offers.set(socket, { identity, known: found !== undefined, failure });
     return found?.key ?? null;
   }
 

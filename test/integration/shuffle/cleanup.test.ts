@@ -2,11 +2,18 @@
  * What goes when an application or an executor goes: Spark's ExternalShuffleCleanupSuite and
  * CleanupNonShuffleServiceServedFilesSuite over real directories, and that nothing else goes.
  */
-import { access, mkdir, readdir, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { execFile } from "node:child_process";
+import { access, chmod, mkdir, readdir, symlink, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { type Cleaner, ExternalShuffleBlockResolver, RegisteredExecutors } from "../../../dist/src/blocks/index.js";
 import { ShuffleData, temporaryDirectory } from "../../fixtures/shuffle-data.js";
+import { failureOf } from "../../fixtures/transport.js";
+
+const run = promisify(execFile);
+const UNPRIVILEGED = fileURLToPath(new URL("../../../build/test/fixtures/unprivileged-cleanup.js", import.meta.url));
 
 interface Setup {
   readonly resolver: ExternalShuffleBlockResolver;
@@ -135,7 +142,80 @@ describe("an application that has ended", () => {
     expect(await readdir(foreign.path)).toEqual(["secret"]);
   });
 
-  it("a directory that is gone already, or that nobody may change, does not stop the others", async () => {
+  it("a directory that nobody may change does not stop the others, and is said", async () => {
+    await using fixed = await ShuffleData.create(1, 64);
+    await using open = await ShuffleData.create(1, 64);
+    for (const data of [fixed, open]) {
+      const file = await data.write("rdd_0_0", "x");
+      // Also for somebody else, as whom the program runs when root starts it.
+      const [dir = ""] = data.localDirs;
+      for (const path of [dirname(dir), dir, dirname(file)]) await chmod(path, data === open ? 0o777 : 0o555);
+    }
+    const dirs = [...fixed.localDirs, ...open.localDirs];
+    const { stdout } = await run(process.execPath, [UNPRIVILEGED, ...dirs]);
+    // The file, the subdirectory with it in, the local directory; and nothing of the other one.
+    const said = ["unlink", "rmdir", "rmdir"].map((call) =>
+      expect.stringContaining(`EACCES: permission denied, ${call}`),
+    );
+    expect(JSON.parse(stdout)).toEqual(said);
+    expect([await fixed.files(), await areThere(open)]).toEqual([["rdd_0_0"], false]);
+    for (const dir of fixed.localDirs) for (const path of [dirname(dir), dir]) await chmod(path, 0o755);
+    await chmod(dirname(fixed.pathOf("rdd_0_0")), 0o755);
+  });
+
+  it("keeps its directories until it is cleaned up, also from a cleanup of an executor that is still to come", async () => {
+    await using data = await executor();
+    const { cleaner, held } = heldCleaner();
+    const { resolver, register } = await setUp({ cleaner });
+    await register("a", "exec0", data);
+    resolver.executorRemoved("a", "exec0");
+    await resolver.applicationRemoved("a", true);
+    for (let count = 0; count < 2; count++) {
+      const error = await failureOf(register("b", "exec0", data));
+      expect(error).toMatchObject({ code: "ERR_RPC_FORBIDDEN" });
+      expect(error.message).toMatch(/belongs to another application/);
+      await held[count]?.();
+    }
+    for (const dir of data.localDirs) await mkdir(dir);
+    await register("b", "exec0", data);
+    await data.write("rdd_0_0", "of b");
+    expect(held).toHaveLength(2);
+    // Without files to remove, who is removed lets go at once.
+    await resolver.applicationRemoved("b", false);
+    await register("c", "exec0", data);
+    await resolver.close();
+    expect(await data.files()).toEqual(["rdd_0_0"]);
+  });
+
+  it("leaves directories of others that lie in its own, and the files in them", async () => {
+    await using outer = await ShuffleData.create(1, 64);
+    const [dir = ""] = outer.localDirs;
+    const inner = join(dir, "0a");
+    await mkdir(inner);
+    const { resolver, register } = await setUp();
+    await register("above", "exec0", outer);
+    const info = { localDirs: [inner], subDirsPerLocalDir: 64, shuffleManager: "" };
+    await resolver.registerExecutor("below", "exec0", info);
+    await writeFile(join(inner, "file"), "");
+    await resolver.applicationRemoved("above", true);
+    await resolver.close();
+    expect(await readdir(inner)).toEqual(["file"]);
+  });
+
+  it("a resolver that is closed says that it does nothing any more; what it was told before is done", async () => {
+    await using data = await executor();
+    const { resolver, register } = await setUp();
+    await register("app", "exec0", data);
+    const removed = resolver.applicationRemoved("app", true);
+    await resolver.close();
+    expect(await areThere(data)).toBe(false);
+    await removed;
+    const late = [resolver.applicationRemoved("app", true), register("app", "exec1", data)];
+    for (const one of late) expect(await failureOf(one)).toMatchObject({ code: "ERR_RPC_ENV_STOPPED" });
+    expect(() => resolver.executorRemoved("app", "exec0")).toThrow(/closed/);
+  });
+
+  it("a directory that is gone already does not stop the others", async () => {
     await using one = await executor();
     await using two = await executor();
     const { resolver, register } = await setUp();

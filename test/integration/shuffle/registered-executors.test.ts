@@ -1,6 +1,6 @@
 /** Who is registered, and that it is there after a restart: a real LevelDB, in Spark's format, whole and damaged. */
-import { mkdir, readdir, realpath, rm, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, realpath, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { describe, expect, it } from "vitest";
 import { ExternalShuffleService, RegisteredExecutors } from "../../../dist/src/blocks/index.js";
@@ -12,6 +12,7 @@ import {
   RegisteredExecutorsDb,
 } from "../../../dist/src/blocks/registered-executors-db.js";
 import { ShuffleData, SORT_MANAGER, type TemporaryDirectory, temporaryDirectory } from "../../fixtures/shuffle-data.js";
+import { ShufflePeer } from "../../fixtures/shuffle-peer.js";
 import { failureOf } from "../../fixtures/transport.js";
 
 /** As many open at once as asked for. */
@@ -91,6 +92,20 @@ describe("a store that cannot be used", () => {
     // Nothing is held: who follows the advice can go on at once.
     await rm(file, { recursive: true });
     await (await RegisteredExecutors.open({ file, roots: null })).close();
+  });
+
+  it("an entry that says what no executor has, by its name", async () => {
+    await using directory = await temporaryDirectory();
+    const key = 'AppExecShuffleInfo;{"appId":"a","execId":"1"}';
+    for (const localDirs of [["tmp"], ["/a\0"], Array.from({ length: 65 }, () => "/tmp"), [`/${"x".repeat(5_000)}`]]) {
+      const value = JSON.stringify({ localDirs, subDirsPerLocalDir: 64, shuffleManager: "" });
+      const file = await storeWith(directory, [[key, value]]);
+      const error = await failureOf(ExternalShuffleService.start({ port: 0, registeredExecutorsFile: file }));
+      expect(error).toMatchObject({ code: "ERR_RPC_INVALID_ARGUMENT" });
+      expect(error.message).toContain(`${file} cannot be used: the value of ${JSON.stringify(key)}: `);
+      expect(error.message).toMatch(/local director(y|ies).*move it away/);
+      await rm(file, { recursive: true });
+    }
   });
 
   it("one that is damaged, or is a file, or cannot be made", async () => {
@@ -223,26 +238,100 @@ describe("registrations", () => {
     expect(executors.size).toBe(1);
   });
 
-  it("of a directory that another application has are refused, also after a restart", async () => {
+  it("of a directory that another application has are refused, also after a restart without some of them", async () => {
     await using directory = await temporaryDirectory();
-    await using data = await ShuffleData.create();
+    await using data = await ShuffleData.create(3);
     const file = join(directory.path, "db");
+    const [one = "", two = "", three = ""] = data.localDirs;
+    await symlink(three, join(directory.path, "to three"));
     const first = await RegisteredExecutors.open({ file, roots: null });
-    await first.register("a", "1", data.info());
+    await first.register("a", "1", { ...data.info(), localDirs: [one, two, join(directory.path, "to three")] });
     await first.close();
-    const executors = await RegisteredExecutors.open({ file, roots: null });
-    const dir = data.localDirs[0] as string;
-    await mkdir(join(dir, "00"));
-    await symlink(dir, join(directory.path, "link"));
-    for (const taken of [dir, join(dir, "00"), join(dir, ".."), join(directory.path, "link")]) {
-      const error = await failureOf(executors.register("b", "1", { ...data.info(), localDirs: [taken] }));
-      expect(error).toMatchObject({ code: "ERR_RPC_FORBIDDEN" });
-      expect(error.message).toMatch(/belongs to another application/);
+
+    async function expectTaken(executors: RegisteredExecutors): Promise<void> {
+      for (const taken of [one, `${one}//../blockmgr-0/`, two, three, join(directory.path, "link")]) {
+        const error = await failureOf(executors.register("b", "1", { ...data.info(), localDirs: [taken] }));
+        expect(error).toMatchObject({ code: "ERR_RPC_FORBIDDEN" });
+        expect(error.message).toMatch(/belongs to another application/);
+      }
     }
-    // Its own application may, and anybody once that has gone.
-    await executors.register("a", "2", data.info());
+    await symlink(one, join(directory.path, "link"));
+    // All are there; or the first one is not, or the one that a link leads to, until the service has started.
+    for (const missing of [null, one, three]) {
+      if (missing !== null) await rename(missing, `${missing}.unmounted`);
+      const executors = await RegisteredExecutors.open({ file, roots: null });
+      if (missing !== null) await rename(`${missing}.unmounted`, missing);
+      await expectTaken(executors);
+      // Its own application may.
+      await executors.register("a", "2", data.info());
+      await executors.close();
+    }
+    // Anybody may, once that has gone.
+    const executors = await RegisteredExecutors.open({ file, roots: null });
     await executors.removeApplication("a");
     await executors.register("b", "1", data.info());
     await executors.close();
+  });
+
+  it("of a directory above others' keep nobody out; of the root of the file system are refused", async () => {
+    await using data = await ShuffleData.create();
+    const executors = await RegisteredExecutors.open({ file: null, roots: null });
+    const [dir = ""] = data.localDirs;
+    await mkdir(join(dir, "00"));
+    await executors.register("above", "1", { ...data.info(), localDirs: [dirname(dir)] });
+    await executors.register("a", "1", data.info());
+    await executors.register("below", "1", { ...data.info(), localDirs: [join(dir, "00")] });
+    const error = await failureOf(executors.register("above", "2", { ...data.info(), localDirs: ["//"] }));
+    expect(error).toMatchObject({ code: "ERR_RPC_FORBIDDEN" });
+    expect(error.message).toMatch(/the root of the file system is no local directory/);
+    await executors.close();
+  });
+
+  it("that fail hold no directory", async () => {
+    await using data = await ShuffleData.create();
+    const executors = await RegisteredExecutors.open({ file: null, roots: null });
+    const [dir = ""] = data.localDirs;
+    await failureOf(executors.register("a", "1", { ...data.info(), localDirs: [dir, "/nonexistent/x"] }));
+    await executors.register("b", "1", { ...data.info(), localDirs: [dir] });
+    // Nor does one that was replaced.
+    await executors.register("b", "1", { ...data.info(), localDirs: [] });
+    await executors.register("a", "1", { ...data.info(), localDirs: [dir] });
+    await executors.close();
+  });
+
+  it("count with the directories that links in them lead to", async () => {
+    await using directory = await temporaryDirectory();
+    const long = join(directory.path, "x".repeat(200));
+    const executors = await RegisteredExecutors.open({ file: null, roots: null }, { ...BOUNDS, bytesMax: 1_000 });
+    const info = { subDirsPerLocalDir: 64, shuffleManager: "" };
+    for (let count = 0; count < 10; count++) {
+      await mkdir(join(long, String(count)), { recursive: true });
+      await symlink(join(long, String(count)), join(directory.path, String(count)));
+    }
+    const localDirs = Array.from({ length: 10 }, (_, index) => join(directory.path, String(index)));
+    const error = await failureOf(executors.register("a", "1", { ...info, localDirs }));
+    expect(error).toMatchObject({ code: "ERR_RPC_INBOX_FULL" });
+    expect(error.message).toMatch(/local directories take too many bytes: bytes=\d{4}, max=1000/);
+    await executors.register("a", "1", { ...info, localDirs: localDirs.slice(0, 2) });
+    await executors.register("a", "2", { ...info, localDirs: localDirs.slice(0, 2) });
+    await executors.close();
+  });
+
+  it("and removals are refused when they are closed, not lost", async () => {
+    await using directory = await temporaryDirectory();
+    await using data = await ShuffleData.create();
+    const file = join(directory.path, "db");
+    const service = await ExternalShuffleService.start({ port: 0, registeredExecutorsFile: file });
+    using peer = await ShufflePeer.connect(service.port);
+    await peer.register("app", "1", data.info());
+    await service.close();
+    expect(await failureOf(service.applicationRemoved("app", true))).toMatchObject({ code: "ERR_RPC_ENV_STOPPED" });
+    expect(() => service.executorRemoved("app", "1")).toThrow(/closed/);
+    const executors = await RegisteredExecutors.open({ file, roots: null });
+    const asked = executors.removeApplication("other");
+    const closed = executors.close();
+    expect(await failureOf(executors.register("app", "2", data.info()))).toMatchObject({ code: "ERR_RPC_ENV_STOPPED" });
+    await Promise.all([asked, closed, executors.close()]);
+    expect(executors.size).toBe(1);
   });
 });

@@ -94,6 +94,42 @@ describe("by secret", () => {
     expect(await failureOf(register(service, "own", { secret: common }))).toMatchObject({ code: "ERR_RPC_AUTH" });
   });
 
+  it("a secret that cannot be had, or cannot be one, ends that handshake only, and is logged", async () => {
+    const secrets: Readonly<Record<string, () => unknown>> = {
+      throws: () => {
+        throw new Error("the table of secrets is not there");
+      },
+      short: () => "too short",
+      number: () => 7,
+      promised: () => Promise.resolve(secretOf("promised")),
+      good: () => secretOf("good"),
+    };
+    const logged: string[] = [];
+    await using service = await ExternalShuffleService.start({
+      port: 0,
+      secretOf: (appId) => secrets[appId]?.() as string,
+      logger: {
+        debug: () => {},
+        info: () => {},
+        warn: (fields) => logged.push((fields as { readonly error: Error }).error.message),
+        error: () => {},
+      },
+    });
+    for (const appId of ["throws", "short", "number", "promised"]) {
+      const error = await failureOf(register(service, appId, { secret: secretOf(appId) }));
+      expect(error).toMatchObject({ code: "ERR_RPC_AUTH" });
+    }
+    await register(service, "good", { secret: secretOf("good") });
+    const text = (why: string) =>
+      expect.stringMatching(new RegExp(`the secret of the application cannot be had.*${why}`));
+    expect(logged).toEqual([
+      text("throws.*the table of secrets is not there"),
+      text("short.*secret is too short to be safe: bytes=9, min=32"),
+      text("number.*it is number"),
+      text("promised.*it is object"),
+    ]);
+  });
+
   it("beyond this machine nobody is let in without one", async () => {
     const error = await failureOf(ExternalShuffleService.start({ host: "0.0.0.0", port: 0 }));
     expect(error).toMatchObject({ code: "ERR_RPC_INSECURE_BIND" });

@@ -111,12 +111,42 @@ describe("ringpost shuffle-service", () => {
       ["--local-dir-root", "/nonexistent"],
       /localDirRoots are directories that are there: \/nonexistent/,
     ],
+    ["to forget somebody without a store", ["--forget", "a"], /--forget needs --db/],
     ["a relative root", ["--local-dir-root", "tmp"], /localDirRoots are absolute paths/],
     ["a port that is none", ["--port", "70000"], /--port is an integer from 0 to 65535/],
   ])("refuses %s as wrong use", async (_what, flags, text) => {
     const { exitCode, stdout, stderr } = await ringpost("shuffle-service", ...flags);
     expect(stderr).toMatch(text);
     expect([exitCode, stdout]).toEqual([2, ""]);
+  });
+
+  it("refuses a secret of an application that is too short, before anybody comes", async () => {
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, "a.secret");
+    await writeFile(path, "x".repeat(31), { mode: 0o600 });
+    const { exitCode, stderr } = await ringpost("shuffle-service", "--port", "0", "--app-secret", `a=${path}`);
+    expect(stderr).toContain(`--app-secret a=${path} is too short to be safe: bytes=31, min=32`);
+    expect(exitCode).toBe(2);
+  });
+
+  it("--forget takes an application out of a store, which no service may have open; its directories are free then", async () => {
+    await using directory = await temporaryDirectory();
+    await using data = await ShuffleData.create();
+    const file = join(directory.path, "executors");
+    const service = new RunningCommand("shuffle-service", "--port", "0", "--db", file);
+    const port = await portOf(service);
+    await using a = new ExternalBlockStoreClient().init("a");
+    for (const execId of ["1", "2"]) await a.registerWithShuffleServer("127.0.0.1", port, execId, data.info());
+    const busy = await ringpost("shuffle-service", "--db", file, "--forget", "a");
+    expect(busy.stderr).toMatch(/is open in another process: end that one/);
+    expect(busy.exitCode).toBe(2);
+    await service.stop();
+    const done = await ringpost("shuffle-service", "--db", file, "--forget", "a", "--forget", "unknown");
+    expect([done.exitCode, done.stdout]).toEqual([0, "a: 2 executors forgotten\nunknown: 0 executors forgotten\n"]);
+    const again = new RunningCommand("shuffle-service", "--port", "0", "--db", file);
+    await using b = new ExternalBlockStoreClient().init("b");
+    await b.registerWithShuffleServer("127.0.0.1", await portOf(again), "1", data.info());
+    await again.stop();
   });
 
   it("refuses a store that is damaged, with its path and what to do", async () => {
