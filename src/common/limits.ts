@@ -208,6 +208,16 @@ export const UPLOADS_UNDER_WAY_BYTES_MAX = 512 * MIB;
 export const MEMORY_BLOCK_PIECE_BYTES = 64 * KIB;
 /** A file is written in pieces of this size, two to a file: 64 KiB, as they come, wrote at 0.6 of the rate. */
 export const FILE_WRITE_BYTES = 256 * KIB;
+/**
+ * Items of all lists of a message: what a request for BLOCKS_WAITING_PER_CONNECTION_MAX blocks of as many maps has, with map,
+ * list, first and last reducer of each. It is read in 0.1 s, in which nobody else is served; 16 MiB of empty lists took 1 s.
+ */
+export const WIRE_LIST_ITEMS_MAX = 1_048_576;
+/**
+ * ... and texts of one list, each of which costs as much as a few numbers: 50 ms. Spark asks for as many blocks at a time as
+ * make 10 MB: some thousand usually, and where each has but 50 bytes 200,000.
+ */
+export const WIRE_TEXTS_MAX = 262_144;
 
 // ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
