@@ -59,7 +59,10 @@ export interface BlockTransferServiceOptions {
   readonly secret?: Secret | readonly Secret[];
   readonly tls?: CertificateOptions;
   readonly logger?: TransportLogger;
-  /** Asked when an executor cannot be reached: one that is dead is not tried again. By default all are tried again. */
+  /**
+   * Asked when an executor cannot be reached: one that is dead is not tried again. By default all are tried again, and so is
+   * one of which it throws or rejects.
+   */
   readonly isExecutorAlive?: (execId: string) => boolean | Promise<boolean>;
   /** The real one by default. */
   readonly clock?: Clock;
