@@ -45,6 +45,8 @@ export interface BlockRpcHandlerOptions {
   readonly blocks: BlockDataManager;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  /** Bytes of blocks that came in one message and are being stored; that of limits.ts by default. */
+  readonly uploadsUnderWayBytesMax?: number;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -53,7 +55,7 @@ export class BlockRpcHandler extends RpcHandler {
   readonly #options: BlockRpcHandlerOptions;
   readonly #streams: OneForOneStreamManager;
   readonly #waiting = new WaitingChunks();
-  /** Of blocks that are being stored and are in memory for that. */
+  /** Of blocks that are being stored and are in memory for that, with their metadata. */
   #uploadBytes = 0;
 
   constructor(options: BlockRpcHandlerOptions) {
@@ -86,6 +88,10 @@ export class BlockRpcHandler extends RpcHandler {
   }
 
   override receiveStream(client: TransportClient, meta: Uint8Array): StreamCallbackWithID {
+    if (meta.length > BLOCK_REQUEST_BYTES_MAX) {
+      const text = `metadata too long: bytes=${meta.length}, maxBytes=${BLOCK_REQUEST_BYTES_MAX}`;
+      throw new RpcError("ERR_RPC_MESSAGE_TOO_LARGE", text);
+    }
     const message = decodeBlockTransferMessage(meta);
     if (message.type !== Type.UPLOAD_BLOCK_STREAM) throw unsupported(message, "before a stream");
     this.#authorize(client, this.#options.appId);
@@ -156,11 +162,12 @@ export class BlockRpcHandler extends RpcHandler {
   }
 
   async #upload({ blockId, metadata, blockData }: UploadBlock): Promise<null> {
-    const bytes = blockData.length;
-    if (this.#uploadBytes + bytes > UPLOADS_UNDER_WAY_BYTES_MAX) {
+    const bytes = blockData.length + metadata.length;
+    const { uploadsUnderWayBytesMax: max = UPLOADS_UNDER_WAY_BYTES_MAX } = this.#options;
+    if (this.#uploadBytes + bytes > max) {
       throw new RpcError(
         "ERR_RPC_STREAM",
-        `too much is being stored: bytes=${bytes}, underWay=${this.#uploadBytes}, max=${UPLOADS_UNDER_WAY_BYTES_MAX}; ` +
+        `too much is being stored: bytes=${bytes}, underWay=${this.#uploadBytes}, max=${max}; ` +
           "upload it as a stream",
       );
     }
@@ -179,8 +186,9 @@ export class BlockRpcHandler extends RpcHandler {
     );
   }
 
-  #localDirs({ execIds }: GetLocalDirsForExecutors): BlockTransferMessage {
+  #localDirs({ appId, execIds }: GetLocalDirsForExecutors): BlockTransferMessage {
     const { execId, blocks } = this.#options;
+    this.#checkApplication(appId);
     if (execIds.length !== 1 || execIds[0] !== execId) {
       const asked = execIds.length === 1 ? `of ${execIds[0]}` : `of ${execIds.length} executors`;
       const text = `an executor knows its own local directories only: this is ${execId}, asked for those ${asked}`;
@@ -201,11 +209,19 @@ export class BlockRpcHandler extends RpcHandler {
   async #remove(message: RemoveBlocks): Promise<BlockTransferMessage> {
     const { execId, blocks } = this.#options;
     if (blocks.removeBlocks === undefined) throw unsupported(message, "by this store");
+    this.#checkApplication(message.appId);
     if (message.execId !== execId) {
       const text = `an executor removes its own blocks only: this is ${execId}, asked for those of ${message.execId}`;
       throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
     }
     return { type: Type.BLOCKS_REMOVED, numRemovedBlocks: await blocks.removeBlocks(message.blockIds) };
+  }
+
+  /** As Spark: also where nobody proves anything. */
+  #checkApplication(appId: string): void {
+    if (appId === this.#options.appId) return;
+    const text = `incorrect application id: asked for ${appId}, this is an executor of ${this.#options.appId}`;
+    throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
   }
 
   /** `appId` is what the message says, which proves nothing: it must agree with what was proved, and be the one here. */

@@ -5,6 +5,7 @@
 import { BlockTransferMessageType, encodeBlockTransferMessage, MemoryBlockStore } from "ringpost/blocks";
 import { createSecurity, genStreamChunkId, NioManagedBuffer } from "ringpost/network";
 import { describe, expect, test } from "vitest";
+import { BlockRpcHandler } from "../../../dist/src/blocks/block-rpc-handler.js";
 import {
   ask,
   BlockServices,
@@ -51,6 +52,67 @@ describe("a peer", () => {
     expect(await fetchChunk(client, first.streamId, 0)).toEqual(Buffer.from("rdd"));
     // Another connection has a count of its own.
     expect(await ask(await rawClient(transports, server), many)).toMatchObject({ numChunks: 200_000 });
+  });
+
+  test("whoever uploads, opens and removes the same block again and again fills the store, until he fetches or goes", async () => {
+    await using services = new BlockServices();
+    await using transports = new Transports();
+    const store = new MemoryBlockStore({ bytesMax: 300_000 });
+    const client = await rawClient(transports, await services.service({ blockDataManager: store, execId: "exec" }));
+    const blockData = Buffer.alloc(200_000, "x");
+    const block = { appId: "ringpost", execId: "exec", blockId: "rdd_0_0", metadata: NOTHING, blockData };
+    const upload = encodeBlockTransferMessage({ type: Type.UPLOAD_BLOCK, ...block });
+    const removal = { type: Type.REMOVE_BLOCKS, appId: "ringpost", execId: "exec", blockIds: ["rdd_0_0"] } as const;
+    await send(client, upload);
+    const handle = await ask(client, open("rdd_0_0"));
+    expect(await ask(client, removal)).toMatchObject({ numRemovedBlocks: 1 });
+    expect((await failureOf(send(client, upload))).message).toContain("no room in memory");
+    if (handle.type !== Type.STREAM_HANDLE) throw new Error("no handle");
+    expect(await fetchChunk(client, handle.streamId, 0)).toEqual(blockData);
+    await until(() => store.bytes === 0);
+    await send(client, upload);
+    await ask(client, open("rdd_0_0"));
+    await ask(client, removal);
+    client.close();
+    await until(() => store.bytes === 0);
+  });
+
+  test("blocks that are being stored are bounded together, with their metadata", async () => {
+    await using transports = new Transports();
+    const ends: ((isStored: boolean) => void)[] = [];
+    const blocks = scripted({ putBlockData: () => new Promise<boolean>((resolve) => ends.push(resolve)) });
+    const options = { appId: "ringpost", execId: "exec", blocks, random: () => 0, uploadsUnderWayBytesMax: 10_000 };
+    const server = await transports.serve(new BlockRpcHandler(options));
+    const client = await transports.client(server);
+    const upload = (metadataBytes: number, dataBytes: number): Promise<unknown> => {
+      const [metadata, blockData] = [new Uint8Array(metadataBytes), new Uint8Array(dataBytes)];
+      const block = { appId: "ringpost", execId: "exec", blockId: "rdd_0_0", metadata, blockData };
+      return send(client, encodeBlockTransferMessage({ type: Type.UPLOAD_BLOCK, ...block }));
+    };
+    const first = upload(6_000, 4_000);
+    await until(() => ends.length === 1);
+    expect((await failureOf(upload(1, 0))).message).toContain("bytes=1, underWay=10000, max=10000");
+    ends[0]?.(true);
+    await first;
+    const second = upload(0, 10_000);
+    await until(() => ends.length === 2);
+    ends[1]?.(true);
+    await second;
+  });
+
+  test("a stream's metadata may be as long as a request", async () => {
+    await using services = new BlockServices();
+    await using transports = new Transports();
+    const client = await rawClient(transports, await services.service());
+    const metadata = new Uint8Array(17_000_000);
+    const meta = encodeBlockTransferMessage({ type: Type.UPLOAD_BLOCK_STREAM, blockId: "b", metadata });
+    const failed = failureOf(
+      new Promise((resolve, reject) => {
+        const data = new NioManagedBuffer(Buffer.from("x"));
+        client.uploadStream(meta, data, { onSuccess: resolve, onFailure: reject });
+      }),
+    );
+    expect((await failed).message).toContain("metadata too long");
   });
 
   test.each<[string, Uint8Array, string]>([
@@ -119,6 +181,13 @@ describe("what else is asked", () => {
       const error = await failureOf(client.getHostLocalDirs(host, port, execIds));
       expect(error.message).toContain("its own local directories only: this is 7");
     }
+    const foreign = await services.service({ appId: "other" });
+    const refused = {
+      code: "ERR_RPC_HANDLER",
+      message: expect.stringContaining("incorrect application id: asked for other"),
+    };
+    expect(await failureOf(foreign.getHostLocalDirs(host, port, ["7"]))).toMatchObject(refused);
+    expect(await failureOf(foreign.removeBlocks(host, port, "7", ["rdd_0_0"]))).toMatchObject(refused);
   });
 
   test("corruption is what the store says of it, and unknown when it says nothing or fails", async () => {
