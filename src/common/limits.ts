@@ -204,6 +204,20 @@ export const BLOCKS_WAITING_PER_CONNECTION_MAX = 262_144;
 export const BLOCK_LOOKUPS_AT_ONCE = 64;
 /** Blocks that came in one message and are being stored. Streams hold their connection up instead, and do not count. */
 export const UPLOADS_UNDER_WAY_BYTES_MAX = 512 * MIB;
+/** What a request that waits for its turn counts for besides its bytes: its fields, and how it is answered. */
+export const REQUEST_ENTRY_BYTES = 1 * KIB;
+/** What an id of a block in a request takes in memory, besides its bytes: the head of a string, and where it stands in a list. */
+export const BLOCK_ID_ENTRY_BYTES = 32;
+/** Ids in a request to remove blocks: Spark removes those of one shuffle, or of one RDD, of an executor at a time. */
+export const BLOCKS_PER_REMOVAL_MAX = 262_144;
+/** Requests to remove blocks that are worked on at once: each has a file open, and one of libuv's four threads at a time. */
+export const REMOVALS_AT_ONCE_MAX = 8;
+/** ... of one connection. */
+export const REMOVALS_AT_ONCE_PER_CONNECTION_MAX = 2;
+/** What requests to remove blocks may hold until they are answered: ids are read from a network faster than files are removed. */
+export const REMOVALS_HELD_BYTES_MAX = 128 * MIB;
+/** ... of one connection: the longest request, with as many ids as it may have, and a further one. */
+export const REMOVALS_HELD_BYTES_PER_CONNECTION_MAX = 32 * MIB;
 /** A block that comes as a stream lies in memory in pieces of this size: as much as one read of a socket brings. */
 export const MEMORY_BLOCK_PIECE_BYTES = 64 * KIB;
 /** A file is written in pieces of this size, two to a file: 64 KiB, as they come, wrote at 0.6 of the rate. */
