@@ -8,7 +8,7 @@
  * UploadBlockStream + its bytes | stored as they come                               | nothing, when they are
  * GetLocalDirsForExecutors      | –                                                 | LocalDirsForExecutors, of this one only
  * DiagnoseCorruption            | the store is asked                                | CorruptionCause
- * RemoveBlocks                  | where the store can                               | BlocksRemoved
+ * RemoveBlocks                  | where the store can, some at a time, in turns     | BlocksRemoved
  *
  * Whatever fails is answered with a failure, also what cannot be read: Spark leaves some of that without any answer.
  *
@@ -16,7 +16,16 @@
  * anything, nothing is checked: then only this machine can connect, unless somebody wanted it otherwise.
  */
 import { RpcError } from "../common/errors.js";
-import { BLOCK_LOOKUPS_AT_ONCE, BLOCK_REQUEST_BYTES_MAX, UPLOADS_UNDER_WAY_BYTES_MAX } from "../common/limits.js";
+import {
+  BLOCK_ID_ENTRY_BYTES,
+  BLOCK_LOOKUPS_AT_ONCE,
+  BLOCK_REQUEST_BYTES_MAX,
+  REMOVALS_AT_ONCE_MAX,
+  REMOVALS_AT_ONCE_PER_CONNECTION_MAX,
+  REMOVALS_HELD_BYTES_MAX,
+  REMOVALS_HELD_BYTES_PER_CONNECTION_MAX,
+  UPLOADS_UNDER_WAY_BYTES_MAX,
+} from "../common/limits.js";
 import type { StreamCallbackWithID } from "../network/callbacks.js";
 import { type ManagedBuffer, NioManagedBuffer } from "../network/managed-buffer.js";
 import { OneForOneStreamManager } from "../network/one-for-one-stream-manager.js";
@@ -35,6 +44,7 @@ import {
   BlockTransferMessageType as Type,
   type UploadBlock,
 } from "./block-transfer-messages.js";
+import { RequestTurns } from "./request-turns.js";
 import { WaitingChunks } from "./waiting-chunks.js";
 
 export interface BlockRpcHandlerOptions {
@@ -55,6 +65,12 @@ export class BlockRpcHandler extends RpcHandler {
   readonly #options: BlockRpcHandlerOptions;
   readonly #streams: OneForOneStreamManager;
   readonly #waiting = new WaitingChunks();
+  readonly #removals = new RequestTurns("removals", {
+    atOnceMax: REMOVALS_AT_ONCE_MAX,
+    atOncePerConnectionMax: REMOVALS_AT_ONCE_PER_CONNECTION_MAX,
+    heldBytesMax: REMOVALS_HELD_BYTES_MAX,
+    heldBytesPerConnectionMax: REMOVALS_HELD_BYTES_PER_CONNECTION_MAX,
+  });
   /** Of blocks that are being stored and are in memory for that, with their metadata. */
   #uploadBytes = 0;
 
@@ -98,6 +114,15 @@ export class BlockRpcHandler extends RpcHandler {
     return this.#options.blocks.putBlockDataAsStream(message.blockId, new Uint8Array(message.metadata));
   }
 
+  override channelInactive(client: TransportClient): void {
+    this.#removals.forget(client.connection);
+  }
+
+  /** No more blocks are removed, also not for who has asked. */
+  close(): void {
+    this.#removals.close();
+  }
+
   async #answer(client: TransportClient, message: BlockTransferMessage): Promise<BlockTransferMessage | null> {
     switch (message.type) {
       case Type.OPEN_BLOCKS:
@@ -117,7 +142,7 @@ export class BlockRpcHandler extends RpcHandler {
         return this.#diagnose(message);
       case Type.REMOVE_BLOCKS:
         this.#authorize(client, message.appId);
-        return this.#remove(message);
+        return this.#remove(client, message);
       default:
         throw unsupported(message, "as a request");
     }
@@ -206,7 +231,7 @@ export class BlockRpcHandler extends RpcHandler {
     return { type: Type.CORRUPTION_CAUSE, cause };
   }
 
-  async #remove(message: RemoveBlocks): Promise<BlockTransferMessage> {
+  async #remove({ connection }: TransportClient, message: RemoveBlocks): Promise<BlockTransferMessage> {
     const { execId, blocks } = this.#options;
     if (blocks.removeBlocks === undefined) throw unsupported(message, "by this store");
     this.#checkApplication(message.appId);
@@ -214,7 +239,17 @@ export class BlockRpcHandler extends RpcHandler {
       const text = `an executor removes its own blocks only: this is ${execId}, asked for those of ${message.execId}`;
       throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
     }
-    return { type: Type.BLOCKS_REMOVED, numRemovedBlocks: await blocks.removeBlocks(message.blockIds) };
+    const { blockIds } = message;
+    const bytes = blockIds.reduce((sum, { length }) => sum + length + BLOCK_ID_ENTRY_BYTES, 0);
+    const numRemovedBlocks = await this.#removals.run(connection, bytes, async (checkWanted) => {
+      let count = 0;
+      for (let first = 0; first < blockIds.length; first += BLOCK_LOOKUPS_AT_ONCE) {
+        checkWanted();
+        count += (await blocks.removeBlocks?.(blockIds.slice(first, first + BLOCK_LOOKUPS_AT_ONCE))) ?? 0;
+      }
+      return count;
+    });
+    return { type: Type.BLOCKS_REMOVED, numRemovedBlocks };
   }
 
   /** As Spark: also where nobody proves anything. */

@@ -226,6 +226,7 @@ export class BlockTransferService extends BlockStoreClient {
   /** Stops listening and ends all connections; what is outstanding fails. Resolves when all are gone. */
   close(): Promise<void> {
     this.#closed ??= (async () => {
+      this.#running.handler.close();
       this.#running.fetches.close();
       this.#running.factory.close();
       await this.#running.server.close();

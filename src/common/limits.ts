@@ -200,7 +200,7 @@ export const MEMORY_BLOCK_STORE_BYTES_MAX_DEFAULT = 256 * MIB;
 export const BLOCK_REQUEST_BYTES_MAX = 16 * MIB;
 /** Blocks of a connection that wait to be fetched: each is looked up when it is asked for, and holds a buffer until then. */
 export const BLOCKS_WAITING_PER_CONNECTION_MAX = 262_144;
-/** Blocks looked up at once: a disk answers them out of its memory, by the threads of libuv, of which there are four. */
+/** Blocks looked up, or removed, at once: a disk answers them out of its memory, by the threads of libuv, of which there are four. */
 export const BLOCK_LOOKUPS_AT_ONCE = 64;
 /** Blocks that came in one message and are being stored. Streams hold their connection up instead, and do not count. */
 export const UPLOADS_UNDER_WAY_BYTES_MAX = 512 * MIB;

@@ -168,6 +168,76 @@ describe("a peer", () => {
   });
 });
 
+describe("removals", () => {
+  const removal = (blockIds: readonly string[]) =>
+    ({ type: Type.REMOVE_BLOCKS, appId: "ringpost", execId: "exec", blockIds }) as const;
+  const many = Array.from({ length: 262_144 }, (_, index) => `shuffle_0_${index}_1234567`);
+
+  /** A service whose store removes so many blocks at a time as it is asked to, and waits with each answer. */
+  async function slow(services: BlockServices) {
+    const removed: string[] = [];
+    const answers: (() => void)[] = [];
+    const removeBlocks = (blockIds: readonly string[]): Promise<number> => {
+      removed.push(...blockIds);
+      return new Promise((resolve) => answers.push(() => resolve(blockIds.length)));
+    };
+    const service = await services.service({ blockDataManager: scripted({ removeBlocks }), execId: "exec" });
+    return { service, removed, answers };
+  }
+
+  test("end when whoever asked has gone: what he has asked besides is not begun", async () => {
+    await using services = new BlockServices();
+    await using transports = new Transports();
+    const { service, removed, answers } = await slow(services);
+    const client = await rawClient(transports, service);
+    const lost = Array.from({ length: 4 }, () => failureOf(ask(client, removal(many))));
+    await until(() => answers.length === 2);
+    client.connection.fail(new Error("gone"));
+    for (const error of await Promise.all(lost)) expect(error).toMatchObject({ code: "ERR_RPC_CONNECTION_LOST" });
+    await until(() => service.stats.connections === 0);
+    for (const answer of answers.splice(0)) answer();
+    // A request of somebody else is taken and done behind them.
+    const other = ask(await rawClient(transports, service), removal(["rdd_0_0"]));
+    await until(() => answers.length > 0);
+    for (const answer of answers.splice(0)) answer();
+    expect(await other).toMatchObject({ numRemovedBlocks: 1 });
+    expect(removed).toEqual([...many.slice(0, 64), ...many.slice(0, 64), "rdd_0_0"]);
+  });
+
+  test("end when the service closes", async () => {
+    await using services = new BlockServices();
+    await using transports = new Transports();
+    const { service, removed, answers } = await slow(services);
+    const lost = failureOf(ask(await rawClient(transports, service), removal(many)));
+    await until(() => answers.length === 1);
+    const closed = service.close();
+    for (const answer of answers.splice(0)) answer();
+    await Promise.all([closed, lost]);
+    expect([removed.length, answers.length]).toEqual([64, 0]);
+  });
+
+  test("are refused when those of one connection hold too much; the connection goes on, and so do others", async () => {
+    await using services = new BlockServices();
+    await using transports = new Transports();
+    const { service, answers } = await slow(services);
+    const client = await rawClient(transports, service);
+    const few = removal(many.slice(0, 100));
+    const first = [ask(client, removal(many)), ask(client, removal(many))];
+    expect((await failureOf(ask(client, removal(many)))).message).toContain("too many removals of this connection");
+    const others = ask(await rawClient(transports, service), few);
+    const own = ask(client, few);
+    let isOver = false;
+    const all = Promise.all([...first, others, own]).finally(() => {
+      isOver = true;
+    });
+    await until(() => {
+      for (const answer of answers.splice(0)) answer();
+      return isOver;
+    });
+    expect(await all).toMatchObject([262_144, 262_144, 100, 100].map((numRemovedBlocks) => ({ numRemovedBlocks })));
+  });
+});
+
 describe("what else is asked", () => {
   test("local directories are those of the one who is asked", async () => {
     await using services = new BlockServices();
