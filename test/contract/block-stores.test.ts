@@ -20,6 +20,7 @@ import { FileSegmentManagedBuffer, type ManagedBuffer, NioManagedBuffer } from "
 import { describe, expect, test } from "vitest";
 import { hashedPath } from "../../dist/src/blocks/shuffle-files.js";
 import { openFiles } from "../fixtures/open-files.js";
+import { until } from "../fixtures/transport.js";
 import { failureOf } from "./ask-send.contract.js";
 import { blockStoreContract, feed } from "./block-store.contract.js";
 
@@ -54,7 +55,9 @@ async function onDisk(count: number) {
     store,
     clean: async () => {
       const names = await filesBelow(parent);
-      return !names.some((name) => name.startsWith(".")) && openFiles(parent) === 0;
+      // Whoever has read a file closes it behind its last byte.
+      await until(() => openFiles(parent) === 0);
+      return !names.some((name) => name.startsWith("."));
     },
     close: () => rm(parent, { recursive: true }),
   };
