@@ -42,12 +42,15 @@ export class BlockDownload implements StreamCallback {
     return this.#then(async () => {
       const buffer = await (await this.#opened()).closeAndRead();
       const file = this.#file as DownloadFile;
-      this.#isOver = true;
       const isKept = this.#files.registerTempFileToClean(file);
-      this.#end.succeeded(buffer);
-      buffer.release();
-      // Nobody would ever delete it.
-      if (!isKept) await file.delete();
+      this.#isOver = true;
+      try {
+        this.#end.succeeded(buffer);
+      } finally {
+        buffer.release();
+        // Nobody would ever delete it.
+        if (!isKept) await file.delete();
+      }
     });
   }
 

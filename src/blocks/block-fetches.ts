@@ -24,7 +24,7 @@ export interface BlockFetchesOptions {
   readonly useOldFetchProtocol: boolean;
   readonly clock: Clock;
   readonly logger?: TransportLogger;
-  /** Asked when an executor cannot be reached: one that is dead is not tried again. */
+  /** Asked when an executor cannot be reached: one that is dead is not tried again. Who cannot be asked counts as alive. */
   readonly isExecutorAlive?: (execId: string) => boolean | Promise<boolean>;
 }
 
@@ -41,6 +41,8 @@ export interface BlockFetch {
 export class BlockFetches {
   readonly #options: BlockFetchesOptions;
   readonly #running = new Set<RetryingBlockTransferor>();
+  /** End the questions after executors that nobody has answered. */
+  readonly #asking = new Set<() => void>();
   #isClosed = false;
 
   constructor(options: BlockFetchesOptions) {
@@ -87,6 +89,7 @@ export class BlockFetches {
   close(): void {
     this.#isClosed = true;
     for (const transferor of this.#running) transferor.stop();
+    for (const end of this.#asking) end();
   }
 
   async #attempt({ host, port, ...fetch }: BlockFetch): Promise<void> {
@@ -102,9 +105,26 @@ export class BlockFetches {
       return await factory.createClient(host, port, { fastFail: conf.maxRetries > 0 });
     } catch (error) {
       if (this.#isClosed || isExecutorAlive === undefined || !isIoError(asError(error))) throw error;
-      if (await isExecutorAlive(execId)) throw error;
+      if (await this.#isAlive(isExecutorAlive, execId)) throw error;
       const text = `the executor is dead, and is not tried again: execId=${execId}: ${messageOf(error)}`;
       throw new RpcError("ERR_RPC_CONNECT", text, { cause: error, retryable: false, address: { host, port } });
     }
+  }
+
+  /** Who cannot be asked may be alive; `close` waits for no answer. */
+  #isAlive(ask: (execId: string) => boolean | Promise<boolean>, execId: string): Promise<boolean> {
+    return new Promise((resolve) => {
+      const end = (isAlive = true): void => {
+        this.#asking.delete(end);
+        resolve(isAlive);
+      };
+      this.#asking.add(end);
+      Promise.resolve()
+        .then(() => ask(execId))
+        .then(end, (error: unknown) => {
+          this.#options.logger?.warn({ error, execId }, "whether an executor is alive could not be asked");
+          end();
+        });
+    });
   }
 }

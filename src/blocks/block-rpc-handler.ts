@@ -8,7 +8,7 @@
  * UploadBlockStream + its bytes | stored as they come                               | nothing, when they are
  * GetLocalDirsForExecutors      | –                                                 | LocalDirsForExecutors, of this one only
  * DiagnoseCorruption            | the store is asked                                | CorruptionCause
- * RemoveBlocks                  | where the store can                               | BlocksRemoved
+ * RemoveBlocks                  | where the store can, some at a time, in turns     | BlocksRemoved
  *
  * Whatever fails is answered with a failure, also what cannot be read: Spark leaves some of that without any answer.
  *
@@ -16,7 +16,16 @@
  * anything, nothing is checked: then only this machine can connect, unless somebody wanted it otherwise.
  */
 import { RpcError } from "../common/errors.js";
-import { BLOCK_LOOKUPS_AT_ONCE, BLOCK_REQUEST_BYTES_MAX, UPLOADS_UNDER_WAY_BYTES_MAX } from "../common/limits.js";
+import {
+  BLOCK_ID_ENTRY_BYTES,
+  BLOCK_LOOKUPS_AT_ONCE,
+  BLOCK_REQUEST_BYTES_MAX,
+  REMOVALS_AT_ONCE_MAX,
+  REMOVALS_AT_ONCE_PER_CONNECTION_MAX,
+  REMOVALS_HELD_BYTES_MAX,
+  REMOVALS_HELD_BYTES_PER_CONNECTION_MAX,
+  UPLOADS_UNDER_WAY_BYTES_MAX,
+} from "../common/limits.js";
 import type { StreamCallbackWithID } from "../network/callbacks.js";
 import { type ManagedBuffer, NioManagedBuffer } from "../network/managed-buffer.js";
 import { OneForOneStreamManager } from "../network/one-for-one-stream-manager.js";
@@ -35,6 +44,7 @@ import {
   BlockTransferMessageType as Type,
   type UploadBlock,
 } from "./block-transfer-messages.js";
+import { RequestTurns } from "./request-turns.js";
 import { WaitingChunks } from "./waiting-chunks.js";
 
 export interface BlockRpcHandlerOptions {
@@ -45,6 +55,8 @@ export interface BlockRpcHandlerOptions {
   readonly blocks: BlockDataManager;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  /** Bytes of blocks that came in one message and are being stored; that of limits.ts by default. */
+  readonly uploadsUnderWayBytesMax?: number;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -53,7 +65,13 @@ export class BlockRpcHandler extends RpcHandler {
   readonly #options: BlockRpcHandlerOptions;
   readonly #streams: OneForOneStreamManager;
   readonly #waiting = new WaitingChunks();
-  /** Of blocks that are being stored and are in memory for that. */
+  readonly #removals = new RequestTurns("removals", {
+    atOnceMax: REMOVALS_AT_ONCE_MAX,
+    atOncePerConnectionMax: REMOVALS_AT_ONCE_PER_CONNECTION_MAX,
+    heldBytesMax: REMOVALS_HELD_BYTES_MAX,
+    heldBytesPerConnectionMax: REMOVALS_HELD_BYTES_PER_CONNECTION_MAX,
+  });
+  /** Of blocks that are being stored and are in memory for that, with their metadata. */
   #uploadBytes = 0;
 
   constructor(options: BlockRpcHandlerOptions) {
@@ -86,10 +104,23 @@ export class BlockRpcHandler extends RpcHandler {
   }
 
   override receiveStream(client: TransportClient, meta: Uint8Array): StreamCallbackWithID {
+    if (meta.length > BLOCK_REQUEST_BYTES_MAX) {
+      const text = `metadata too long: bytes=${meta.length}, maxBytes=${BLOCK_REQUEST_BYTES_MAX}`;
+      throw new RpcError("ERR_RPC_MESSAGE_TOO_LARGE", text);
+    }
     const message = decodeBlockTransferMessage(meta);
     if (message.type !== Type.UPLOAD_BLOCK_STREAM) throw unsupported(message, "before a stream");
     this.#authorize(client, this.#options.appId);
     return this.#options.blocks.putBlockDataAsStream(message.blockId, new Uint8Array(message.metadata));
+  }
+
+  override channelInactive(client: TransportClient): void {
+    this.#removals.forget(client.connection);
+  }
+
+  /** No more blocks are removed, also not for who has asked. */
+  close(): void {
+    this.#removals.close();
   }
 
   async #answer(client: TransportClient, message: BlockTransferMessage): Promise<BlockTransferMessage | null> {
@@ -111,7 +142,7 @@ export class BlockRpcHandler extends RpcHandler {
         return this.#diagnose(message);
       case Type.REMOVE_BLOCKS:
         this.#authorize(client, message.appId);
-        return this.#remove(message);
+        return this.#remove(client, message);
       default:
         throw unsupported(message, "as a request");
     }
@@ -156,11 +187,12 @@ export class BlockRpcHandler extends RpcHandler {
   }
 
   async #upload({ blockId, metadata, blockData }: UploadBlock): Promise<null> {
-    const bytes = blockData.length;
-    if (this.#uploadBytes + bytes > UPLOADS_UNDER_WAY_BYTES_MAX) {
+    const bytes = blockData.length + metadata.length;
+    const { uploadsUnderWayBytesMax: max = UPLOADS_UNDER_WAY_BYTES_MAX } = this.#options;
+    if (this.#uploadBytes + bytes > max) {
       throw new RpcError(
         "ERR_RPC_STREAM",
-        `too much is being stored: bytes=${bytes}, underWay=${this.#uploadBytes}, max=${UPLOADS_UNDER_WAY_BYTES_MAX}; ` +
+        `too much is being stored: bytes=${bytes}, underWay=${this.#uploadBytes}, max=${max}; ` +
           "upload it as a stream",
       );
     }
@@ -179,8 +211,9 @@ export class BlockRpcHandler extends RpcHandler {
     );
   }
 
-  #localDirs({ execIds }: GetLocalDirsForExecutors): BlockTransferMessage {
+  #localDirs({ appId, execIds }: GetLocalDirsForExecutors): BlockTransferMessage {
     const { execId, blocks } = this.#options;
+    this.#checkApplication(appId);
     if (execIds.length !== 1 || execIds[0] !== execId) {
       const asked = execIds.length === 1 ? `of ${execIds[0]}` : `of ${execIds.length} executors`;
       const text = `an executor knows its own local directories only: this is ${execId}, asked for those ${asked}`;
@@ -198,14 +231,32 @@ export class BlockRpcHandler extends RpcHandler {
     return { type: Type.CORRUPTION_CAUSE, cause };
   }
 
-  async #remove(message: RemoveBlocks): Promise<BlockTransferMessage> {
+  async #remove({ connection }: TransportClient, message: RemoveBlocks): Promise<BlockTransferMessage> {
     const { execId, blocks } = this.#options;
     if (blocks.removeBlocks === undefined) throw unsupported(message, "by this store");
+    this.#checkApplication(message.appId);
     if (message.execId !== execId) {
       const text = `an executor removes its own blocks only: this is ${execId}, asked for those of ${message.execId}`;
       throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
     }
-    return { type: Type.BLOCKS_REMOVED, numRemovedBlocks: await blocks.removeBlocks(message.blockIds) };
+    const { blockIds } = message;
+    const bytes = blockIds.reduce((sum, { length }) => sum + length + BLOCK_ID_ENTRY_BYTES, 0);
+    const numRemovedBlocks = await this.#removals.run(connection, bytes, async (checkWanted) => {
+      let count = 0;
+      for (let first = 0; first < blockIds.length; first += BLOCK_LOOKUPS_AT_ONCE) {
+        checkWanted();
+        count += (await blocks.removeBlocks?.(blockIds.slice(first, first + BLOCK_LOOKUPS_AT_ONCE))) ?? 0;
+      }
+      return count;
+    });
+    return { type: Type.BLOCKS_REMOVED, numRemovedBlocks };
+  }
+
+  /** As Spark: also where nobody proves anything. */
+  #checkApplication(appId: string): void {
+    if (appId === this.#options.appId) return;
+    const text = `incorrect application id: asked for ${appId}, this is an executor of ${this.#options.appId}`;
+    throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
   }
 
   /** `appId` is what the message says, which proves nothing: it must agree with what was proved, and be the one here. */

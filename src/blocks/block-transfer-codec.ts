@@ -2,9 +2,10 @@
  * How messages of block transfer are written: a type in one byte, then the fields, as Spark's `BlockTransferMessage`
  * writes them. One table says the fields of each message in their order; writing and reading both follow it.
  *
- * What a peer wrote is not trusted: counts and lengths are compared with the bytes that are there before anything is
- * made for them, and what no peer writes (an unknown type, a negative count, as many lists as map ids but one, a cause
- * that has no name) is ERR_RPC_PROTOCOL. Bytes behind the last field are ignored, as Spark ignores them.
+ * What a peer wrote is not trusted: counts and lengths are compared with the bytes that are there before anything is made
+ * for them, and with each other where they must agree; all of them are bounded (limits.ts). What no peer writes (an unknown
+ * type, a negative count, as many lists as map ids but one, a cause that has no name) is ERR_RPC_PROTOCOL. Bytes behind the
+ * last field are ignored, as Spark ignores them.
  */
 import { RpcError } from "../common/errors.js";
 import { protocolError } from "../network/frame-errors.js";
@@ -21,7 +22,8 @@ import {
 
 interface Field<T> {
   write(writer: WireWriter, name: string, value: T): void;
-  read(reader: WireReader, name: string): T;
+  /** @param before the fields of the same message that have been read. */
+  read(reader: WireReader, name: string, before: Readonly<Record<string, unknown>>): T;
 }
 
 /** The fields of a message or a part of one. Their order here is their order on the wire. */
@@ -78,7 +80,7 @@ const bitmap: Field<RoaringBitmap> = {
 };
 const ints = listOf(i32, I32_BYTES);
 const longs = listOf(i64, 2 * I32_BYTES);
-const intLists = listOf(ints, I32_BYTES);
+const intListsFor = (field: string) => listOf(ints, I32_BYTES, field);
 const bitmaps = listOf(bitmap, ROARING_BITMAP_BYTES_MIN);
 
 const cause: Field<Cause> = {
@@ -113,13 +115,11 @@ const dirsByExec: Field<ReadonlyMap<string, readonly string[]>> = {
   read: (reader, name) => {
     const execIds = reader.strings("execIds");
     const counts = reader.ints("numLocalDirsByExec");
-    const dirs = reader.strings("allLocalDirs");
     const sum = counts.reduce((sum, count) => (count < 0 ? Number.NaN : sum + count), 0);
-    if (counts.length !== execIds.length || sum !== dirs.length) {
-      throw protocolError(
-        `LocalDirsForExecutors: ${name}: ${execIds.length} executors, ${counts.length} counts with the sum ${sum}, ${dirs.length} directories`,
-      );
-    }
+    const wrong = `LocalDirsForExecutors: ${name}: ${execIds.length} executors, ${counts.length} counts with the sum ${sum}`;
+    if (counts.length !== execIds.length || Number.isNaN(sum)) throw protocolError(wrong);
+    const dirs = reader.strings("allLocalDirs");
+    if (sum !== dirs.length) throw protocolError(`${wrong}, ${dirs.length} directories`);
     let from = 0;
     return new Map(
       execIds.map((execId, index) => {
@@ -155,7 +155,13 @@ const LAYOUTS: Layouts = {
   [Type.BLOCKS_REMOVED]: { name: "BlocksRemoved", fields: { numRemovedBlocks: i32 } },
   [Type.FETCH_SHUFFLE_BLOCKS]: {
     name: "FetchShuffleBlocks",
-    fields: { ...APP_AND_EXEC, shuffleId: i32, mapIds: longs, reduceIds: intLists, batchFetchEnabled: flag },
+    fields: {
+      ...APP_AND_EXEC,
+      shuffleId: i32,
+      mapIds: longs,
+      reduceIds: intListsFor("mapIds"),
+      batchFetchEnabled: flag,
+    },
     problem: ({ mapIds, reduceIds, batchFetchEnabled }) => {
       if (mapIds.length !== reduceIds.length) {
         return `${mapIds.length} mapIds and ${reduceIds.length} lists of reduceIds, there is one for each`;
@@ -177,7 +183,13 @@ const LAYOUTS: Layouts = {
   },
   [Type.FETCH_SHUFFLE_BLOCK_CHUNKS]: {
     name: "FetchShuffleBlockChunks",
-    fields: { ...APP_AND_EXEC, shuffleId: i32, shuffleMergeId: i32, reduceIds: ints, chunkIds: intLists },
+    fields: {
+      ...APP_AND_EXEC,
+      shuffleId: i32,
+      shuffleMergeId: i32,
+      reduceIds: ints,
+      chunkIds: intListsFor("reduceIds"),
+    },
     problem: ({ reduceIds, chunkIds }) =>
       reduceIds.length === chunkIds.length
         ? null
@@ -243,13 +255,21 @@ function partOf<M extends object>(fields: Fields<M>): Field<M> {
   };
 }
 
-function listOf<T>(item: Field<T>, itemBytesMin: number): Field<readonly T[]> {
+/** @param sameAs the field of the same message whose list has as many items. */
+function listOf<T>(item: Field<T>, itemBytesMin: number, sameAs?: string): Field<readonly T[]> {
   return {
     write: (writer, name, values) => {
       writer.i32(values.length);
       for (const value of values) item.write(writer, name, value);
     },
-    read: (reader, name) => reader.list(name, itemBytesMin, () => item.read(reader, name)),
+    read: (reader, name, before) => {
+      const check = (count: number): void => {
+        const first = sameAs === undefined ? undefined : before[sameAs];
+        if (!Array.isArray(first) || first.length === count) return;
+        throw protocolError(`${first.length} ${sameAs} and ${count} lists of ${name}, there is one for each`);
+      };
+      return reader.list(name, itemBytesMin, () => item.read(reader, name, before), undefined, check);
+    },
   };
 }
 
@@ -259,7 +279,9 @@ function writeFields<M extends object>(writer: WireWriter, fields: Fields<M>, va
 }
 
 function readFields<M extends object>(reader: WireReader, fields: Fields<M>): M {
-  return Object.fromEntries(entriesOf(fields).map(([name, field]) => [name, field.read(reader, name)])) as M;
+  const message: Record<string, unknown> = {};
+  for (const [name, field] of entriesOf(fields)) message[name] = field.read(reader, name, message);
+  return message as M;
 }
 
 function entriesOf<M extends object>(fields: Fields<M>): [string, Field<unknown>][] {

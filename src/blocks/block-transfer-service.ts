@@ -59,7 +59,10 @@ export interface BlockTransferServiceOptions {
   readonly secret?: Secret | readonly Secret[];
   readonly tls?: CertificateOptions;
   readonly logger?: TransportLogger;
-  /** Asked when an executor cannot be reached: one that is dead is not tried again. By default all are tried again. */
+  /**
+   * Asked when an executor cannot be reached: one that is dead is not tried again. By default all are tried again, and so is
+   * one of which it throws or rejects.
+   */
   readonly isExecutorAlive?: (execId: string) => boolean | Promise<boolean>;
   /** The real one by default. */
   readonly clock?: Clock;
@@ -223,6 +226,7 @@ export class BlockTransferService extends BlockStoreClient {
   /** Stops listening and ends all connections; what is outstanding fails. Resolves when all are gone. */
   close(): Promise<void> {
     this.#closed ??= (async () => {
+      this.#running.handler.close();
       this.#running.fetches.close();
       this.#running.factory.close();
       await this.#running.server.close();

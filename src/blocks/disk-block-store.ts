@@ -11,8 +11,8 @@
  * Nothing outside of the directories is read or written. Ids cannot name another directory (block-name.ts); a subdirectory or
  * a file that leads elsewhere by a symbolic link is not followed.
  */
-import { link, lstat, mkdir, readdir, realpath, rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { link, lstat, mkdir, open, readdir, realpath, rm, unlink } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { isRpcError, RpcError } from "../common/errors.js";
 import type { StreamCallbackWithID } from "../network/callbacks.js";
 import { asError, messageOf } from "../network/failure-text.js";
@@ -23,6 +23,7 @@ import { checkBlockId } from "./block-name.js";
 import { blockNotFound } from "./block-store-errors.js";
 import { FileWriter } from "./file-writer.js";
 import { hashedPlace } from "./shuffle-files.js";
+import { isSystemError } from "./system-error.js";
 
 export interface DiskBlockStoreOptions {
   /** One directory or several, on several disks. Made where they are not there. The order is part of the layout. */
@@ -75,7 +76,12 @@ export class DiskBlockStore implements BlockDataManager {
   }
 
   async putBlockData(blockId: string, data: ManagedBuffer): Promise<boolean> {
-    if ((await this.#find(blockId)) !== null) return true;
+    const found = await this.#find(blockId);
+    if (found !== null) {
+      // Whoever is storing it may not be that far.
+      if (this.#sync) await syncDirectories(found.path);
+      return true;
+    }
     const upload = this.#upload(blockId);
     try {
       for await (const piece of data.createInputStream()) await upload.write(piece as Uint8Array);
@@ -126,8 +132,7 @@ export class DiskBlockStore implements BlockDataManager {
     for (const blockId of blockIds) {
       const block = await this.#find(blockId);
       if (block === null) continue;
-      await rm(block.path);
-      count++;
+      if (await unlinked(block.path)) count++;
     }
     return count;
   }
@@ -140,7 +145,7 @@ export class DiskBlockStore implements BlockDataManager {
       if (!status.isFile() || real !== path) return null;
       return new FileSegmentManagedBuffer(path, 0, status.size, { followsLinks: false });
     } catch (error) {
-      if (codeOf(error) === "ENOENT") return null;
+      if (isSystemError(error, "ENOENT")) return null;
       throw failed("reading", blockId, error);
     }
   }
@@ -184,8 +189,9 @@ class Upload {
     await writer.close(this.#sync);
     await link(this.#temporary, this.#path).catch((error: unknown) => {
       // Somebody else was first, and a block does not change.
-      if (codeOf(error) !== "EEXIST") throw error;
+      if (!isSystemError(error, "EEXIST")) throw error;
     });
+    if (this.#sync) await syncDirectories(this.#path);
     await rm(this.#temporary, { force: true });
   }
 
@@ -221,7 +227,7 @@ async function openDirectory(dir: string): Promise<string> {
 
 async function makeSubDirectory(directory: string): Promise<void> {
   await mkdir(directory, { mode: 0o700 }).catch((error: unknown) => {
-    if (codeOf(error) !== "EEXIST") throw error;
+    if (!isSystemError(error, "EEXIST")) throw error;
   });
   if ((await realpath(directory)) !== directory) throw new Error(`${directory} leads out of the store`);
 }
@@ -236,8 +242,28 @@ function failed(doing: string, blockId: string, error: unknown): RpcError {
   return new RpcError("ERR_RPC_STREAM", `Error in ${doing} block ${blockId}: ${messageOf(error)}`, { cause: error });
 }
 
-function codeOf(error: unknown): unknown {
-  return (error as { readonly code?: unknown } | null)?.code;
+/** A file's name reaches the disk with its directory, and a new directory's with the one above. Windows syncs no directories. */
+async function syncDirectories(path: string): Promise<void> {
+  if (process.platform === "win32") return;
+  for (const directory of [dirname(path), dirname(dirname(path))]) {
+    const handle = await open(directory, "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+}
+
+/** False: somebody else was quicker. */
+async function unlinked(path: string): Promise<boolean> {
+  try {
+    await unlink(path);
+    return true;
+  } catch (error) {
+    if (isSystemError(error, "ENOENT")) return false;
+    throw error;
+  }
 }
 
 function invalid(text: string): RpcError {

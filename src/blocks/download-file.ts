@@ -30,7 +30,10 @@ export interface DownloadFileWritableChannel {
    * Rejects with ERR_RPC_STREAM and the system's error as its cause, for instance of a disk that is full.
    */
   write(bytes: Uint8Array): Promise<void>;
-  /** Closes it. The buffer has one owner, the caller; the last one's release deletes the file. */
+  /**
+   * Closes it. The buffer has one owner, the caller; the last one's release deletes the file.
+   * Rejects with ERR_RPC_STREAM, also when the file was deleted before.
+   */
   closeAndRead(): Promise<ManagedBuffer>;
   /** Without an effect when it is closed already. */
   close(): Promise<void>;
@@ -62,8 +65,17 @@ export class SimpleDownloadFile implements DownloadFile {
     return named(this, "opening", this.#channel);
   }
 
+  /** It is deleted, or being so. */
+  get isDeleted(): boolean {
+    return this.#deleting !== null;
+  }
+
   delete(): Promise<boolean> {
-    this.#deleting ??= this.#delete();
+    this.#deleting ??= this.#delete().catch((error: unknown) => {
+      // Whoever asks again tries again.
+      this.#deleting = null;
+      throw error;
+    });
     return this.#deleting;
   }
 
@@ -71,7 +83,8 @@ export class SimpleDownloadFile implements DownloadFile {
     // One that could not be opened is not ours: what lies there may be somebody else's.
     const channel = await this.#channel?.catch(() => null);
     if (channel != null) {
-      await channel.close();
+      // Whether all of it was written matters no more, and its descriptor is gone either way.
+      await channel.close().catch(() => {});
       try {
         await unlink(this.path);
       } catch (error) {
@@ -110,6 +123,8 @@ class FileChannel implements DownloadFileWritableChannel {
 
   async closeAndRead(): Promise<ManagedBuffer> {
     await this.close();
+    // Its directory's owner needs none any more, and has deleted it, or is about to.
+    if (this.#owner.isDeleted) throw failure(this.#owner, "reading", new Error("it was deleted meanwhile"));
     return new DownloadedBuffer(this.#owner, this.#writtenBytes);
   }
 

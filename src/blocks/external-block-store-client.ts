@@ -13,12 +13,12 @@ import { isRpcError, RpcError } from "../common/errors.js";
 import { RpcConf, type RpcConfValues } from "../common/rpc-conf.js";
 import type { CertificateOptions } from "../network/certificate-credentials.js";
 import { createSecurity } from "../network/create-security.js";
-import { asError } from "../network/failure-text.js";
 import { NoOpRpcHandler } from "../network/no-op-rpc-handler.js";
 import type { Secret } from "../network/secret.js";
 import { TransportConf } from "../network/transport-conf.js";
 import { TransportContext } from "../network/transport-context.js";
 import { SILENT, type TransportLogger } from "../network/transport-logger.js";
+import { BlockFetches } from "./block-fetches.js";
 import type { BlockFetchingListener } from "./block-fetching-listener.js";
 import {
   askForBlocks,
@@ -29,8 +29,6 @@ import {
 } from "./block-store-client.js";
 import { type ExecutorShuffleInfo, BlockTransferMessageType as Type } from "./block-transfer-messages.js";
 import type { DownloadFileManager } from "./download-file-manager.js";
-import { OneForOneBlockFetcher } from "./one-for-one-block-fetcher.js";
-import { type BlockTransferStarter, RetryingBlockTransferor } from "./retrying-block-transferor.js";
 
 export interface ExternalBlockStoreClientOptions {
   /** Those of module `shuffle`, and `shuffle.registration.…`. */
@@ -49,8 +47,9 @@ export class ExternalBlockStoreClient extends BlockStoreClient {
   readonly #transportConf: TransportConf;
   readonly #clock: Clock;
   readonly #logger: TransportLogger;
-  readonly #transfers = new Set<RetryingBlockTransferor>();
-  #parts: BlockStoreClientParts | null = null;
+  /** End the waits before another attempt to register. */
+  readonly #waiting = new Set<() => void>();
+  #parts: (BlockStoreClientParts & { readonly fetches: BlockFetches }) | null = null;
   #isClosed = false;
 
   /** Throws ERR_RPC_INVALID_ARGUMENT for settings that cannot be. */
@@ -83,7 +82,15 @@ export class ExternalBlockStoreClient extends BlockStoreClient {
       settings: this.#transportConf,
       closeIdleConnections: true,
     });
-    this.#parts = { appId, factory: context.createClientFactory() };
+    const factory = context.createClientFactory();
+    const fetches = new BlockFetches({
+      factory,
+      conf: this.#transportConf,
+      useOldFetchProtocol: this.#transportConf.useOldFetchProtocol,
+      clock: this.#clock,
+      logger: this.#logger,
+    });
+    this.#parts = { appId, factory, fetches };
     return this;
   }
 
@@ -92,7 +99,7 @@ export class ExternalBlockStoreClient extends BlockStoreClient {
    * it has a store, knows after a restart.
    *
    * While the service cannot be reached or does not answer within `shuffle.registration.timeout`, it is tried again, up to
-   * `shuffle.registration.maxAttempts` times with `shuffle.io.retryWait` between them.
+   * `shuffle.registration.maxAttempts` times with `shuffle.io.retryWait` between them; not after `close`, which ends a wait.
    *
    * Rejects with ERR_RPC_CONNECT, ERR_RPC_CONNECTION_LOST or ERR_RPC_TIMEOUT of the last attempt, ERR_RPC_AUTH, ERR_RPC_HANDLER with what
    * the service says.
@@ -113,12 +120,13 @@ export class ExternalBlockStoreClient extends BlockStoreClient {
         if (!isWorthIt || attempt >= attemptsMax || this.#isClosed) throw error;
         this.#logger.warn({ error, attempt, attemptsMax }, "registering with a shuffle service is tried again");
         await this.#wait(this.#transportConf.retryWaitMs);
+        if (this.#isClosed) throw error;
       }
     }
   }
 
   /**
-   * Fetches blocks of an executor; each is told to the listener, once where `shuffle.io.maxRetries` is above 0.
+   * Fetches blocks of an executor; each is told to the listener, once.
    * @param downloadFileManager receives blocks into files; null: into memory.
    *
    * Throws ERR_RPC_INVALID_ARGUMENT without ids and before `init`, ERR_RPC_CONNECT after `close`. Everything else is told to the
@@ -132,29 +140,8 @@ export class ExternalBlockStoreClient extends BlockStoreClient {
     listener: BlockFetchingListener,
     downloadFileManager: DownloadFileManager | null = null,
   ): void {
-    const { appId, factory } = this.parts;
-    if (blockIds.length === 0) throw invalid("Zero-sized blockIds array: there is nothing to fetch");
-    const isRetrying = this.#transportConf.maxRetries > 0;
-    const { useOldFetchProtocol } = this.#transportConf;
-    const logger = this.#logger;
-    const starter: BlockTransferStarter = {
-      createAndStart: async (ids, listener) => {
-        const client = await factory.createClient(host, port, { fastFail: isRetrying });
-        const options = {
-          client,
-          appId,
-          execId,
-          blockIds: ids,
-          listener,
-          useOldFetchProtocol,
-          downloadFileManager,
-          logger,
-        };
-        new OneForOneBlockFetcher(options).start();
-      },
-    };
-    if (isRetrying) this.#retrying(starter, blockIds, listener);
-    else void once(starter, blockIds, listener, logger);
+    const { appId, fetches } = this.parts;
+    fetches.start({ appId, host, port, execId, blockIds, listener, downloadFileManager });
   }
 
   /** Removes blocks of an executor. @returns How many it had; as in Spark 0 for any failure, which is logged. */
@@ -173,12 +160,12 @@ export class ExternalBlockStoreClient extends BlockStoreClient {
 
   override close(): void {
     this.#isClosed = true;
-    for (const transfer of this.#transfers) transfer.stop();
-    this.#transfers.clear();
+    for (const end of this.#waiting) end();
+    this.#parts?.fetches.close();
     this.#parts?.factory.close();
   }
 
-  protected override get parts(): BlockStoreClientParts {
+  protected override get parts(): BlockStoreClientParts & { readonly fetches: BlockFetches } {
     if (this.#isClosed) throw closed();
     if (this.#parts === null) throw invalid("Called before init()");
     return this.#parts;
@@ -202,49 +189,14 @@ export class ExternalBlockStoreClient extends BlockStoreClient {
 
   #wait(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      this.#clock.setTimeout(resolve, ms);
+      const end = (): void => {
+        this.#clock.clearTimeout(timer);
+        this.#waiting.delete(end);
+        resolve();
+      };
+      const timer = this.#clock.setTimeout(end, ms);
+      this.#waiting.add(end);
     });
-  }
-
-  /** Kept until its listener has heard of every block, so that `close` can end its retries. */
-  #retrying(starter: BlockTransferStarter, blockIds: readonly string[], listener: BlockFetchingListener): void {
-    const heard = (tell: () => void): void => {
-      if (transfer.outstandingCount === 0) this.#transfers.delete(transfer);
-      tell();
-    };
-    const transfer = new RetryingBlockTransferor({
-      conf: this.#transportConf,
-      starter,
-      blockIds,
-      listener: {
-        onBlockFetchSuccess: (blockId, data) => heard(() => listener.onBlockFetchSuccess(blockId, data)),
-        onBlockFetchFailure: (blockId, error) => heard(() => listener.onBlockFetchFailure(blockId, error)),
-      },
-      clock: this.#clock,
-      logger: this.#logger,
-    });
-    this.#transfers.add(transfer);
-    transfer.start();
-  }
-}
-
-/** One attempt, whose listener hears what the fetcher says. */
-async function once(
-  starter: BlockTransferStarter,
-  blockIds: readonly string[],
-  listener: BlockFetchingListener,
-  logger: TransportLogger,
-): Promise<void> {
-  try {
-    await starter.createAndStart(blockIds, listener);
-  } catch (reason) {
-    for (const blockId of blockIds) {
-      try {
-        listener.onBlockFetchFailure(blockId, asError(reason));
-      } catch (error) {
-        logger.warn({ error, blockId }, "a listener of a fetch threw");
-      }
-    }
   }
 }
 

@@ -28,11 +28,6 @@ export class FileWriter {
     this.#writing.catch(() => {});
   }
 
-  /** Bytes that it was given. */
-  get size(): number {
-    return this.#position + this.#filled;
-  }
-
   /**
    * Takes the bytes: all of them, when it returns nothing or the promise has settled; until then they must not change.
    * Rejects with the system's error.

@@ -1,12 +1,13 @@
 /**
  * MemoryBlockStore: blocks in memory, so many bytes of them in all. What is being uploaded counts from its first byte, so that
- * uploads which come together cannot pass the bound either.
+ * uploads which come together cannot pass the bound either, and what was removed counts until nobody sends it any more.
  */
+import type { Readable } from "node:stream";
 import { RpcError } from "../common/errors.js";
 import { BLOCK_ENTRY_BYTES, MEMORY_BLOCK_PIECE_BYTES, MEMORY_BLOCK_STORE_BYTES_MAX_DEFAULT } from "../common/limits.js";
 import type { StreamCallbackWithID } from "../network/callbacks.js";
 import { asError } from "../network/failure-text.js";
-import { type ManagedBuffer, NioManagedBuffer } from "../network/managed-buffer.js";
+import { type ManagedBuffer, type MessageBody, NioManagedBuffer } from "../network/managed-buffer.js";
 import type { BlockDataManager } from "./block-data-manager.js";
 import { checkBlockId } from "./block-name.js";
 import { blockNotFound } from "./block-store-errors.js";
@@ -18,16 +19,9 @@ export interface MemoryBlockStoreOptions {
 
 const NOTHING = new Uint8Array(0);
 
-interface Entry {
-  /** Retained for as long as the block is here. */
-  readonly data: ManagedBuffer;
-  /** What it counts for. */
-  readonly bytes: number;
-}
-
 export class MemoryBlockStore implements BlockDataManager {
   readonly bytesMax: number;
-  readonly #blocks = new Map<string, Entry>();
+  readonly #blocks = new Map<string, StoredBlock>();
   #bytes = 0;
 
   /** Throws ERR_RPC_INVALID_ARGUMENT for a bound that is no whole number from 1 on. */
@@ -38,7 +32,7 @@ export class MemoryBlockStore implements BlockDataManager {
     this.bytesMax = bytesMax;
   }
 
-  /** What its blocks count for, those included that are being uploaded. */
+  /** What its blocks count for, those included that are being uploaded, and those removed whose buffers somebody still owns. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -49,9 +43,9 @@ export class MemoryBlockStore implements BlockDataManager {
   }
 
   getLocalBlockData(blockId: string): ManagedBuffer {
-    const entry = this.#blocks.get(checkBlockId(blockId));
-    if (entry === undefined) throw blockNotFound(blockId);
-    return entry.data.retain();
+    const block = this.#blocks.get(checkBlockId(blockId));
+    if (block === undefined) throw blockNotFound(blockId);
+    return block.retain();
   }
 
   async putBlockData(blockId: string, data: ManagedBuffer): Promise<boolean> {
@@ -113,12 +107,11 @@ export class MemoryBlockStore implements BlockDataManager {
   async removeBlocks(blockIds: readonly string[]): Promise<number> {
     let count = 0;
     for (const blockId of blockIds) {
-      const entry = this.#blocks.get(checkBlockId(blockId));
-      if (entry === undefined) continue;
+      const block = this.#blocks.get(checkBlockId(blockId));
+      if (block === undefined) continue;
       this.#blocks.delete(blockId);
-      this.#bytes -= entry.bytes;
-      // Whoever is sending it has retained it himself.
-      entry.data.release();
+      // Whoever is sending it has retained it himself: it is gone, and counts no more, when he is done.
+      block.release();
       count++;
     }
     return count;
@@ -144,8 +137,62 @@ export class MemoryBlockStore implements BlockDataManager {
       data.release();
       this.#bytes -= bytes;
     } else {
-      this.#blocks.set(blockId, { data, bytes });
+      const gone = (): void => {
+        this.#bytes -= bytes;
+      };
+      this.#blocks.set(blockId, new StoredBlock(data, gone));
     }
+  }
+}
+
+/** A block with its owners: the store, for as long as the block is there, and everybody who was given it. */
+class StoredBlock implements ManagedBuffer {
+  readonly #data: ManagedBuffer;
+  readonly #gone: () => void;
+  #owners = 1;
+
+  /** @param data belongs to the block. @param gone is called when the last owner has released it. */
+  constructor(data: ManagedBuffer, gone: () => void) {
+    this.#data = data;
+    this.#gone = gone;
+  }
+
+  get size(): number {
+    return this.#data.size;
+  }
+
+  get residentBytes(): number {
+    return this.size;
+  }
+
+  bytes(): Uint8Array | Promise<Uint8Array> {
+    return this.#data.bytes();
+  }
+
+  createInputStream(): Readable {
+    return this.#data.createInputStream();
+  }
+
+  toBody(): MessageBody | Promise<MessageBody> {
+    return this.#data.toBody();
+  }
+
+  retain(): this {
+    if (this.#owners === 0) {
+      throw new RpcError("ERR_RPC_STREAM", "a block in memory was given back by its last owner", { retryable: false });
+    }
+    this.#owners++;
+    return this;
+  }
+
+  release(): this {
+    if (this.#owners === 0) return this;
+    this.#owners--;
+    if (this.#owners === 0) {
+      this.#data.release();
+      this.#gone();
+    }
+    return this;
   }
 }
 

@@ -29,7 +29,6 @@ export const CONF_BLOCK_KEYS = [
     max: 2 ** 31 - 1 - 512,
     aliases: ["spark.maxRemoteBlockSizeFetchToMem"],
     effect: "now",
-    meaning:
-      "A block larger than this is uploaded as a stream, and fetched into a file where there is one to fetch into.",
+    meaning: "A block larger than this is uploaded as a stream. Whoever fetches says himself what goes into files.",
   },
 ] as const satisfies readonly ConfKeySpec[];

@@ -28,7 +28,8 @@ const SUFFIXES = [
     default: ASK_TIMEOUT_MS_DEFAULT,
     fallback: "network.timeout",
     effect: "now",
-    meaning: "Silence of a connection with requests open before it is given up; 0 or less: never.",
+    meaning:
+      "Silence of a connection with requests open, or in the middle of an upload, before it is given up; 0 or less: never.",
   },
   {
     suffix: "connectionCreationTimeout",

@@ -205,7 +205,7 @@ export const MEMORY_BLOCK_STORE_BYTES_MAX_DEFAULT = 256 * MIB;
 export const BLOCK_REQUEST_BYTES_MAX = 16 * MIB;
 /** Blocks of a connection that wait to be fetched: each is looked up when it is asked for, and holds a buffer until then. */
 export const BLOCKS_WAITING_PER_CONNECTION_MAX = 262_144;
-/** Blocks looked up at once: a disk answers them out of its memory, by the threads of libuv, of which there are four. */
+/** Blocks looked up, or removed, at once: a disk answers them out of its memory, by the threads of libuv, of which there are four. */
 export const BLOCK_LOOKUPS_AT_ONCE = 64;
 /** Blocks that came in one message and are being stored. Streams hold their connection up instead, and do not count. */
 export const UPLOADS_UNDER_WAY_BYTES_MAX = 512 * MIB;
@@ -227,6 +227,16 @@ export const REMOVALS_HELD_BYTES_PER_CONNECTION_MAX = 32 * MIB;
 export const MEMORY_BLOCK_PIECE_BYTES = 64 * KIB;
 /** A file is written in pieces of this size, two to a file: 64 KiB, as they come, wrote at 0.6 of the rate. */
 export const FILE_WRITE_BYTES = 256 * KIB;
+/**
+ * Items of all lists of a message: what a request for BLOCKS_WAITING_PER_CONNECTION_MAX blocks of as many maps has, with map,
+ * list, first and last reducer of each. It is read in 0.1 s, in which nobody else is served; 16 MiB of empty lists took 1 s.
+ */
+export const WIRE_LIST_ITEMS_MAX = 1_048_576;
+/**
+ * ... and texts of one list, each of which costs as much as a few numbers: 50 ms. Spark asks for as many blocks at a time as
+ * make 10 MB: some thousand usually, and where each has but 50 bytes 200,000.
+ */
+export const WIRE_TEXTS_MAX = 262_144;
 
 // ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

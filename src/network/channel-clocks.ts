@@ -166,16 +166,19 @@ export class ChannelClocks {
     return { isQuiet: false, error: new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: remoteAddress }) };
   }
 
-  /** As Spark: quiet and without a new request for the whole timeout. */
+  /** As Spark: quiet and without a new request for the whole timeout. Unlike there, a body that is being received counts, too. */
   #quiet(nowMs: number): TimeUp | null {
     const { connectionTimeoutMs, closeIdleConnections } = this.#settings;
     const quietSinceMs = Math.max(this.#lastReadMs, this.#lastWriteMs, this.#lastRequestMs, this.#lastDeafMs);
     if (!this.isListening || nowMs - quietSinceMs < connectionTimeoutMs) return null;
-    const { responses, remoteAddress } = this.#parts;
+    const { decoder, responses, remoteAddress } = this.#parts;
     const outstanding = responses.outstandingCount;
-    if (outstanding === 0) return closeIdleConnections ? { isQuiet: true, error: null } : null;
-    const peer = hostPort(remoteAddress);
-    const text = `Connection to ${peer} has been quiet for ${connectionTimeoutMs} ms while there are outstanding requests: ${outstanding}`;
+    // Whoever receives a body holds memory or a file for it, and hears of a host that vanished in no other way.
+    if (outstanding === 0 && !decoder.expectsBody) {
+      return closeIdleConnections ? { isQuiet: true, error: null } : null;
+    }
+    const what = outstanding > 0 ? `while there are outstanding requests: ${outstanding}` : "in the middle of a body";
+    const text = `Connection to ${hostPort(remoteAddress)} has been quiet for ${connectionTimeoutMs} ms ${what}`;
     return { isQuiet: true, error: new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: remoteAddress }) };
   }
 }

@@ -3,6 +3,7 @@
  * before anything is made for it. What does not fit is ERR_RPC_PROTOCOL with the field's name and its value.
  */
 import { assert } from "../common/assert.js";
+import { WIRE_LIST_ITEMS_MAX, WIRE_TEXTS_MAX } from "../common/limits.js";
 import { i32At, i64At } from "./big-endian.js";
 import { protocolError } from "./frame-errors.js";
 
@@ -14,6 +15,10 @@ export class WireReader {
   readonly #end: number;
   readonly #of: string;
   #position: number;
+  /** Items of lists that have been read or are being so. */
+  #items = 0;
+  /** The same bytes: what decodes text. */
+  #text: Buffer | null = null;
 
   /** @param of What is read, for error texts. Fields lie in bytes[start .. end). */
   constructor(of: string, bytes: Uint8Array, start = 0, end: number = bytes.length) {
@@ -64,12 +69,16 @@ export class WireReader {
 
   /** UTF-8; what is none becomes U+FFFD, as in Java. */
   string(field: string): string {
-    const { buffer, byteOffset, length } = this.byteArray(field);
-    return Buffer.from(buffer, byteOffset, length).toString();
+    const length = this.#count(field, 1);
+    if (length === 0) return "";
+    const at = this.#take(field, length);
+    const { buffer, byteOffset } = this.#bytes;
+    this.#text ??= Buffer.from(buffer, byteOffset, this.#end);
+    return this.#text.toString("utf8", at, at + length);
   }
 
   strings(field: string): string[] {
-    return this.list(field, I32_BYTES, () => this.string(field));
+    return this.list(field, I32_BYTES, () => this.string(field), WIRE_TEXTS_MAX);
   }
 
   ints(field: string): number[] {
@@ -83,9 +92,21 @@ export class WireReader {
   /**
    * A count and so many items.
    * @param itemBytesMin The least that one takes: bounds the count by what is left.
+   * @param countMax of this list; all lists together have WIRE_LIST_ITEMS_MAX.
+   * @param check throws where the count is not what it has to be, before any item is read.
    */
-  list<T>(field: string, itemBytesMin: number, item: () => T): T[] {
+  list<T>(
+    field: string,
+    itemBytesMin: number,
+    item: () => T,
+    countMax = WIRE_LIST_ITEMS_MAX,
+    check?: (count: number) => void,
+  ): T[] {
     const count = this.#count(field, itemBytesMin);
+    const max = Math.min(countMax, WIRE_LIST_ITEMS_MAX - this.#items);
+    if (count > max) throw this.#error(field, `a count of ${count}, ${max} are the most`);
+    check?.(count);
+    this.#items += count;
     const items: T[] = [];
     for (let index = 0; index < count; index++) items.push(item());
     return items;

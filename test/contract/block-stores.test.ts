@@ -1,5 +1,18 @@
 /** The contract of stores, run by each, and what is one store's own. */
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { existsSync, readlinkSync, realpathSync } from "node:fs";
+import {
+  type FileHandle,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  realpath,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { DiskBlockStore, MemoryBlockStore } from "ringpost/blocks";
@@ -7,6 +20,7 @@ import { FileSegmentManagedBuffer, type ManagedBuffer, NioManagedBuffer } from "
 import { describe, expect, test } from "vitest";
 import { hashedPath } from "../../dist/src/blocks/shuffle-files.js";
 import { openFiles } from "../fixtures/open-files.js";
+import { until } from "../fixtures/transport.js";
 import { failureOf } from "./ask-send.contract.js";
 import { blockStoreContract, feed } from "./block-store.contract.js";
 
@@ -41,7 +55,9 @@ async function onDisk(count: number) {
     store,
     clean: async () => {
       const names = await filesBelow(parent);
-      return !names.some((name) => name.startsWith(".")) && openFiles(parent) === 0;
+      // Whoever has read a file closes it behind its last byte.
+      await until(() => openFiles(parent) === 0);
+      return !names.some((name) => name.startsWith("."));
     },
     close: () => rm(parent, { recursive: true }),
   };
@@ -99,10 +115,30 @@ describe("a MemoryBlockStore", () => {
     expect(owners).toBe(2);
     const got = store.getLocalBlockData("b1");
     expect(got.bytes()).toBe(bytes);
-    expect(owners).toBe(3);
     await store.removeBlocks(["b1"]);
+    expect(owners).toBe(2);
     got.release();
     expect(owners).toBe(1);
+  });
+
+  test("counts what was removed until its last owner has released it, and no one twice", async () => {
+    const store = new MemoryBlockStore({ bytesMax: 4_000 });
+    const data = () => new NioManagedBuffer(new Uint8Array(976));
+    await store.putBlockData("b1", data());
+    const [one, two] = [store.getLocalBlockData("b1"), store.getLocalBlockData("b1")];
+    expect(await store.removeBlocks(["b1"])).toBe(1);
+    await store.putBlockData("b1", data());
+    expect([store.bytes, store.blockCount]).toEqual([4_000, 1]);
+    expect((await failureOf(store.putBlockData("b2", data()))).message).toContain("used=4000");
+    one.release();
+    expect(store.bytes).toBe(4_000);
+    two.release();
+    expect(store.bytes).toBe(2_000);
+    two.release();
+    expect(() => two.retain()).toThrow(expect.objectContaining({ code: "ERR_RPC_STREAM" }));
+    expect(store.bytes).toBe(2_000);
+    await store.clear();
+    expect([store.bytes, store.blockCount]).toEqual([0, 0]);
   });
 
   test("reads what is in a file, and counts nothing for a file that cannot be read", async () => {
@@ -133,7 +169,66 @@ describe("a DiskBlockStore", () => {
     const path = hashedPath(store.getLocalDiskDirs(), 5, "rdd_1_2");
     expect(path.endsWith(join("b", "04", "rdd_1_2"))).toBe(true);
     expect(await readFile(path, "utf8")).toBe("block");
+    const modes = [dirs[0] as string, dirname(path), path].map(async (at) => (await stat(at)).mode & 0o777);
+    expect(await Promise.all(modes)).toEqual([0o700, 0o700, 0o600]);
     await rm(parent, { recursive: true });
+  });
+
+  test("with sync, has its block's bytes on the disk, then its name, when it counts as stored; without, neither", async () => {
+    const dir = await directory();
+    const synced = await syncsOf(async () => {
+      const store = await DiskBlockStore.create({ dirs: dir, sync: true });
+      await store.putBlockData("b1", new NioManagedBuffer(Buffer.from("block")));
+    });
+    const real = await realpath(dir);
+    const path = hashedPath([real], 64, "b1");
+    expect(synced).toEqual([
+      [expect.stringContaining(join(dirname(path), ".upload-")), false],
+      [dirname(path), true],
+      [real, true],
+    ]);
+    // Whoever comes second may find the file before its name is on the disk.
+    const again = await syncsOf(async () => {
+      const store = await DiskBlockStore.create({ dirs: dir, sync: true });
+      await store.putBlockData("b1", new NioManagedBuffer(Buffer.from("block")));
+    });
+    expect(again.map(([at]) => at)).toEqual([dirname(path), real]);
+    const none = await syncsOf(async () => {
+      const store = await DiskBlockStore.create({ dirs: dir });
+      await store.putBlockData("b2", new NioManagedBuffer(Buffer.from("block")));
+    });
+    expect(none).toEqual([]);
+    await rm(dir, { recursive: true });
+
+    /** What is synced meanwhile, and whether the block had its name then. */
+    async function syncsOf(act: () => Promise<void>): Promise<[string, boolean][]> {
+      const handle = await open(dir);
+      const prototype = Object.getPrototypeOf(handle) as FileHandle;
+      await handle.close();
+      const sync = prototype.sync;
+      const seen: [string, boolean][] = [];
+      prototype.sync = function (this: FileHandle) {
+        seen.push([readlinkSync(`/proc/self/fd/${this.fd}`), existsSync(hashedPath([realpathSync(dir)], 64, "b1"))]);
+        return sync.call(this);
+      };
+      try {
+        await act();
+      } finally {
+        prototype.sync = sync;
+      }
+      return seen;
+    }
+  });
+
+  test("of several who remove a block at the same time, one has removed it, and none fails", async () => {
+    const dir = await directory();
+    const store = await DiskBlockStore.create({ dirs: dir });
+    for (let round = 0; round < 20; round++) {
+      for (const blockId of ["b1", "b2"]) await store.putBlockData(blockId, new NioManagedBuffer(Buffer.from("x")));
+      const counts = await Promise.all(Array.from({ length: 4 }, () => store.removeBlocks(["b1", "b2"])));
+      expect(counts.reduce((sum, count) => sum + count)).toBe(2);
+    }
+    await rm(dir, { recursive: true });
   });
 
   test("has the blocks of an earlier life, without what that one left half written", async () => {

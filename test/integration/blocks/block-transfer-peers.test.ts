@@ -5,6 +5,7 @@
 import { BlockTransferMessageType, encodeBlockTransferMessage, MemoryBlockStore } from "ringpost/blocks";
 import { createSecurity, genStreamChunkId, NioManagedBuffer } from "ringpost/network";
 import { describe, expect, test } from "vitest";
+import { BlockRpcHandler } from "../../../dist/src/blocks/block-rpc-handler.js";
 import {
   ask,
   BlockServices,
@@ -51,6 +52,67 @@ describe("a peer", () => {
     expect(await fetchChunk(client, first.streamId, 0)).toEqual(Buffer.from("rdd"));
     // Another connection has a count of its own.
     expect(await ask(await rawClient(transports, server), many)).toMatchObject({ numChunks: 200_000 });
+  });
+
+  test("whoever uploads, opens and removes the same block again and again fills the store, until he fetches or goes", async () => {
+    await using services = new BlockServices();
+    await using transports = new Transports();
+    const store = new MemoryBlockStore({ bytesMax: 300_000 });
+    const client = await rawClient(transports, await services.service({ blockDataManager: store, execId: "exec" }));
+    const blockData = Buffer.alloc(200_000, "x");
+    const block = { appId: "ringpost", execId: "exec", blockId: "rdd_0_0", metadata: NOTHING, blockData };
+    const upload = encodeBlockTransferMessage({ type: Type.UPLOAD_BLOCK, ...block });
+    const removal = { type: Type.REMOVE_BLOCKS, appId: "ringpost", execId: "exec", blockIds: ["rdd_0_0"] } as const;
+    await send(client, upload);
+    const handle = await ask(client, open("rdd_0_0"));
+    expect(await ask(client, removal)).toMatchObject({ numRemovedBlocks: 1 });
+    expect((await failureOf(send(client, upload))).message).toContain("no room in memory");
+    if (handle.type !== Type.STREAM_HANDLE) throw new Error("no handle");
+    expect(await fetchChunk(client, handle.streamId, 0)).toEqual(blockData);
+    await until(() => store.bytes === 0);
+    await send(client, upload);
+    await ask(client, open("rdd_0_0"));
+    await ask(client, removal);
+    client.close();
+    await until(() => store.bytes === 0);
+  });
+
+  test("blocks that are being stored are bounded together, with their metadata", async () => {
+    await using transports = new Transports();
+    const ends: ((isStored: boolean) => void)[] = [];
+    const blocks = scripted({ putBlockData: () => new Promise<boolean>((resolve) => ends.push(resolve)) });
+    const options = { appId: "ringpost", execId: "exec", blocks, random: () => 0, uploadsUnderWayBytesMax: 10_000 };
+    const server = await transports.serve(new BlockRpcHandler(options));
+    const client = await transports.client(server);
+    const upload = (metadataBytes: number, dataBytes: number): Promise<unknown> => {
+      const [metadata, blockData] = [new Uint8Array(metadataBytes), new Uint8Array(dataBytes)];
+      const block = { appId: "ringpost", execId: "exec", blockId: "rdd_0_0", metadata, blockData };
+      return send(client, encodeBlockTransferMessage({ type: Type.UPLOAD_BLOCK, ...block }));
+    };
+    const first = upload(6_000, 4_000);
+    await until(() => ends.length === 1);
+    expect((await failureOf(upload(1, 0))).message).toContain("bytes=1, underWay=10000, max=10000");
+    ends[0]?.(true);
+    await first;
+    const second = upload(0, 10_000);
+    await until(() => ends.length === 2);
+    ends[1]?.(true);
+    await second;
+  });
+
+  test("a stream's metadata may be as long as a request", async () => {
+    await using services = new BlockServices();
+    await using transports = new Transports();
+    const client = await rawClient(transports, await services.service());
+    const metadata = new Uint8Array(17_000_000);
+    const meta = encodeBlockTransferMessage({ type: Type.UPLOAD_BLOCK_STREAM, blockId: "b", metadata });
+    const failed = failureOf(
+      new Promise((resolve, reject) => {
+        const data = new NioManagedBuffer(Buffer.from("x"));
+        client.uploadStream(meta, data, { onSuccess: resolve, onFailure: reject });
+      }),
+    );
+    expect((await failed).message).toContain("metadata too long");
   });
 
   test.each<[string, Uint8Array, string]>([
@@ -106,6 +168,76 @@ describe("a peer", () => {
   });
 });
 
+describe("removals", () => {
+  const removal = (blockIds: readonly string[]) =>
+    ({ type: Type.REMOVE_BLOCKS, appId: "ringpost", execId: "exec", blockIds }) as const;
+  const many = Array.from({ length: 262_144 }, (_, index) => `shuffle_0_${index}_1234567`);
+
+  /** A service whose store removes so many blocks at a time as it is asked to, and waits with each answer. */
+  async function slow(services: BlockServices) {
+    const removed: string[] = [];
+    const answers: (() => void)[] = [];
+    const removeBlocks = (blockIds: readonly string[]): Promise<number> => {
+      removed.push(...blockIds);
+      return new Promise((resolve) => answers.push(() => resolve(blockIds.length)));
+    };
+    const service = await services.service({ blockDataManager: scripted({ removeBlocks }), execId: "exec" });
+    return { service, removed, answers };
+  }
+
+  test("end when whoever asked has gone: what he has asked besides is not begun", async () => {
+    await using services = new BlockServices();
+    await using transports = new Transports();
+    const { service, removed, answers } = await slow(services);
+    const client = await rawClient(transports, service);
+    const lost = Array.from({ length: 4 }, () => failureOf(ask(client, removal(many))));
+    await until(() => answers.length === 2);
+    client.connection.fail(new Error("gone"));
+    for (const error of await Promise.all(lost)) expect(error).toMatchObject({ code: "ERR_RPC_CONNECTION_LOST" });
+    await until(() => service.stats.connections === 0);
+    for (const answer of answers.splice(0)) answer();
+    // A request of somebody else is taken and done behind them.
+    const other = ask(await rawClient(transports, service), removal(["rdd_0_0"]));
+    await until(() => answers.length > 0);
+    for (const answer of answers.splice(0)) answer();
+    expect(await other).toMatchObject({ numRemovedBlocks: 1 });
+    expect(removed).toEqual([...many.slice(0, 64), ...many.slice(0, 64), "rdd_0_0"]);
+  });
+
+  test("end when the service closes", async () => {
+    await using services = new BlockServices();
+    await using transports = new Transports();
+    const { service, removed, answers } = await slow(services);
+    const lost = failureOf(ask(await rawClient(transports, service), removal(many)));
+    await until(() => answers.length === 1);
+    const closed = service.close();
+    for (const answer of answers.splice(0)) answer();
+    await Promise.all([closed, lost]);
+    expect([removed.length, answers.length]).toEqual([64, 0]);
+  });
+
+  test("are refused when those of one connection hold too much; the connection goes on, and so do others", async () => {
+    await using services = new BlockServices();
+    await using transports = new Transports();
+    const { service, answers } = await slow(services);
+    const client = await rawClient(transports, service);
+    const few = removal(many.slice(0, 100));
+    const first = [ask(client, removal(many)), ask(client, removal(many))];
+    expect((await failureOf(ask(client, removal(many)))).message).toContain("too many removals of this connection");
+    const others = ask(await rawClient(transports, service), few);
+    const own = ask(client, few);
+    let isOver = false;
+    const all = Promise.all([...first, others, own]).finally(() => {
+      isOver = true;
+    });
+    await until(() => {
+      for (const answer of answers.splice(0)) answer();
+      return isOver;
+    });
+    expect(await all).toMatchObject([262_144, 262_144, 100, 100].map((numRemovedBlocks) => ({ numRemovedBlocks })));
+  });
+});
+
 describe("what else is asked", () => {
   test("local directories are those of the one who is asked", async () => {
     await using services = new BlockServices();
@@ -119,6 +251,13 @@ describe("what else is asked", () => {
       const error = await failureOf(client.getHostLocalDirs(host, port, execIds));
       expect(error.message).toContain("its own local directories only: this is 7");
     }
+    const foreign = await services.service({ appId: "other" });
+    const refused = {
+      code: "ERR_RPC_HANDLER",
+      message: expect.stringContaining("incorrect application id: asked for other"),
+    };
+    expect(await failureOf(foreign.getHostLocalDirs(host, port, ["7"]))).toMatchObject(refused);
+    expect(await failureOf(foreign.removeBlocks(host, port, "7", ["rdd_0_0"]))).toMatchObject(refused);
   });
 
   test("corruption is what the store says of it, and unknown when it says nothing or fails", async () => {

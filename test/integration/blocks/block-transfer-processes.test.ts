@@ -18,6 +18,8 @@ import { failureOf } from "../../fixtures/transport.js";
 const MIB = 1 << 20;
 const isFull = process.env.RINGPOST_FULL_BLOCKS === "1";
 const LARGE_BYTES = (isFull ? 1_024 : 64) * MIB;
+/** More than sockets and buffers on the way could hide. */
+const SLOW_BYTES = (isFull ? 1_024 : 256) * MIB;
 /** The received pieces of a connection, twice, and what the system's allocator keeps. */
 const RSS_GROWTH_BYTES_MAX = 64 * MIB;
 const HOST = "127.0.0.1";
@@ -154,6 +156,29 @@ describe("large blocks", () => {
     expect(said.rssGrowthBytes).toBeLessThan(RSS_GROWTH_BYTES_MAX);
     expect(served.rssGrowthBytes).toBeLessThan(RSS_GROWTH_BYTES_MAX);
   }, 1_200_000);
+
+  test(`${SLOW_BYTES / MIB} MiB to a reader that is slower than the sender, into a file and as one chunk`, async () => {
+    await using services = new BlockServices();
+    const [dir, downloads, sources] = [
+      await services.directory(),
+      await services.directory(),
+      await services.directory(),
+    ];
+    const path = join(sources, "source");
+    await makeFile(path, 4 * MIB);
+    // What it holds is compared elsewhere: the rest of it takes no place on the disk.
+    await truncate(path, SLOW_BYTES);
+    await using server = serve({ dir, parts: [{ blockId: "rdd_0_0", path, offset: 0, size: SLOW_BYTES }] });
+    const { port } = (await server.says()) as Address;
+    const options = { port, downloads, source: path, bytes: SLOW_BYTES, blockIds: ["rdd_0_0"] };
+    await using client = new Child("block-transfer-main", ["slowly", options]);
+    const { said, server: served } = await measured(client, server);
+    console.log("slowly:", JSON.stringify({ ...said, served }));
+    // Of a chunk the frame counts, which begins with its length, type, stream and index.
+    expect(said).toMatchObject({ fileBytes: SLOW_BYTES, frameBytes: SLOW_BYTES + 8 + 1 + 8 + 4, left: 0 });
+    expect(said.rssGrowthBytes).toBeLessThan(RSS_GROWTH_BYTES_MAX);
+    expect(served.rssGrowthBytes).toBeLessThan(RSS_GROWTH_BYTES_MAX);
+  }, 600_000);
 
   test("asks of the same process go on meanwhile", async () => {
     await using services = new BlockServices();

@@ -271,6 +271,44 @@ describe("what fails", () => {
     expect(asked).toBe(1);
   });
 
+  test("one of which nobody knows is tried again, and its blocks fail with what the network says", async () => {
+    await using services = new BlockServices();
+    const dead = await services.service();
+    const { address } = dead;
+    await dead.close();
+    let asked = 0;
+    const client = await services.service({
+      conf: { "shuffle.io.retryWait": "5ms", "shuffle.io.maxRetries": 3 },
+      isExecutorAlive: (): Promise<boolean> => {
+        asked++;
+        if (asked % 2 === 0) throw new Error("the driver is busy");
+        return Promise.reject(new Error("the driver is busy"));
+      },
+    });
+    const [end] = [...(await fetchAll(client, address, ["rdd_0_0"])).values()];
+    expect(end).toMatchObject({ code: "ERR_RPC_CONNECT", message: expect.not.stringContaining("busy") });
+    expect(asked).toBe(4);
+  });
+
+  test("an answer about an executor that never comes holds up neither close nor the listener", async () => {
+    await using services = new BlockServices();
+    const dead = await services.service();
+    const { address } = dead;
+    await dead.close();
+    let asked = false;
+    const client = await services.service({
+      isExecutorAlive: () => {
+        asked = true;
+        return new Promise(() => {});
+      },
+    });
+    const fetching = fetchAll(client, address, ["rdd_0_0", "rdd_0_1"]);
+    await until(() => asked);
+    await client.close();
+    const error = expect.objectContaining({ code: "ERR_RPC_CONNECT" });
+    expect([...(await fetching).values()]).toEqual([error, error]);
+  });
+
   test("after close nothing is asked any more, and what waits for a retry fails", async () => {
     await using services = new BlockServices();
     const dead = await services.service();

@@ -12,7 +12,7 @@ import {
 } from "../../../dist/src/blocks/index.js";
 import { ShuffleData } from "../../fixtures/shuffle-data.js";
 import { BY_CERTIFICATE, BY_SECRET, IN_PLAINTEXT, type ShuffleSecurity } from "../../fixtures/shuffle-security.js";
-import { failureOf } from "../../fixtures/transport.js";
+import { failureOf, until } from "../../fixtures/transport.js";
 
 const APP = "app-id";
 /** As long as Spark's. */
@@ -245,6 +245,42 @@ describe("the client", () => {
     const error = await failureOf(client.registerWithShuffleServer("127.0.0.1", 1, "exec-0", info));
     expect(error).toMatchObject({ code: "ERR_RPC_CONNECT" });
     expect(warnings).toHaveLength(2);
+  });
+
+  it("ends a wait for another attempt to register with close, and tries no more", async () => {
+    const warned: string[] = [];
+    let waits = (): void => {};
+    const isWaiting = new Promise<void>((resolve) => {
+      waits = resolve;
+    });
+    const warn = (_: object, text: string): void => {
+      warned.push(text);
+      waits();
+    };
+    const logger = { debug() {}, info() {}, warn, error() {} };
+    const client = new ExternalBlockStoreClient({ conf: { "shuffle.io.retryWait": "1h" }, logger }).init("app");
+    const info = { localDirs: [], subDirsPerLocalDir: 0, shuffleManager: "" };
+    const failed = failureOf(client.registerWithShuffleServer("127.0.0.1", 1, "exec-0", info));
+    await isWaiting;
+    client.close();
+    expect(await failed).toMatchObject({ code: "ERR_RPC_CONNECT", message: expect.stringContaining("127.0.0.1:1") });
+    expect(warned).toHaveLength(1);
+  });
+
+  it("tells its listener once of each block, also without retries", async () => {
+    await using setup = await setUp(IN_PLAINTEXT);
+    await setup.register("exec-0", setup.data0.info());
+    const { client, service } = setup;
+    const told: string[] = [];
+    const blockIds = ["shuffle_0_0_0", "shuffle_0_0_9", "shuffle_0_0_2"];
+    client.fetchBlocks("127.0.0.1", service.port, "exec-0", blockIds, {
+      onBlockFetchSuccess: (blockId) => void told.push(blockId),
+      onBlockFetchFailure: (blockId) => void told.push(blockId),
+    });
+    await until(() => new Set(told).size === 3);
+    // Over the same connection, so behind all that could still be told.
+    await client.getHostLocalDirs("127.0.0.1", service.port, ["exec-0"]);
+    expect(told.sort()).toEqual(blockIds.sort());
   });
 
   it("registers once only where the service refuses", async () => {

@@ -23,9 +23,11 @@ import {
   type DownloadFileManager,
   type DownloadFileWritableChannel,
   OneForOneBlockFetcher,
+  SimpleDownloadFile,
 } from "ringpost/blocks";
 import { FileSegmentManagedBuffer, type ManagedBuffer, NioManagedBuffer, type TransportClient } from "ringpost/network";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { BlockDownload } from "../../../dist/src/blocks/block-download.js";
 import { BlockPeer, bufferOf, bytesOfBlock, RecordingListener } from "../../fixtures/block-peer.js";
 import { Transports, until } from "../../fixtures/transport.js";
 
@@ -236,6 +238,63 @@ test("a manager that closes in the middle fails what is under way and deletes it
   expect(listener.outcomes).toEqual(["b0 ERR_RPC_STREAM"]);
   expect(client.isActive).toBe(true);
   expect(descriptorsOf(folder)).toBe(0);
+});
+
+/** What a download tells, in the order in which it tells it. */
+class Told {
+  readonly ends: string[] = [];
+
+  succeeded(buffer: ManagedBuffer): void {
+    this.ends.push(`${buffer.size} bytes`);
+  }
+
+  failed(error: Error): void {
+    this.ends.push((error as Error & { code?: string }).code ?? error.message);
+  }
+}
+
+test.each([0, 1, 2, 3, 5, 8])(
+  "a manager that closes between the last byte and the end: no block of a file that is gone (%i turns)",
+  async (turns) => {
+    const told = new Told();
+    const manager = new DirectoryDownloadFileManager(folder);
+    const download = new BlockDownload(manager, told);
+    await download.onData("s", Buffer.from("hello"));
+    const closed = manager.close();
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+    await download.onComplete();
+    await closed;
+    expect(told.ends).toEqual(["ERR_RPC_STREAM"]);
+    expect(readdirSync(folder)).toEqual([]);
+  },
+);
+
+test.each([0, 1, 2, 3, 5, 8])("nor of one that is closed while the block ends (%i turns)", async (turns) => {
+  const told = new Told();
+  const manager = new DirectoryDownloadFileManager(folder);
+  const download = new BlockDownload(manager, told);
+  await download.onData("s", Buffer.from("hello"));
+  const ended = download.onComplete();
+  for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+  await manager.close();
+  await ended;
+  expect(told.ends).toEqual(["ERR_RPC_STREAM"]);
+  expect(readdirSync(folder)).toEqual([]);
+});
+
+test("a manager that throws instead of taking a file fails the block, and the file is gone", async () => {
+  const told = new Told();
+  const manager: DownloadFileManager = {
+    createTempFile: () => new SimpleDownloadFile(join(folder, "block")),
+    registerTempFileToClean() {
+      throw new Error("no files any more");
+    },
+  };
+  const download = new BlockDownload(manager, told);
+  await download.onData("s", Buffer.from("hello"));
+  await download.onComplete();
+  expect(told.ends).toEqual(["no files any more"]);
+  expect([readdirSync(folder), descriptorsOf(folder)]).toEqual([[], 0]);
 });
 
 test("a block of 256 MiB costs little memory", async () => {

@@ -3,11 +3,14 @@
  * Method: real files in a directory of the test; descriptors are counted by the system.
  */
 import {
+  closeSync,
   existsSync,
   lstatSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -26,6 +29,14 @@ beforeEach(() => {
   path = join(folder, "block");
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+function targetOf(descriptor: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`);
+  } catch {
+    return "";
+  }
+}
 
 const streamError = expect.objectContaining({ code: "ERR_RPC_STREAM" });
 
@@ -102,6 +113,30 @@ describe("a download file", () => {
     await written(file, "abc");
     rmSync(folder, { recursive: true });
     expect(await file.delete()).toBe(true);
+  });
+
+  test("is deleted although it cannot be closed, as on a network disk whose quota is used up", async () => {
+    const file = new SimpleDownloadFile(path);
+    await written(file, "abc");
+    const fd = readdirSync("/proc/self/fd").find((name) => targetOf(name) === path);
+    // Closed under it: its own close fails with EBADF.
+    closeSync(Number(fd));
+    expect(await file.delete()).toBe(true);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("can be deleted again when it could not be", async () => {
+    let deleted = 0;
+    const file = new SimpleDownloadFile(path, () => void deleted++);
+    await written(file, "abc");
+    rmSync(path);
+    mkdirSync(path);
+    expect(await failureOf(file.delete())).toEqual(streamError);
+    expect(deleted).toBe(0);
+    rmSync(path, { recursive: true });
+    writeFileSync(path, "still there");
+    expect(await file.delete()).toBe(true);
+    expect([existsSync(path), deleted]).toEqual([false, 1]);
   });
 
   test("cannot be opened in a directory that is not there", async () => {

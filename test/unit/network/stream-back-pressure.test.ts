@@ -8,6 +8,7 @@ import { describe, expect, test } from "vitest";
 import { REQUESTS_PER_CONNECTION_MAX } from "../../../dist/src/common/limits.js";
 import {
   BlockPushNonFatalFailure,
+  encodeMessage,
   MessageType,
   NioManagedBuffer,
   type RpcReply,
@@ -87,6 +88,34 @@ describe("an upload", () => {
     expect(await Promise.all(behind)).toEqual(["first", "second"]);
     expect(requests).toEqual(["first", "second"]);
     expect(receiver.received).toBe(bytes);
+  });
+
+  test("of which no byte comes any more fails with its connection, after the timeout; a slow one goes on", async () => {
+    await using transports = new Transports();
+    const { clock } = transports;
+    const receiver = new Receiver();
+    const settings = { connectionTimeoutMs: 10_000 };
+    const server = await transports.serve(new ScriptedHandler({ receiveStream: () => receiver }), { settings });
+    const idle = await transports.peer(server);
+    const peer = await transports.peer(server);
+    const body = buffer(1_000);
+    const meta = Buffer.from("it");
+    const message = { type: MessageType.UPLOAD_STREAM, requestId: 1n, meta, byteCount: body.size, body } as const;
+    const { header } = await encodeMessage(message);
+    peer.socket.write(header);
+    for (let second = 0; second < 30; second += 9) {
+      const received = receiver.received;
+      peer.socket.write(Buffer.alloc(100));
+      await until(() => receiver.received > received);
+      await receiver.data.open();
+      await turns();
+      clock.advance(9_000);
+    }
+    expect([receiver.events, peer.ended]).toEqual([["start 1000"], false]);
+    clock.advance(3_000);
+    await peer.closed();
+    expect(receiver.events).toEqual(["start 1000", expect.stringMatching(/^failure .* in the middle of a body$/)]);
+    expect(idle.ended).toBe(false);
   });
 
   test("that is given whole is complete when its receiver is done, not before", async () => {
