@@ -21,7 +21,6 @@ import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import {
   BLOCK_ID_ENTRY_BYTES,
-  BLOCKS_PER_REMOVAL_MAX,
   DIAGNOSES_AT_ONCE_MAX,
   DIAGNOSES_AT_ONCE_PER_CONNECTION_MAX,
   DIAGNOSES_HELD_BYTES_MAX,
@@ -130,7 +129,6 @@ export class ExternalBlockHandler extends RpcHandler {
       }
       case Type.REMOVE_BLOCKS: {
         const { appId, execId, blockIds } = request;
-        checkCount(blockIds);
         const held = bytes + BLOCK_ID_ENTRY_BYTES * blockIds.length;
         this.#inTurn(this.#removals, client, held, reply, async (checkWanted) => ({
           type: Type.BLOCKS_REMOVED,
@@ -281,12 +279,6 @@ function checkAuth({ clientId }: TransportClient, message: BlockTransferMessage)
   if (clientId === null || !("appId" in message) || message.appId === clientId) return;
   const text = `Client for ${short(clientId)} not authorized for application ${short(message.appId)}.`;
   throw new RpcError("ERR_RPC_FORBIDDEN", text);
-}
-
-function checkCount({ length: count }: readonly string[]): void {
-  if (count <= BLOCKS_PER_REMOVAL_MAX) return;
-  const text = `too many blocks in one request: count=${count}, max=${BLOCKS_PER_REMOVAL_MAX}; remove fewer at a time`;
-  throw new RpcError("ERR_RPC_MESSAGE_TOO_LARGE", text);
 }
 
 function refusal(message: BlockTransferMessage): RpcError {

@@ -213,8 +213,6 @@ export const UPLOADS_UNDER_WAY_BYTES_MAX = 512 * MIB;
 export const REQUEST_ENTRY_BYTES = 1 * KIB;
 /** What an id of a block in a request takes in memory, besides its bytes: the head of a string, and where it stands in a list. */
 export const BLOCK_ID_ENTRY_BYTES = 32;
-/** Ids in a request to remove blocks: Spark removes those of one shuffle, or of one RDD, of an executor at a time. */
-export const BLOCKS_PER_REMOVAL_MAX = 262_144;
 /** Requests to remove blocks that are worked on at once: each has a file open, and one of libuv's four threads at a time. */
 export const REMOVALS_AT_ONCE_MAX = 8;
 /** ... of one connection. */
