@@ -1,6 +1,7 @@
 /** The ids that stores keep blocks under: each is also the name of a file, in a directory that it must not leave. */
+
+import { BLOCK_ID_BYTES_MAX } from "../common/block-limits.js";
 import { RpcError } from "../common/errors.js";
-import { BLOCK_ID_BYTES_MAX } from "../common/limits.js";
 
 /**
  * Printable ASCII without blanks and without what a file system gives a meaning. A point at the beginning is for files that

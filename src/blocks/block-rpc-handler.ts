@@ -15,7 +15,7 @@
  * Who has proved to belong to an application (`clientId`) gets the blocks of that application only. Where nobody proves
  * anything, nothing is checked: then only this machine can connect, unless somebody wanted it otherwise.
  */
-import { RpcError } from "../common/errors.js";
+
 import {
   BLOCK_ID_ENTRY_BYTES,
   BLOCK_LOOKUPS_AT_ONCE,
@@ -25,7 +25,8 @@ import {
   REMOVALS_HELD_BYTES_MAX,
   REMOVALS_HELD_BYTES_PER_CONNECTION_MAX,
   UPLOADS_UNDER_WAY_BYTES_MAX,
-} from "../common/limits.js";
+} from "../common/block-limits.js";
+import { RpcError } from "../common/errors.js";
 import type { StreamCallbackWithID } from "../network/callbacks.js";
 import { type ManagedBuffer, NioManagedBuffer } from "../network/managed-buffer.js";
 import { OneForOneStreamManager } from "../network/one-for-one-stream-manager.js";

@@ -14,9 +14,11 @@
  * LISTENING | yes    | yes     | close
  * CLOSED    | no     | no      | – (what was outstanding has failed, streams were given back)
  */
+
+import { BLOCK_REQUEST_BYTES_MAX } from "../common/block-limits.js";
 import { type Clock, monotonicMs, systemClock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import { BLOCK_REQUEST_BYTES_MAX, FRAME_BYTES_MAX } from "../common/limits.js";
+import { FRAME_BYTES_MAX } from "../common/limits.js";
 import type { RpcConf, RpcConfValues } from "../common/rpc-conf.js";
 import type { CertificateOptions } from "../network/certificate-credentials.js";
 import { createSecurity } from "../network/create-security.js";

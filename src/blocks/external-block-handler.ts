@@ -17,8 +17,7 @@
  * Who has proved an application (`clientId`) may speak for that one only: any other `appId` is ERR_RPC_FORBIDDEN, which a JVM
  * peer reads as java.lang.SecurityException. Streams belong to the connection and the application that opened them.
  */
-import type { Clock } from "../common/clock.js";
-import { RpcError } from "../common/errors.js";
+
 import {
   BLOCK_ID_ENTRY_BYTES,
   DIAGNOSES_AT_ONCE_MAX,
@@ -31,7 +30,9 @@ import {
   REMOVALS_AT_ONCE_PER_CONNECTION_MAX,
   REMOVALS_HELD_BYTES_MAX,
   REMOVALS_HELD_BYTES_PER_CONNECTION_MAX,
-} from "../common/limits.js";
+} from "../common/block-limits.js";
+import type { Clock } from "../common/clock.js";
+import { RpcError } from "../common/errors.js";
 import type { StreamCallbackWithID } from "../network/callbacks.js";
 import type { ManagedBuffer } from "../network/managed-buffer.js";
 import { OneForOneStreamManager } from "../network/one-for-one-stream-manager.js";

@@ -8,13 +8,10 @@
 import { randomBytes } from "node:crypto";
 import { realpath } from "node:fs/promises";
 import { isAbsolute } from "node:path";
+import { SHUFFLE_CONNECTIONS_PER_ADDRESS_MAX, SHUFFLE_REQUEST_BYTES_MAX } from "../common/block-limits.js";
 import { type Clock, monotonicMs, systemClock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import {
-  FRAME_OVERHEAD_BYTES_MAX,
-  SHUFFLE_CONNECTIONS_PER_ADDRESS_MAX,
-  SHUFFLE_REQUEST_BYTES_MAX,
-} from "../common/limits.js";
+import { FRAME_OVERHEAD_BYTES_MAX } from "../common/limits.js";
 import { RpcConf, type RpcConfValues } from "../common/rpc-conf.js";
 import type { CertificateOptions } from "../network/certificate-credentials.js";
 import { createSecurity } from "../network/create-security.js";

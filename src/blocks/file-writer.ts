@@ -5,7 +5,7 @@
  * The file is made exclusively, for this user only, and it is gone again after `discard`.
  */
 import { type FileHandle, open, rm } from "node:fs/promises";
-import { FILE_WRITE_BYTES } from "../common/limits.js";
+import { FILE_WRITE_BYTES } from "../common/block-limits.js";
 
 const NOTHING = Buffer.alloc(0);
 

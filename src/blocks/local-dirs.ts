@@ -9,8 +9,8 @@
  */
 import { readlink, realpath } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, resolve, sep } from "node:path";
+import { SHUFFLE_LOCAL_DIR_BYTES_MAX, SHUFFLE_LOCAL_DIRS_MAX, SHUFFLE_SUB_DIRS_MAX } from "../common/block-limits.js";
 import { RpcError } from "../common/errors.js";
-import { SHUFFLE_LOCAL_DIR_BYTES_MAX, SHUFFLE_LOCAL_DIRS_MAX, SHUFFLE_SUB_DIRS_MAX } from "../common/limits.js";
 import { messageOf } from "../network/failure-text.js";
 import { hashedPlace } from "./shuffle-files.js";
 

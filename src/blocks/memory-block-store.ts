@@ -3,8 +3,12 @@
  * uploads which come together cannot pass the bound either, and what was removed counts until nobody sends it any more.
  */
 import type { Readable } from "node:stream";
+import {
+  BLOCK_ENTRY_BYTES,
+  MEMORY_BLOCK_PIECE_BYTES,
+  MEMORY_BLOCK_STORE_BYTES_MAX_DEFAULT,
+} from "../common/block-limits.js";
 import { RpcError } from "../common/errors.js";
-import { BLOCK_ENTRY_BYTES, MEMORY_BLOCK_PIECE_BYTES, MEMORY_BLOCK_STORE_BYTES_MAX_DEFAULT } from "../common/limits.js";
 import type { StreamCallbackWithID } from "../network/callbacks.js";
 import { asError } from "../network/failure-text.js";
 import { type ManagedBuffer, type MessageBody, NioManagedBuffer } from "../network/managed-buffer.js";

@@ -2,8 +2,9 @@
  * OpenStreams: how many streams and blocks each connection has been promised and has not fetched. What was promised is held in
  * memory until its last chunk is taken or its connection ends; here it is bounded.
  */
+
+import { SHUFFLE_BLOCKS_PER_CONNECTION_MAX, SHUFFLE_STREAMS_PER_CONNECTION_MAX } from "../common/block-limits.js";
 import { RpcError } from "../common/errors.js";
-import { SHUFFLE_BLOCKS_PER_CONNECTION_MAX, SHUFFLE_STREAMS_PER_CONNECTION_MAX } from "../common/limits.js";
 import type { Connection } from "../network/connection.js";
 
 interface Held {

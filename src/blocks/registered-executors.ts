@@ -7,14 +7,14 @@
  * the file system is nobody's. All is decided by real paths. What is registered is bounded, per application and in all.
  */
 import { dirname } from "node:path";
-import { RpcError } from "../common/errors.js";
 import {
   SHUFFLE_EXECUTORS_MAX,
   SHUFFLE_EXECUTORS_PER_APP_MAX,
   SHUFFLE_ID_BYTES_MAX,
   SHUFFLE_MANAGER_BYTES_MAX,
   SHUFFLE_REGISTRATIONS_BYTES_MAX,
-} from "../common/limits.js";
+} from "../common/block-limits.js";
+import { RpcError } from "../common/errors.js";
 import type { ExecutorShuffleInfo } from "./block-transfer-messages.js";
 import { DirectoryClaims, ExecutorClaims } from "./directory-claims.js";
 import { isBelow, LocalDirs } from "./local-dirs.js";

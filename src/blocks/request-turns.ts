@@ -13,8 +13,9 @@
  * The requests of a connection come to their turn in their order; connections take turns, so that none waits for all that
  * another one has sent.
  */
+
+import { REQUEST_ENTRY_BYTES } from "../common/block-limits.js";
 import { RpcError } from "../common/errors.js";
-import { REQUEST_ENTRY_BYTES } from "../common/limits.js";
 
 export interface TurnBounds {
   /** Requests that are worked on at once. */

@@ -3,8 +3,8 @@
  * more than a request may have. The blocks themselves are made one by one, when their chunks are asked for.
  */
 import { assertUnreachable } from "../common/assert.js";
+import { SHUFFLE_BLOCKS_PER_REQUEST_MAX } from "../common/block-limits.js";
 import { RpcError } from "../common/errors.js";
-import { SHUFFLE_BLOCKS_PER_REQUEST_MAX } from "../common/limits.js";
 import { parseBlockId, type RddBlockId, type ShuffleBlockId } from "./block-ids.js";
 import { BlockTransferMessageType, type FetchShuffleBlocks, type OpenBlocks } from "./block-transfer-messages.js";
 

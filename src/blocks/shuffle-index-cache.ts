@@ -6,8 +6,8 @@
  * A file that has not changed is not opened: a link that took its place counts as another file, and is not followed.
  */
 import { lstat } from "node:fs/promises";
+import { SHUFFLE_INDEX_FILE_BYTES_MAX } from "../common/block-limits.js";
 import { RpcError } from "../common/errors.js";
-import { SHUFFLE_INDEX_FILE_BYTES_MAX } from "../common/limits.js";
 import { messageOf } from "../network/failure-text.js";
 import { openRealFile } from "../network/open-real-file.js";
 import { ShuffleIndexInformation } from "./shuffle-index-information.js";

@@ -2,8 +2,9 @@
  * ShuffleIndexInformation: an index file in memory. It says where in a map's data file each partition lies: one number more
  * than there are partitions, 64 bits each, big-endian, beginning with 0. A partition without bytes is a partition.
  */
+
+import { SHUFFLE_INDEX_ENTRY_BYTES } from "../common/block-limits.js";
 import { RpcError } from "../common/errors.js";
-import { SHUFFLE_INDEX_ENTRY_BYTES } from "../common/limits.js";
 
 const OFFSET_BYTES = 8;
 

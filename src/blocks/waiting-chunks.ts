@@ -2,8 +2,9 @@
  * WaitingChunks: how many chunks of open streams each connection has not fetched yet. A stream stays until its last chunk is
  * fetched or its connection ends, so somebody who only opens streams would fill the memory.
  */
+
+import { BLOCKS_WAITING_PER_CONNECTION_MAX } from "../common/block-limits.js";
 import { RpcError } from "../common/errors.js";
-import { BLOCKS_WAITING_PER_CONNECTION_MAX } from "../common/limits.js";
 import type { Connection } from "../network/connection.js";
 import type { ManagedBuffer } from "../network/managed-buffer.js";
 

@@ -1,6 +1,8 @@
 /** The keys of the shuffle service and of who asks it. */
+
+import { SHUFFLE_INDEX_CACHE_BYTES_DEFAULT } from "./block-limits.js";
 import type { ConfKeySpec } from "./conf-keys.js";
-import { SHUFFLE_INDEX_CACHE_BYTES_DEFAULT, TIMEOUT_MS_MAX } from "./limits.js";
+import { TIMEOUT_MS_MAX } from "./limits.js";
 
 export const CONF_SHUFFLE_KEYS = [
   {

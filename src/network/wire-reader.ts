@@ -3,7 +3,7 @@
  * before anything is made for it. What does not fit is ERR_RPC_PROTOCOL with the field's name and its value.
  */
 import { assert } from "../common/assert.js";
-import { WIRE_LIST_ITEMS_MAX, WIRE_TEXTS_MAX } from "../common/limits.js";
+import { WIRE_LIST_ITEMS_MAX, WIRE_TEXTS_MAX } from "../common/block-limits.js";
 import { i32At, i64At } from "./big-endian.js";
 import { protocolError } from "./frame-errors.js";
 

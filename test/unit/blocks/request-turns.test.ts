@@ -1,7 +1,7 @@
 /** Who has his turn when, what is refused, and that nothing is left held: RequestTurns by itself. */
 import { describe, expect, it } from "vitest";
 import { type Asker, RequestTurns, type TurnBounds } from "../../../dist/src/blocks/request-turns.js";
-import { REQUEST_ENTRY_BYTES } from "../../../dist/src/common/limits.js";
+import { REQUEST_ENTRY_BYTES } from "../../../dist/src/common/block-limits.js";
 import { failureOf } from "../../fixtures/transport.js";
 
 const BOUNDS: TurnBounds = {
