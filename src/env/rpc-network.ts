@@ -226,8 +226,9 @@ export class RpcNetwork {
   }
 
   /**
-   * Whatever still waits fails with `error`; what is written is written, then every connection ends: that of a peer who
-   * does not take it, after `timeoutMs`.
+   * Whatever still waits for a connection fails with `error`; what was handed to one is written, then it ends: that of a peer
+   * who does not take it, after `timeoutMs`. Resolves when all have ended, whichever side dialled: a process that ends then
+   * takes nothing with it.
    */
   async stop(error: RpcError, timeoutMs: number): Promise<void> {
     this.#stopping = true;
@@ -237,12 +238,14 @@ export class RpcNetwork {
     this.fileServer.stop(error);
     this.fileChannels.stop(error);
     this.#factory.close();
-    const timer = this.#options.clock.setTimeout(() => {
+    const { clock } = this.#options;
+    const timer = clock.setTimeout(() => {
       for (const { client } of this.#peers.all) client.connection.fail(error);
     }, timeoutMs);
     // Connections that are open keep the process alive until then; without any, nobody waits for it.
     timer.unref();
-    await this.#server?.close();
+    await Promise.all([this.#server?.close(), this.#peers.whenEmpty()]);
+    clock.clearTimeout(timer);
   }
 
   get #running() {
