@@ -176,7 +176,11 @@ export class Outboxes {
     if (outbox?.isOpen) return outbox;
     this.#refuseIfStopped();
     const address = placeAddress(place);
-    if (outbox !== undefined) this.#replaced(outbox, connectionEnded(place, address));
+    if (outbox !== undefined) {
+      // Its connection takes nothing more, and its end is not told yet.
+      this.#forget(outbox);
+      outbox.close(connectionEnded(place, address));
+    }
     outbox = new Outbox(place, this.#host);
     if (address === null) {
       const connection = this.#options.connectionOf(place);
@@ -202,15 +206,6 @@ export class Outboxes {
         outbox.close(error);
       },
     );
-  }
-
-  /**
-   * Its connection takes nothing more, and its end is not told yet. Whoever hears that his message is lost runs code of his
-   * own, which may send: not now, while the bytes of another message are in the codec that all share.
-   */
-  #replaced(outbox: Outbox, error: RpcError): void {
-    this.#forget(outbox);
-    queueMicrotask(() => outbox.close(error));
   }
 
   #forget(outbox: Outbox): void {
