@@ -151,7 +151,9 @@ export class Outbox implements AskHolder {
     this.#settleRoom(neverLeft);
     // Whoever hears of it runs code of his own, which may send: not now, while the bytes of the message that found this Outbox
     // dead are in the codec that all share.
-    if (lost.length > 0) queueMicrotask(() => lost.forEach((message) => tellLost(message, neverLeft)));
+    queueMicrotask(() => {
+      for (const message of lost) tellLost(message, neverLeft);
+    });
   }
 
   /** Resolves when a one-way message would be taken. Rejects when the Outbox closes. */

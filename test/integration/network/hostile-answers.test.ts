@@ -72,3 +72,33 @@ describe("an answer with", () => {
     expect([await ref.ask("x"), await asker.call.ask(ref, "x"), crashed]).toEqual(["fine", "fine", []]);
   });
 });
+
+describe("a verifier that answers", () => {
+  const [fine, none] = [["fine", "fine", 1, "fine"], "ERR_RPC_ENDPOINT_NOT_FOUND"];
+  test.each([
+    ["true, as Spark's", true, fine],
+    ["with what can become no string", MUTE, fine],
+    ["with hints that are none", { env: MUTE, replicas: MUTE, methods: ["then", MUTE] }, fine],
+    ["with hints of other kinds", { env: 5, replicas: "many", methods: { length: 1 } }, fine],
+    ["with fewer replicas than one", { env: "", replicas: -1, methods: null }, fine],
+    ["with more replicas than there can be", { env: "a:b", replicas: 1e308, methods: null }, fine],
+    ["with half a replica", { env: "x", replicas: 1.5 }, fine],
+    ["with a list", [1], fine],
+    ["false", false, none],
+    ["with a text", "true", none],
+    ["with a failure that cannot be read", null, none],
+  ])("%s: a ref of it works, or there is none", async (_what, verified, expected) => {
+    await using peer = await AnsweringPeer.listen();
+    await using env = await RpcEnv.create({ numThreads: 1 });
+    const asker = await env.setupEndpoint<typeof service>("asker", fixtureUrl("peer-service"));
+    peer.next = () => answer(false, "fine");
+    peer.verified = answer(false, verified);
+    const used = async (): Promise<unknown[]> => {
+      const ref = await env.setupEndpointRef(peer.address, "e");
+      const there = await env.setupEndpointRef(peer.address, "e", { verify: false });
+      // As another thread sees it, too.
+      return [await ref.ask("x"), await asker.call.ask(ref, "x"), ref.broadcast("all"), await there.ask("x")];
+    };
+    expect(await used().catch(({ code }) => code)).toEqual(expected);
+  });
+});

@@ -70,7 +70,7 @@ test.each([
   };
   let deadLetters = 0;
   client.on("deadLetter", () => say(inner, ref, { inner: deadLetters++, filler: "i".repeat(100) }));
-  const asks = Array.from({ length: REQUESTS_PER_CONNECTION_MAX }, () => ref.call.hang());
+  const asks: Promise<unknown>[] = Array.from({ length: REQUESTS_PER_CONNECTION_MAX }, () => ref.call.hang());
   asks.push(otherRef.call.see("never sent"));
   for (let i = 0; i < WAITING; i++) otherRef.cast.see(`waits ${i}`);
   expect(client.stats().peers[0]?.outboxMessages).toBe(WAITING + 1);
