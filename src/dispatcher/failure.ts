@@ -67,13 +67,16 @@ function plainError(error: Error): Error {
   }
 }
 
-/** The error that the asker sees. `address`: where the endpoint is, if it is on another node. */
+/**
+ * The error that the asker sees. What was decoded may come from another node, where anybody may have written it.
+ * @param address Where the endpoint is, if it is on another node.
+ */
 export function failureToError(endpoint: string, decoded: unknown, address?: RpcAddress): RpcError {
-  if (!Array.isArray(decoded) || !isRpcErrorCode(decoded[0])) {
-    const text = `the failure of an ask of "${endpoint}" cannot be read`;
-    return new RpcError("ERR_RPC_SERIALIZATION", text, { endpoint, address });
+  const [code, text, cause, ...flags]: readonly unknown[] = Array.isArray(decoded) ? decoded : [];
+  if (!isRpcErrorCode(code) || typeof text !== "string") {
+    const unreadable = `the failure of an ask of "${endpoint}" cannot be read`;
+    return new RpcError("ERR_RPC_SERIALIZATION", unreadable, { endpoint, address, maybeExecuted: true });
   }
-  const [code, text, cause, ...flags] = decoded as [RpcErrorCode, string, unknown, ...unknown[]];
   // What is no flag came from somewhere else.
   const [maybeExecuted, retryable] = flags.map((flag) => (typeof flag === "boolean" ? flag : undefined));
   const options = {
@@ -85,6 +88,18 @@ export function failureToError(endpoint: string, decoded: unknown, address?: Rpc
   };
   if (code !== "ERR_RPC_HANDLER") return new RpcError(code, text, options);
   return new RpcError(code, text, { ...options, cause, remote: remoteSummary(cause) });
+}
+
+/** The answer has come, and cannot be read: what it answers may have run. */
+export function unreadableAnswer(error: unknown, endpoint: string, address?: RpcAddress): RpcError {
+  const { code, message, cause } = isRpcError(error) ? error : notDecoded(error);
+  const options = { endpoint, address, maybeExecuted: true, cause };
+  return new RpcError(code, `the answer of "${endpoint}": ${message}`, options);
+}
+
+/** There may have been no memory for it. */
+function notDecoded(cause: unknown): RpcError {
+  return new RpcError("ERR_RPC_SERIALIZATION", `a message cannot be read: ${describeThrown(cause)}`, { cause });
 }
 
 function remoteSummary(cause: unknown): RpcRemoteError {

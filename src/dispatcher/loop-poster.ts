@@ -20,7 +20,7 @@ import { OutgoingRecord, RecordFlag, RecordKind, type TakenRecord } from "../inb
 import { type MessageCodec, PayloadCodec } from "../rpc/codec.js";
 import { BodiesUnderWay } from "./bodies-under-way.js";
 import { noRoomInTime, timedOut, timeoutOf } from "./dispatch-errors.js";
-import { failureToError } from "./failure.js";
+import { failureToError, unreadableAnswer } from "./failure.js";
 import { AskEnd, packTarget } from "./forwarded-record.js";
 import { type Body, postBody } from "./loop-protocol.js";
 import { newAskCounts } from "./message-counts.js";
@@ -187,22 +187,23 @@ export class LoopPoster implements RefPoster {
       this.#asks.reject(slot, this.#mailboxFull(target.name), "failed");
       return;
     }
-    let value: unknown;
+    let answer: unknown;
     const codec = (record.flags & RecordFlag.REMOTE) === 0 ? this.#codec : this.#networkCodec;
     try {
-      value =
+      answer =
         body === null
           ? codec.decode(record.codec, record.scratch, record.payloadBytes)
           : codec.decode(record.codec, body.bytes, body.bytes.length, body.attachments, true);
+      if (kind === RecordKind.FAILURE) answer = failureToError(target.name, answer, target.listeningAt);
     } catch (error) {
-      this.#asks.reject(slot, error, "failed");
+      this.#asks.reject(slot, unreadableAnswer(error, target.name, target.listeningAt), "failed");
       return;
     }
     if (kind === RecordKind.REPLY) {
-      this.#asks.resolve(slot, value);
+      this.#asks.resolve(slot, answer);
       return;
     }
-    const error = failureToError(target.name, value, target.listeningAt);
+    const error = answer as RpcError;
     // Another node knows what was left of the time when the ask came, this loop what was given.
     if (error.code !== "ERR_RPC_TIMEOUT") this.#asks.reject(slot, error, "failed");
     else this.#asks.reject(slot, this.#timedOut(slot, error.maybeExecuted), "timedOut");

@@ -163,9 +163,9 @@ export class LoopZeroEndpoints implements EndpointGate {
     return this.#answers.takeBody();
   }
 
-  inFlight(): InFlightEntry[] {
+  inFlight(asks?: ReadonlyMap<number, number>): InFlightEntry[] {
     const { entries } = this.#memory.loopZero;
-    return readInFlightEntries(this.#memory.words(entries), entries.word);
+    return readInFlightEntries(this.#memory.words(entries), entries.word, asks);
   }
 
   /** One turn. True if there was anything to do. */

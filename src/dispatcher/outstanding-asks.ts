@@ -25,8 +25,8 @@ const FORWARDED = (): void => {};
 
 /** Who asked from another node. */
 export interface RemoteAsker {
-  /** What ends with him: his connection. */
-  readonly peer: object;
+  /** His ask's slot, which is written here; -1: it has had none. Another ask may have it by now. */
+  slot: number;
   /** The answer, written for the network: `bytes[0 .. length)`, valid during the call. A failure: as in failure.ts. */
   answer(failed: boolean, payloadCodec: number, bytes: Uint8Array, length: number): void;
   /** He waits no more, and gets no answer. */
@@ -123,22 +123,13 @@ export class OutstandingAsks {
     if (slot === -1) return -1;
     this.#timeouts[slot] = timeoutMs;
     this.#remoteAskers[slot] = asker;
+    asker.slot = slot;
     return slot;
   }
 
   /** Who asked from another node; undefined for any other ask. */
   remoteAsker(slot: number): RemoteAsker | undefined {
     return this.#askerLoops[slot] === REMOTE ? this.#remoteAskers[slot] : undefined;
-  }
-
-  /** Slots of all asks from other nodes whose asker `matches`. */
-  askedFrom(matches: (asker: RemoteAsker) => boolean): number[] {
-    const slots: number[] = [];
-    for (let slot = 0; slot < this.#remoteAskers.length; slot++) {
-      const asker = this.#remoteAskers[slot];
-      if (asker !== undefined && matches(asker)) slots.push(slot);
-    }
-    return slots;
   }
 
   /** True if the promise of this open ask is on another loop, or on another node. */

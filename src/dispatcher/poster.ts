@@ -254,14 +254,13 @@ export class Poster implements RefPoster {
     for (const loop of this.#loops.all) {
       if (!loop.alive) continue;
       const { entries } = loop.regions;
-      for (const entry of readInFlightEntries(this.#memory.words(entries), entries.word)) {
-        if (cancelled.get(entry.askSlot) !== entry.askGeneration) continue;
-        this.postControl(loop, RecordKind.CANCEL, entry.askSlot, entry.askGeneration, entry.index);
+      const words = this.#memory.words(entries);
+      for (const { askSlot, askGeneration, index } of readInFlightEntries(words, entries.word, cancelled)) {
+        this.postControl(loop, RecordKind.CANCEL, askSlot, askGeneration, index);
       }
     }
-    for (const entry of this.#zeroEndpoints.inFlight()) {
-      if (cancelled.get(entry.askSlot) !== entry.askGeneration) continue;
-      this.#zeroEndpoints.tell(RecordKind.CANCEL, entry.askSlot, entry.askGeneration, entry.index);
+    for (const { askSlot, askGeneration, index } of this.#zeroEndpoints.inFlight(cancelled)) {
+      this.#zeroEndpoints.tell(RecordKind.CANCEL, askSlot, askGeneration, index);
     }
   }
 

@@ -120,11 +120,15 @@ export class RemoteDelivery {
   }
 
   /** Askers elsewhere have given up, or are gone: queued asks never run, handlers that run are told. */
-  cancel(matches: (asker: RemoteAsker) => boolean): void {
-    const slots = this.#asks.askedFrom(matches);
-    for (const slot of slots) {
-      this.#asks.remoteAsker(slot)?.forget();
+  cancel(askers: readonly RemoteAsker[]): void {
+    const slots: number[] = [];
+    for (const asker of askers) {
+      const { slot } = asker;
+      // Its message was refused, or its slot is another's by now.
+      if (this.#asks.remoteAsker(slot) !== asker) continue;
+      asker.forget();
       this.#asks.forgetAsker(slot);
+      slots.push(slot);
     }
     this.#options.poster.cancelAsks(slots, () => null, "aborted");
   }

@@ -2,6 +2,7 @@
  * Endpoints that every env has, on the main thread: no user's endpoint may have their names. Spark's endpoint-verifier
  * says whether an endpoint is there; ours takes what envs tell each other.
  */
+import { LOOPS_MAX } from "../common/limits.js";
 import type { RefHandle } from "../rpc/ref-handle.js";
 
 /** Spark's name. Ask: a name. Answer: false, or a VerifiedEndpoint. */
@@ -17,14 +18,24 @@ export interface VerifiedEndpoint extends Pick<RefHandle, "env" | "replicas"> {
   readonly methods: readonly string[] | null;
 }
 
-/** True for an answer of the verifier that says that the endpoint is there. Spark's says no more than `true`. */
-export function isVerified(answer: unknown): boolean {
-  return answer === true || (typeof answer === "object" && answer !== null);
+/**
+ * What a verifier has answered; null: the endpoint is not there. Spark's says no more than `true`, and anybody may have written
+ * it: a hint that is none is as one that was not given.
+ */
+export function readVerified(answer: unknown): VerifiedEndpoint | null {
+  if (answer !== true && (typeof answer !== "object" || answer === null)) return null;
+  const { env, replicas, methods }: { env?: unknown; replicas?: unknown; methods?: unknown } = Object(answer);
+  return {
+    env: typeof env === "string" ? env : "",
+    replicas: isReplicaCount(replicas) ? replicas : 1,
+    methods: isStrings(methods) ? methods : null,
+  };
 }
 
-/** The methods that a verifier has told; null where it has told none, or something else. */
-export function methodsOf(there: VerifiedEndpoint | null): readonly string[] | null {
-  const methods: unknown = there?.methods;
-  if (!Array.isArray(methods) || !methods.every((method) => typeof method === "string")) return null;
-  return methods as string[];
+function isReplicaCount(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= LOOPS_MAX;
+}
+
+function isStrings(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((element) => typeof element === "string");
 }

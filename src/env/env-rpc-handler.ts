@@ -4,7 +4,6 @@
  */
 import { assert } from "../common/assert.js";
 import { RpcError } from "../common/errors.js";
-import type { RemoteAsker } from "../dispatcher/outstanding-asks.js";
 import { RefTarget } from "../dispatcher/ref-poster.js";
 import type { ArrivedMessage, RemoteDelivery } from "../dispatcher/remote-delivery.js";
 import { RpcHandler } from "../network/rpc-handler.js";
@@ -15,6 +14,7 @@ import type { EncodedBody, MessageCodec } from "../rpc/codec.js";
 import type { RpcPeer } from "../rpc/rpc-endpoint-options.js";
 import { CONTROL_ENDPOINT, VERIFIER_ENDPOINT } from "./built-in-endpoints.js";
 import { ANSWER_BYTES, copyBytes, writeAnswer } from "./envelope.js";
+import type { OpenRequest } from "./open-requests.js";
 import { PeerConnection } from "./peer-connection.js";
 import type { Peers } from "./peers.js";
 
@@ -34,12 +34,11 @@ export interface EnvRpcHandlerOptions {
 }
 
 /** Who waits at the other end of a connection. */
-class ConnectionAsker implements RemoteAsker {
-  readonly peer: PeerConnection;
+class ConnectionAsker implements OpenRequest {
   readonly reply: RpcReply;
+  slot = -1;
 
-  constructor(peer: PeerConnection, reply: RpcReply) {
-    this.peer = peer;
+  constructor(reply: RpcReply) {
     this.reply = reply;
   }
 
@@ -104,9 +103,13 @@ export class EnvRpcHandler extends RpcHandler {
   override receiveBytes(client: TransportClient, bytes: Uint8Array, start: number, end: number, reply: RpcReply): void {
     const connection = this.#read(client, bytes, start, end, false);
     const target = this.#target(connection);
-    const asker = new ConnectionAsker(connection, reply);
-    if (target.name === VERIFIER_ENDPOINT) this.#verify(asker, bytes, end);
-    else this.#options.delivery.ask(target, this.#arriving(connection, bytes, end), asker);
+    const asker = new ConnectionAsker(reply);
+    if (target.name === VERIFIER_ENDPOINT) {
+      this.#verify(connection, asker, bytes, end);
+      return;
+    }
+    connection.requests.add(asker);
+    this.#options.delivery.ask(target, this.#arriving(connection, bytes, end), asker);
   }
 
   override receiveOneWay(client: TransportClient, message: Uint8Array): void {
@@ -138,7 +141,7 @@ export class EnvRpcHandler extends RpcHandler {
     const connection = client.attachment as PeerConnection;
     const text = `the connection to ${connection.place} has ended`;
     const error = new RpcError("ERR_RPC_CONNECTION_LOST", text, { address: connection.address });
-    this.#options.delivery.cancel((asker) => asker.peer === connection);
+    this.#options.delivery.cancel(connection.requests.all);
     this.#options.onClosed(connection, error);
     this.#options.peers.closed(connection);
   }
@@ -198,15 +201,15 @@ export class EnvRpcHandler extends RpcHandler {
 
   // ── Built-in endpoints ─────────────────────────────────────────────────────────────────────────────────────────────
 
-  #verify(asker: ConnectionAsker, bytes: Uint8Array, end: number): void {
+  #verify({ reader }: PeerConnection, asker: ConnectionAsker, bytes: Uint8Array, end: number): void {
     const { codec, verify } = this.#options;
-    const { payloadCodec, payloadStart } = asker.peer.reader;
+    const { payloadCodec, payloadStart } = reader;
     const name = codec.decode(payloadCodec, new Uint8Array(bytes.subarray(payloadStart, end)), end - payloadStart);
     codec.encode(typeof name === "string" ? verify(name) : false);
     asker.answer(false, codec.payloadCodec, codec.bytes, codec.length);
   }
 
-  /** Those of one tick together: to find them all askers are looked at. */
+  /** Those of one tick together: to find who runs them all that run are looked at. */
   #cancel(connection: PeerConnection, bytes: Uint8Array, end: number): void {
     const { payloadStart } = connection.reader;
     if (end - payloadStart !== REQUEST_ID_BYTES) {
@@ -225,12 +228,10 @@ export class EnvRpcHandler extends RpcHandler {
   }
 
   #cancelAll(): void {
-    const cancelled = new Map(this.#cancelled);
+    const cancelled = [...this.#cancelled];
     this.#cancelled.clear();
-    this.#options.delivery.cancel((asker) => {
-      const ids = cancelled.get(asker.peer as PeerConnection);
-      return ids?.has((asker as ConnectionAsker).reply.requestIdText) === true;
-    });
+    const open = cancelled.flatMap(([{ requests }, ids]) => [...ids].map((id) => requests.find(id)));
+    this.#options.delivery.cancel(open.filter((request) => request !== undefined));
   }
 }
 

@@ -51,12 +51,13 @@ export class Outbox implements AskHolder {
   #connection: PeerConnection | null = null;
   #draining = false;
   #awaitsWritten = false;
+  #drainsSoon = false;
   state: OutboxState = OutboxState.CONNECTING;
 
   constructor(place: string, host: OutboxHost) {
     this.place = place;
     this.#host = host;
-    this.#waiting = new WaitingMessages(host);
+    this.#waiting = new WaitingMessages(host, () => this.#drainSoon());
   }
 
   get connection(): PeerConnection | null {
@@ -131,7 +132,7 @@ export class Outbox implements AskHolder {
   }
 
   /**
-   * It cannot be connected, its connection has ended, or the env stops: every message that waits is told.
+   * It cannot be connected, its connection has ended, or the env stops: every message that waits is told, in a microtask.
    * @param error says that they may have been executed: none of them has left.
    */
   close(error: RpcError): void {
@@ -142,12 +143,17 @@ export class Outbox implements AskHolder {
     const { code, message: text, address, retryable, cause } = error;
     const why = cause === undefined ? { address, retryable } : { address, retryable, cause };
     const neverLeft = error.maybeExecuted ? new RpcError(code, text, { ...why, maybeExecuted: false }) : error;
+    const lost: OutgoingMessage[] = [];
     for (let entry = this.#waiting.first(); entry !== null; entry = this.#waiting.first()) {
-      const { message } = entry;
+      lost.push(entry.message as OutgoingMessage);
       this.#waiting.shift();
-      if (message !== null) tellLost(message, neverLeft);
     }
     this.#settleRoom(neverLeft);
+    // Whoever hears of it runs code of his own, which may send: not now, while the bytes of the message that found this Outbox
+    // dead are in the codec that all share.
+    queueMicrotask(() => {
+      for (const message of lost) tellLost(message, neverLeft);
+    });
   }
 
   /** Resolves when a one-way message would be taken. Rejects when the Outbox closes. */
@@ -178,6 +184,16 @@ export class Outbox implements AskHolder {
     return new RpcError("ERR_RPC_OUTBOX_FULL", text);
   }
 
+  /** An ask that was held back is given up: what waits behind it may wait for nothing. Once for all that end in this tick. */
+  #drainSoon(): void {
+    if (this.#drainsSoon || this.#connection === null) return;
+    this.#drainsSoon = true;
+    queueMicrotask(() => {
+      this.#drainsSoon = false;
+      this.drain();
+    });
+  }
+
   #drainTo(connection: PeerConnection): void {
     const { client } = connection;
     for (let entry = this.#waiting.first(); entry !== null; entry = this.#waiting.first()) {
@@ -200,9 +216,10 @@ export class Outbox implements AskHolder {
 
   #admits(cost: number): boolean {
     const { count, bytes } = this.#waiting;
-    if (count === 0) return true;
     const { waitingBytes, waitingBytesMax } = this.#host;
-    if (waitingBytes + cost > waitingBytesMax) return false;
+    // One message is always admitted where nothing else waits: it may be larger than the bound.
+    if (waitingBytes + cost > waitingBytesMax) return waitingBytes === 0;
+    if (count === 0) return true;
     if (this.#connection !== null) return bytes + cost <= waitingBytesMax * OUTBOX_HELD_FRACTION;
     return count < OUTBOX_MESSAGES_MAX && bytes + cost <= OUTBOX_BYTES_MAX;
   }

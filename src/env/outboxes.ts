@@ -180,9 +180,6 @@ export class Outboxes {
       // Its connection takes nothing more, and its end is not told yet.
       this.#forget(outbox);
       outbox.close(connectionEnded(place, address));
-      // Whoever heard that his message is lost may have posted another.
-      const next = this.#outboxes.get(place);
-      if (next?.isOpen) return next;
     }
     outbox = new Outbox(place, this.#host);
     if (address === null) {

@@ -5,6 +5,7 @@
  *   └────────────────────given up by its asker─────┴──▶ ENDED; a peer that has it is told
  */
 import { RpcError } from "../common/errors.js";
+import { unreadableAnswer } from "../dispatcher/failure.js";
 import type { RpcResponseCallback } from "../network/callbacks.js";
 import { isNoRoomForAnswer, isTooManyUnanswered } from "../network/failure-text.js";
 import type { RpcAddress } from "../rpc/rpc-address.js";
@@ -70,7 +71,7 @@ export abstract class OutgoingAsk implements RpcResponseCallback {
     try {
       checkAnswer(bytes, start, end);
     } catch (error) {
-      this.failed(unreadableAnswer(error as RpcError, this.endpoint, connection?.address));
+      this.failed(unreadableAnswer(error, this.endpoint, connection?.address));
       connection?.answered();
       return;
     }
@@ -85,12 +86,6 @@ export abstract class OutgoingAsk implements RpcResponseCallback {
     this.failed(askFailure(error, this.endpoint, this.#connection?.address));
     this.#connection?.answered();
   }
-}
-
-/** The answer has come, and cannot be read: what it answers may have run. */
-export function unreadableAnswer(error: RpcError, endpoint: string, address: RpcAddress | undefined): RpcError {
-  const options = { endpoint, address, maybeExecuted: true, cause: error.cause };
-  return new RpcError(error.code, `the answer of "${endpoint}": ${error.message}`, options);
 }
 
 /** Why an ask of `endpoint` failed on its way: what the transport says, with the endpoint's name and place. */

@@ -13,6 +13,7 @@ import type { TransportClient } from "../network/transport-client.js";
 import { RpcAddress } from "../rpc/rpc-address.js";
 import type { RpcPeer } from "../rpc/rpc-endpoint-options.js";
 import { type RequestAddress, RequestReader } from "./envelope.js";
+import { OpenRequests } from "./open-requests.js";
 
 const ascii = new TextEncoder();
 
@@ -28,6 +29,8 @@ export class PeerConnection implements RpcPeer {
   readonly reader = new RequestReader();
   /** Targets of what it asks, by the address part of its messages. */
   readonly targets = new WeakMap<RequestAddress, RefTarget>();
+  /** What it has asked and got no answer to. */
+  readonly requests = new OpenRequests();
   /** Where it listens, if it says so, else where its socket is. */
   address: RpcAddress;
   /** The same as text, as it travels with its messages into an Inbox. */

@@ -32,6 +32,7 @@ export class Peers {
   /** By the id of the env at the other end, in the order in which they said it: one may come by several addresses. */
   readonly #byEnv = new Map<string, Set<PeerConnection>>();
   #timer: Timer | null = null;
+  #empty = (): void => {};
 
   constructor(options: PeersOptions) {
     this.#options = options;
@@ -84,6 +85,7 @@ export class Peers {
 
   closed(connection: PeerConnection): void {
     if (!this.#connections.delete(connection)) return;
+    if (this.#connections.size === 0) this.#empty();
     const { envId, place, address } = connection;
     if (envId !== null) this.#unname(connection, envId);
     if (!connection.known) return;
@@ -104,6 +106,14 @@ export class Peers {
   stop(): void {
     if (this.#timer !== null) this.#options.clock.clearTimeout(this.#timer);
     this.#timer = null;
+  }
+
+  /** Resolves when there is no connection any more. For one who waits. */
+  async whenEmpty(): Promise<void> {
+    if (this.#connections.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#empty = resolve;
+    });
   }
 
   #schedule(): void {

@@ -7,7 +7,7 @@ import { isRpcError, RpcError } from "../common/errors.js";
 import { ASKS_OUTSTANDING_MAX, SWEEP_PERIOD_MS } from "../common/limits.js";
 import type { RpcTimeout } from "../common/rpc-conf.js";
 import { noRoomInTime, timedOut, timeoutOf, tooManyAsks } from "../dispatcher/dispatch-errors.js";
-import { failureToError } from "../dispatcher/failure.js";
+import { failureToError, unreadableAnswer } from "../dispatcher/failure.js";
 import { newAskCounts } from "../dispatcher/message-counts.js";
 import { OutstandingAsks } from "../dispatcher/outstanding-asks.js";
 import type { RefPoster, RefTarget } from "../dispatcher/ref-poster.js";
@@ -17,7 +17,7 @@ import { RecordKind } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import { copyBytes } from "./envelope.js";
 import { NO_DEADLINE_MS, type Outboxes } from "./outboxes.js";
-import { OutgoingAsk, unreadableAnswer } from "./outgoing-ask.js";
+import { OutgoingAsk } from "./outgoing-ask.js";
 import type { OutgoingMessage } from "./outgoing-message.js";
 
 const NO_DEADLINE = 0;
@@ -201,25 +201,21 @@ export class RemotePoster implements RefPoster {
   /** The answer has come: `bytes[start .. end)`. */
   settle(slot: number, failed: boolean, payloadCodec: number, bytes: Uint8Array, start: number, end: number): void {
     const sent = this.#take(slot);
-    const length = end - start;
-    if (length > this.#answer.length) this.#answer = new Uint8Array(2 ** Math.ceil(Math.log2(length)));
-    copyBytes(this.#answer, 0, bytes, start, end);
-    let value: unknown;
+    const { name } = sent.target;
+    const address = sent.connection?.address;
+    let answer: unknown;
     try {
-      value = this.#codec.decode(payloadCodec, this.#answer, length);
+      answer = this.#decode(payloadCodec, bytes, start, end);
+      if (failed) answer = failureToError(name, answer, address);
     } catch (error) {
-      this.#asks.reject(
-        slot,
-        unreadableAnswer(error as RpcError, sent.target.name, sent.connection?.address),
-        "failed",
-      );
+      this.#asks.reject(slot, unreadableAnswer(error, name, address), "failed");
       return;
     }
     if (!failed) {
-      this.#asks.resolve(slot, value);
+      this.#asks.resolve(slot, answer);
       return;
     }
-    const error = failureToError(sent.target.name, value, sent.connection?.address);
+    const error = answer as RpcError;
     // The other side knows what was left of the time when the ask came, this one what was given.
     if (error.code !== "ERR_RPC_TIMEOUT") this.#asks.reject(slot, error, "failed");
     else this.#asks.reject(slot, this.#timedOut(slot, sent, error.maybeExecuted), "timedOut");
@@ -253,6 +249,13 @@ export class RemotePoster implements RefPoster {
     const ask = this.#sent[slot] as MainThreadAsk;
     this.#sent[slot] = undefined;
     return ask;
+  }
+
+  #decode(payloadCodec: number, bytes: Uint8Array, start: number, end: number): unknown {
+    const length = end - start;
+    if (length > this.#answer.length) this.#answer = new Uint8Array(2 ** Math.ceil(Math.log2(length)));
+    copyBytes(this.#answer, 0, bytes, start, end);
+    return this.#codec.decode(payloadCodec, this.#answer, length);
   }
 
   #startSweep(): void {

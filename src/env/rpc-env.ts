@@ -32,7 +32,7 @@ import type {
 import type { RpcLookupOptions, RpcShutdownOptions } from "../rpc/rpc-env-view.js";
 import type { NotIsolated, RpcDefinition, RpcService, RpcTarget, RpcUntyped } from "../rpc/rpc-protocol.js";
 import { isRpcService } from "../rpc/rpc-service.js";
-import { BUILT_IN_ENDPOINTS, methodsOf, type VerifiedEndpoint } from "./built-in-endpoints.js";
+import { BUILT_IN_ENDPOINTS, type VerifiedEndpoint } from "./built-in-endpoints.js";
 import { EnvEvents } from "./env-events.js";
 import { EnvView } from "./env-view.js";
 import {
@@ -206,9 +206,8 @@ class MainRpcEnv implements RpcEnv {
       const known = { name, address, id: 0, generation: 0, env: "", replicas: 1 };
       if (options?.verify === false) return refs.unpack(known) as unknown as RpcEndpointRef<RpcTarget<T>>;
       const timeoutMs = options?.timeoutMs ?? this.#settings.engine.lookupTimeout.ms;
-      const there = await this.#network.verify(address, name, timeoutMs, options?.signal);
-      const found = { ...known, env: there?.env ?? "", replicas: there?.replicas ?? 1 };
-      return refs.found(found, methodsOf(there)) as unknown as RpcEndpointRef<RpcTarget<T>>;
+      const { env, replicas, methods } = await this.#network.verify(address, name, timeoutMs, options?.signal);
+      return refs.found({ ...known, env, replicas }, methods) as unknown as RpcEndpointRef<RpcTarget<T>>;
     }
     const ref = this.endpointRef<T>(name);
     if (ref !== null) return ref;

@@ -21,7 +21,7 @@ import type { TransportSettings } from "../network/transport-settings.js";
 import { formatEndpointUri } from "../rpc/endpoint-uri.js";
 import { RpcAddress } from "../rpc/rpc-address.js";
 import type { RpcLogger, RpcPeerStats } from "../rpc/rpc-env.js";
-import { isVerified, VERIFIER_ENDPOINT, type VerifiedEndpoint } from "./built-in-endpoints.js";
+import { readVerified, VERIFIER_ENDPOINT, type VerifiedEndpoint } from "./built-in-endpoints.js";
 import { EnvRpcHandler } from "./env-rpc-handler.js";
 import { FileChannels } from "./file-channels.js";
 import { FileServer } from "./file-server.js";
@@ -178,7 +178,7 @@ export class RpcNetwork {
     name: string,
     timeoutMs: number,
     signal: AbortSignal | undefined,
-  ): Promise<VerifiedEndpoint | null> {
+  ): Promise<VerifiedEndpoint> {
     const { poster } = this.#running;
     const verifier = new RefTarget(
       { name: VERIFIER_ENDPOINT, id: 0, generation: 0, replicas: 1 },
@@ -196,11 +196,9 @@ export class RpcNetwork {
       const text = `cannot look ${uri} up: ${why}`;
       throw new RpcError(code, text, { endpoint: name, address, retryable, maybeExecuted: false, cause });
     }
-    if (!isVerified(answer)) {
-      const options = { endpoint: name, address };
-      throw new RpcError("ERR_RPC_ENDPOINT_NOT_FOUND", `Cannot find endpoint: ${uri}`, options);
-    }
-    return typeof answer === "object" ? (answer as VerifiedEndpoint) : null;
+    const there = readVerified(answer);
+    if (there !== null) return there;
+    throw new RpcError("ERR_RPC_ENDPOINT_NOT_FOUND", `Cannot find endpoint: ${uri}`, { endpoint: name, address });
   }
 
   stats(): RpcPeerStats[] {
@@ -226,8 +224,9 @@ export class RpcNetwork {
   }
 
   /**
-   * Whatever still waits fails with `error`; what is written is written, then every connection ends: that of a peer who
-   * does not take it, after `timeoutMs`.
+   * Whatever still waits for a connection fails with `error`; what was handed to one is written, then it ends: that of a peer
+   * who does not take it, after `timeoutMs`. Resolves when all have ended, whichever side dialled: a process that ends then
+   * takes nothing with it.
    */
   async stop(error: RpcError, timeoutMs: number): Promise<void> {
     this.#stopping = true;
@@ -237,12 +236,14 @@ export class RpcNetwork {
     this.fileServer.stop(error);
     this.fileChannels.stop(error);
     this.#factory.close();
-    const timer = this.#options.clock.setTimeout(() => {
+    const { clock } = this.#options;
+    const timer = clock.setTimeout(() => {
       for (const { client } of this.#peers.all) client.connection.fail(error);
     }, timeoutMs);
     // Connections that are open keep the process alive until then; without any, nobody waits for it.
     timer.unref();
-    await this.#server?.close();
+    await Promise.all([this.#server?.close(), this.#peers.whenEmpty()]);
+    clock.clearTimeout(timer);
   }
 
   get #running() {

@@ -35,6 +35,12 @@ export class WaitingMessage implements Waiting {
 
   leave(): void {
     if (this.message === null) return;
+    this.take();
+    this.#owner.onGivenUp();
+  }
+
+  /** It is its turn. */
+  take(): void {
     this.message = null;
     this.#owner.left(this.bytes);
   }
@@ -46,10 +52,13 @@ export class WaitingMessages {
   #head = 0;
   #count = 0;
   #bytes = 0;
+  /** Told of each message that leaves before its turn. */
+  readonly onGivenUp: () => void;
 
   /** @param all counts those of this one, too. */
-  constructor(all: WaitingBytes) {
+  constructor(all: WaitingBytes, onGivenUp: () => void) {
     this.#all = all;
+    this.onGivenUp = onGivenUp;
   }
 
   get count(): number {
@@ -87,7 +96,7 @@ export class WaitingMessages {
     const entry = this.#entries[this.#head++] as WaitingMessage;
     const ask = entry.message?.ask ?? null;
     if (ask !== null) ask.waiting = null;
-    entry.leave();
+    entry.take();
   }
 
   /** One has left, wherever it stood. */

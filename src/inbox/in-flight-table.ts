@@ -123,8 +123,15 @@ export interface InFlightEntry {
   readonly ticket: number | null;
 }
 
-/** Loop 0's look at a table: all entries that are not free. */
-export function readInFlightEntries(words: Int32Array, base: number): InFlightEntry[] {
+/**
+ * Loop 0's look at a table: all entries that are not free.
+ * @param asks Generations of asks by slot: only their entries. Thousands of others are then passed by, not made objects of.
+ */
+export function readInFlightEntries(
+  words: Int32Array,
+  base: number,
+  asks?: ReadonlyMap<number, number>,
+): InFlightEntry[] {
   const entries: InFlightEntry[] = [];
   const count = load(words, base + TABLE_COUNT);
   for (let index = 0; index < count; index++) {
@@ -132,6 +139,8 @@ export function readInFlightEntries(words: Int32Array, base: number): InFlightEn
     const word = load(words, at + ENTRY_STATE);
     const state = word & ENTRY_STATE_MASK;
     if (state === EntryState.FREE) continue;
+    const askGeneration = words[at + ENTRY_ASK_GENERATION] as number;
+    if (asks !== undefined && asks.get(words[at + ENTRY_ASK_SLOT] as number) !== askGeneration) continue;
     const meta = words[at + ENTRY_KIND] as number;
     entries.push({
       index,
@@ -139,7 +148,7 @@ export function readInFlightEntries(words: Int32Array, base: number): InFlightEn
       endpoint: word >>> ENTRY_STATE_BITS,
       position: words[at + ENTRY_POSITION] as number,
       askSlot: words[at + ENTRY_ASK_SLOT] as number,
-      askGeneration: words[at + ENTRY_ASK_GENERATION] as number,
+      askGeneration,
       startedAt: words[at + ENTRY_STARTED_AT] as number,
       count: words[at + ENTRY_COUNT] as number,
       kind: metaKind(meta),

@@ -92,7 +92,8 @@ export function readError(parts: readonly unknown[], index: number): Error {
   const names = new Map<string, unknown>();
   for (let at = 0; at < fields.length; at += 2) {
     const field = fields[at];
-    if (typeof field !== "string") throw new TypeError("a field of an error has no name");
+    // Nobody writes these as fields: behind the parts they would change what was checked there.
+    if (typeof field !== "string" || OWN_PARTS.has(field)) throw new TypeError("a field of an error has no name");
     names.set(field, fields[at + 1]);
   }
   const error = withoutStack(() => makeError(name, message, hasCause ? { cause } : undefined, names));
@@ -117,11 +118,16 @@ function makeError(
   fields: ReadonlyMap<string, unknown>,
 ): Error {
   const code = fields.get("code");
-  if (name === "RpcError" && isRpcErrorCode(code)) {
+  if (name === "RpcError" && isRpcErrorCode(code) && hasFlags(fields)) {
     return new RpcError(code, message, { ...options, ...(Object.fromEntries(fields) as RpcErrorOptions) });
   }
   if (name === "AggregateError") return new AggregateError([], message, options);
   return new (CLASSES.get(name) ?? Error)(message, options);
+}
+
+/** What our own errors say of themselves is what their type says: else it is somebody else's. */
+function hasFlags(fields: ReadonlyMap<string, unknown>): boolean {
+  return typeof fields.get("retryable") === "boolean" && typeof fields.get("maybeExecuted") === "boolean";
 }
 
 /** The stack of the place that decodes says nothing, and costs more than the rest. */

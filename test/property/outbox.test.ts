@@ -154,8 +154,10 @@ class World {
     this.outboxes.giveUp(ask);
     const waited = this.#waiting.some((entry) => entry.ask === ask);
     this.#waiting = this.#waiting.filter((entry) => entry.ask !== ask);
-    if (waited || ask.connection !== this.#connection) return;
-    this.#outstanding--;
+    if (!waited) {
+      if (ask.connection !== this.#connection) return;
+      this.#outstanding--;
+    }
     if (this.#client?.isActive === true) this.#flows();
   }
 

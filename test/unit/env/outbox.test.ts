@@ -36,7 +36,7 @@ function message(id: number, ask: RecordingAsk | null, lost: OutgoingMessage["lo
   return { kind, payloadCodec: PayloadCodec.BYTES, bytes, length: 4, deadline: 0, remainingMs, ask, lost };
 }
 
-test("a connection that has ended when it is told of loses what waits with it, as not executed", () => {
+test("a connection that has ended when it is told of loses what waits with it, as not executed", async () => {
   const { outbox, client, connection, host } = outboxFor();
   const told: RpcError[] = [];
   const ask = new RecordingAsk(2);
@@ -47,6 +47,7 @@ test("a connection that has ended when it is told of loses what waits with it, a
   outbox.post(ADDRESS, message(2, ask));
   client.isActive = false;
   outbox.connected(connection);
+  await Promise.resolve();
   for (const error of [...told, ...ask.failures]) {
     expect(error).toMatchObject({ code: "ERR_RPC_CONNECTION_LOST", retryable: true });
   }
