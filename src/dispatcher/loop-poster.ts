@@ -183,12 +183,14 @@ export class LoopPoster implements RefPoster {
       this.#asks.reject(slot, this.#timedOut(slot, record.sender === 1), "timedOut");
       return;
     }
-    if (kind === RecordKind.FAILURE && record.codec === PayloadCodec.EMPTY) {
+    // Loop 0's own word: what another node says so cannot be read.
+    const isRemote = (record.flags & RecordFlag.REMOTE) !== 0;
+    if (kind === RecordKind.FAILURE && record.codec === PayloadCodec.EMPTY && !isRemote) {
       this.#asks.reject(slot, this.#mailboxFull(target.name), "failed");
       return;
     }
     let answer: unknown;
-    const codec = (record.flags & RecordFlag.REMOTE) === 0 ? this.#codec : this.#networkCodec;
+    const codec = isRemote ? this.#networkCodec : this.#codec;
     try {
       answer =
         body === null

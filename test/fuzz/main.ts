@@ -1,10 +1,11 @@
 /**
- * Fuzzes a live port:  npm run fuzz -- [--seconds 60] [--seed n] [--connections 8] [--add n]
+ * Fuzzes a live port, and a process that asks:  npm run fuzz -- [--seconds 60] [--seed n] [--connections 8] [--add n]
  *
  * Streams of test/fuzz/corpus first, then new ones (streams.ts), cut into chunks at random and ended by an end, a reset or
  * silence, while a healthy client asks all the time. Exit code 1 when the process that is fuzzed ends, stands still for ten
  * seconds or keeps memory, or the healthy client sees an error; what was under way then is kept in the corpus. --add puts so
- * many new streams there.
+ * many new streams there. Beside that a process asks a peer whose answers are such (answers.ts); of those that ended it the last
+ * are kept, too.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -16,6 +17,7 @@ import { parseArgs } from "node:util";
 import { RpcEnv } from "ringpost";
 import { firstEvent } from "../fixtures/first-event.js";
 import { type Random, randomOf } from "../fixtures/random.js";
+import { fuzzAnswers } from "./answers.js";
 import type service from "./fuzz-service.js";
 import { FrameCounts, framesIn, framesOfOtherTypes, pick, streamOf } from "./streams.js";
 
@@ -80,6 +82,15 @@ async function askAllTheTime(): Promise<void> {
 
 function keep(name: string, stream: Buffer): void {
   writeFileSync(new URL(`${name}.hex`, CORPUS), `${stream.toString("hex")}\n`);
+}
+
+/** What is kept in files of that ending, a line each. */
+function kept(ending: string): { readonly name: string; readonly lines: Buffer[] }[] {
+  const names = readdirSync(CORPUS).filter((name) => name.endsWith(ending));
+  return names.sort().map((name) => {
+    const lines = readFileSync(new URL(name, CORPUS), "utf8").split("\n");
+    return { name, lines: lines.filter((text) => text !== "").map((text) => Buffer.from(text, "hex")) };
+  });
 }
 
 async function residentMib(): Promise<number> {
@@ -193,15 +204,15 @@ console.log(`frames to begin with: ${own.length} of an environment, ${others.len
 for (let i = 0; i < Number(options.add); i++) keep(`stream-${seed}-${i}`, streamOf(random, own, others));
 const healthy = askAllTheTime();
 let streams = 0;
-const corpus = readdirSync(CORPUS)
-  .filter((name) => name.endsWith(".hex"))
-  .sort();
-for (const name of corpus) {
-  const text = readFileSync(new URL(name, CORPUS), "utf8");
-  await send(Buffer.from(text.replaceAll(/\s/g, ""), "hex"), random);
+const ms = Number(options.seconds) * 1_000;
+const answers = kept(".answers").flatMap(({ lines }) => lines);
+const answering = fuzzAnswers(randomOf(seed + 1), ms, answers);
+const corpus = kept(".hex");
+for (const { lines } of corpus) {
+  await send(Buffer.concat(lines), random);
   streams++;
 }
-console.log(`corpus: ${corpus.length} streams replayed`);
+console.log(`corpus: ${corpus.length} streams replayed, ${answers.length} answers`);
 
 async function fuzz(untilMs: number): Promise<void> {
   while (performance.now() < untilMs && problems.length === 0) {
@@ -221,7 +232,6 @@ const watchdog = setInterval(() => {
   lastReplies = replies;
 }, HANG_MS);
 
-const ms = Number(options.seconds) * 1_000;
 // What a process takes when it first does something is no leak.
 await run(ms * 0.2);
 const beforeMib = serverEnded ? 0 : await residentMib();
@@ -236,6 +246,12 @@ if (problems.length === 0) {
 }
 stopping = true;
 await healthy;
+const answered = await answering;
+problems.push(...answered.problems);
+if (answered.last.length > 0) {
+  const lines = answered.last.map((answer) => `${answer.toString("hex")}\n`);
+  writeFileSync(new URL(`found-${seed}.answers`, CORPUS), lines.join(""));
+}
 await env.shutdown({ timeoutMs: 1_000 });
 server.stdin.end();
 const patience = setTimeout(() => {
@@ -248,6 +264,7 @@ if (problems.length > 0) {
   for (const [index, stream] of [...underWay].entries()) keep(`found-${seed}-${index}`, stream);
 }
 console.log(`streams: ${streams}, ${counts.brokenStreams} ended by the frame decoder; ${counts}`);
+console.log(answered.text);
 console.log(`healthy client: ${replies} answers, the slowest ${slowestMs.toFixed(0)} ms`);
 console.log(`memory: ${beforeMib.toFixed(0)} MiB → ${afterMib.toFixed(0)} MiB`);
 for (const problem of problems.slice(0, 10)) console.log(`PROBLEM ${problem}`);

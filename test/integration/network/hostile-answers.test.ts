@@ -33,6 +33,7 @@ const ANSWERS: readonly (readonly [what: string, bytes: Buffer, error: object])[
   ["a timeout whose text is none", answer(true, ["ERR_RPC_TIMEOUT", MUTE, null]), SERIALIZATION],
   ["a code in a list", answer(true, [["ERR_RPC_HANDLER"], "x"]), SERIALIZATION],
   ["no failure at all", answer(true, null), SERIALIZATION],
+  ["nothing where a failure should be", answer(true, undefined), SERIALIZATION],
   ["flags that are none", answer(true, ["ERR_RPC_HANDLER", "text", 1, MUTE, "yes"]), HANDLER],
   [
     "a cause that has no text",
@@ -86,7 +87,7 @@ describe("a verifier that answers", () => {
     ["with a list", [1], fine],
     ["false", false, none],
     ["with a text", "true", none],
-    ["with a failure that cannot be read", null, none],
+    ["with null", null, none],
   ])("%s: a ref of it works, or there is none", async (_what, verified, expected) => {
     await using peer = await AnsweringPeer.listen();
     await using env = await RpcEnv.create({ numThreads: 1 });
