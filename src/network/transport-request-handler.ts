@@ -50,11 +50,6 @@ export class TransportRequestHandler implements RequestCounter {
     this.#options = options;
   }
 
-  /** Requests without an answer. */
-  get unansweredCount(): number {
-    return this.#unanswered;
-  }
-
   answered(): void {
     this.#unanswered--;
   }
