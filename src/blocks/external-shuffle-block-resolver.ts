@@ -131,21 +131,27 @@ export class ExternalShuffleBlockResolver {
     blockIds: readonly string[],
     checkWanted: CheckWanted = () => {},
   ): Promise<number> {
-    const { dirs } = this.#executors.get(appId, execId);
+    const { dirs, claims } = this.#executors.get(appId, execId);
     for (const blockId of blockIds) checkRemovable(blockId);
     let removed = 0;
     let failures = 0;
     let first: { readonly blockId: string; readonly error: unknown } | null = null;
-    for (const blockId of blockIds) {
-      checkWanted();
-      try {
-        const path = await dirs.pathOf(blockId);
-        await inRealDirectory(dirname(path), (directory) => unlink(join(directory, basename(path))));
-        removed++;
-      } catch (error) {
-        failures++;
-        first ??= { blockId, error };
+    // Whoever had the directories next would lose files of the same names.
+    claims.hold();
+    try {
+      for (const blockId of blockIds) {
+        checkWanted();
+        try {
+          const path = await dirs.pathOf(blockId);
+          await inRealDirectory(dirname(path), (directory) => unlink(join(directory, basename(path))));
+          removed++;
+        } catch (error) {
+          failures++;
+          first ??= { blockId, error };
+        }
       }
+    } finally {
+      claims.release();
     }
     if (first !== null) this.#logger.warn({ ...first, appId, execId, failures }, "blocks were not removed");
     return removed;

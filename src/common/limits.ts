@@ -186,8 +186,12 @@ export const REQUESTS_PER_CONNECTION_MAX = 10_000;
 export const RPCS_PER_CONNECTION_MAX = 2 ** 20;
 /** Between two looks at a context's connections: how late the end of one that is quiet or stuck may come. */
 export const CONNECTION_SWEEP_MS = 1_000;
+/** For the last answers of an env that shuts down, whatever its endpoints left of its time. */
+export const SHUTDOWN_FLUSH_MS_MIN = 100;
 /** An orderly close waits this long for the peer to take what is queued. */
 export const CONNECTION_CLOSE_MS = 10_000;
+/** ... and as long again where it has taken so much of it meanwhile: PEER_BYTES_PER_SECOND_MIN. */
+export const CONNECTION_CLOSE_BYTES_MIN = (CONNECTION_CLOSE_MS / 1_000) * PEER_BYTES_PER_SECOND_MIN;
 /** ... and, once all is written, so long for the peer's own end: to end before it could tear up what it has not read. */
 export const CONNECTION_LINGER_MS = 2_000;
 /** After a failed connect, a caller in a hurry is refused at once for this part of `io.retryWait`. */

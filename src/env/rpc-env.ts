@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import type { Readable } from "node:stream";
 import { type Clock, monotonicMs, systemClock, type Timer } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
-import { SHUTDOWN_TIMEOUT_MS_DEFAULT } from "../common/limits.js";
+import { SHUTDOWN_FLUSH_MS_MIN, SHUTDOWN_TIMEOUT_MS_DEFAULT } from "../common/limits.js";
 import type { NetworkEvent } from "../dispatcher/attached-endpoint.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
 import type { DispatcherSide } from "../dispatcher/dispatcher-options.js";
@@ -105,12 +105,14 @@ class MainRpcEnv implements RpcEnv {
   readonly #network: RpcNetwork;
   readonly #events: EnvEvents;
   readonly #settings: EnvSettings;
+  readonly #clock: Clock;
   readonly #keepAlive: Timer;
   #shutdown: Promise<void> | null = null;
   #terminated: () => void = () => {};
   readonly #termination: Promise<void>;
 
   constructor({ settings, envId, clock, originMs, events, network }: MainRpcEnvParts) {
+    this.#clock = clock;
     const { name, loopCount, throughput, loopRingBytes, engine } = settings;
     this.name = name;
     this.address = network.address;
@@ -296,14 +298,14 @@ class MainRpcEnv implements RpcEnv {
 
   /** Endpoints first, and what they still answer goes out; then the connections. */
   async #end(timeoutMs: number): Promise<void> {
+    const endMs = this.#clock.now() + timeoutMs;
     this.#network.stopping();
     try {
       await this.#dispatcher.shutdown(timeoutMs);
     } finally {
-      await this.#network.stop(
-        new RpcError("ERR_RPC_ENV_STOPPED", "the env was shut down", { maybeExecuted: true }),
-        timeoutMs,
-      );
+      const error = new RpcError("ERR_RPC_ENV_STOPPED", "the env was shut down", { maybeExecuted: true });
+      // Where endpoints took all the time, their last answers still have some to go out.
+      await this.#network.stop(error, Math.max(endMs - this.#clock.now(), SHUTDOWN_FLUSH_MS_MIN));
     }
   }
 

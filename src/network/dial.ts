@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { TIMEOUT_MS_MAX } from "../common/limits.js";
-import type { SocketReads } from "./socket-reads.js";
+import { SocketReads } from "./socket-reads.js";
 
 export interface DialTarget {
   readonly host: string;
@@ -16,14 +16,16 @@ export interface DialTarget {
 /**
  * Opens a connection. Nothing listens to its data.
  *
- * @param reads where its bytes go, instead of the socket's own events.
+ * @param readsInto its bytes go through the socket's SocketReads, instead of its events.
  * Throws ERR_RPC_CONNECT with the address and what the system says; the signal's reason when that is aborted.
  */
-export async function dialTcp(target: DialTarget, clock: Clock, reads?: SocketReads): Promise<Socket> {
+export async function dialTcp(target: DialTarget, clock: Clock, readsInto = false): Promise<Socket> {
   const { host, port } = target;
   target.signal?.throwIfAborted();
-  const onread = reads === undefined ? {} : { onread: reads.onread };
+  const reads = readsInto ? new SocketReads() : null;
+  const onread = reads === null ? {} : { onread: reads.onread };
   const socket = connect({ host, port, noDelay: true, keepAlive: true, ...onread });
+  reads?.belongTo(socket);
   const tooLate = `connecting to ${hostPort(target)} timed out: timeoutMs=${target.timeoutMs}`;
   await untilOr(socket, target, clock, {
     event: "connect",

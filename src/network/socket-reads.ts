@@ -8,13 +8,20 @@
  * For sockets that this side dials, through which answers and bulk data come. Accepted ones are made by their server, which
  * cannot be told.
  */
-import type { OnReadOpts } from "node:net";
+import type { OnReadOpts, Socket } from "node:net";
 import { SOCKET_READ_BYTES, SOCKET_READ_BYTES_MIN } from "../common/limits.js";
 
 /** Takes what was read. True: a view of it is kept beyond the call. */
 export type Receiver = (bytes: Buffer) => boolean;
 
+const readsBySocket = new WeakMap<Socket, SocketReads>();
+
 export class SocketReads {
+  /** Those of a socket that was dialled with some; undefined: its bytes come by its `data` events. */
+  static of(socket: Socket): SocketReads | undefined {
+    return readsBySocket.get(socket);
+  }
+
   #memory = Buffer.allocUnsafeSlow(SOCKET_READ_BYTES);
   #receiver: Receiver | null = null;
   #early: Buffer[] = [];
@@ -22,6 +29,11 @@ export class SocketReads {
   /** What `connect` is to be given. */
   get onread(): OnReadOpts {
     return { buffer: () => this.#memory, callback: (byteCount) => this.#read(byteCount) };
+  }
+
+  /** The socket that was connected with `onread`. */
+  belongTo(socket: Socket): void {
+    readsBySocket.set(socket, this);
   }
 
   /** From now on all bytes go to the receiver, first those that have come. The socket is to be resumed after this. */

@@ -17,7 +17,7 @@
  */
 import type { Socket } from "node:net";
 import { isRpcError, RpcError, type RpcErrorCode } from "../common/errors.js";
-import { CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS } from "../common/limits.js";
+import { CONNECTION_CLOSE_BYTES_MIN, CONNECTION_CLOSE_MS, CONNECTION_LINGER_MS } from "../common/limits.js";
 import { ChannelClocks } from "./channel-clocks.js";
 import type { ChannelHost } from "./channel-host.js";
 import type { Connection } from "./connection.js";
@@ -27,7 +27,7 @@ import { dispatchFrame, dispatchPieces } from "./frame-dispatch.js";
 import { protocolError } from "./frame-errors.js";
 import { guarded } from "./guarded.js";
 import type { RpcHandler } from "./rpc-handler.js";
-import type { SocketReads } from "./socket-reads.js";
+import { SocketReads } from "./socket-reads.js";
 import type { StreamInterceptor } from "./stream-interceptor.js";
 import { TransportClient } from "./transport-client.js";
 import { type FrameSink, TransportFrameDecoder } from "./transport-frame-decoder.js";
@@ -66,6 +66,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   #consumerBusy = false;
   readonly #clocks: ChannelClocks;
   #closeByMs = 0;
+  #takenWhileClosing = 0;
   #isGone = false;
   /** What is outstanding fails with it: the peer's first bytes may say that it wants a proof, and has read nothing. */
   #lostAs: RpcErrorCode = "ERR_RPC_CONNECTION_LOST";
@@ -74,9 +75,9 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     this.#runDecoder(null);
   };
 
-  constructor({ socket, identity, reads }: ReadyConnection, rpcHandler: RpcHandler, host: ChannelHost) {
+  constructor({ socket, identity }: ReadyConnection, rpcHandler: RpcHandler, host: ChannelHost) {
     this.#socket = socket;
-    this.#reads = reads;
+    this.#reads = SocketReads.of(socket);
     this.#host = host;
     this.remoteAddress = peerOf(socket);
     this.localAddress = { host: socket.localAddress ?? "unknown", port: socket.localPort ?? 0 };
@@ -154,6 +155,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     if (this.#state === "CLOSING" || this.#state === "CLOSED") return;
     this.#state = "CLOSING";
     this.#closeByMs = this.#host.clock.now() + CONNECTION_CLOSE_MS;
+    this.#takenWhileClosing = this.queue.takenBytes;
     this.#stopReading(reason ?? null);
     // What is queued still goes out.
     const lost = this.#lost(reason ?? null);
@@ -227,7 +229,7 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   /** Ends what has been quiet, stuck or closing for too long. */
   sweep(nowMs: number): void {
     if (this.#state === "CLOSING") {
-      if (nowMs >= this.#closeByMs) this.#terminate(null);
+      if (nowMs >= this.#closeByMs) this.#closeLater(nowMs);
       return;
     }
     if (this.#state === "CLOSED") return;
@@ -238,6 +240,17 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
       this.#warn(up.error.message, null);
       this.#terminate(up.error);
     } else if (up) this.fail(up.error);
+  }
+
+  /** Its time to close is over: a peer that still takes what waits for it has as much again. */
+  #closeLater(nowMs: number): void {
+    const { isEmpty, takenBytes } = this.queue;
+    if (isEmpty || takenBytes - this.#takenWhileClosing < CONNECTION_CLOSE_BYTES_MIN) {
+      this.#terminate(null);
+      return;
+    }
+    this.#takenWhileClosing = takenBytes;
+    this.#closeByMs = nowMs + CONNECTION_CLOSE_MS;
   }
 
   // ── The socket ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -158,8 +158,6 @@ export class TransportClientFactory {
       throw signal.reason;
     }
     const channel = new TransportChannel(connection, rpcHandler, this.#parts.host);
-    const appId = connection.identity === null ? null : security.appIdOf(connection.identity);
-    if (appId !== null) channel.client.setClientId(appId);
     this.#channels.add(channel);
     const closed = (): void => {
       this.#channels.delete(channel);
@@ -179,6 +177,10 @@ export class TransportClientFactory {
       client.close();
       throw error;
     }
+    const { identity } = client;
+    const appId = identity === null ? null : this.#parts.security.appIdOf(identity);
+    // A bootstrap may have said more.
+    if (appId !== null && client.clientId === null) client.setClientId(appId);
     return client;
   }
 

@@ -8,19 +8,16 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { dialTcp } from "./dial.js";
-import { SocketReads } from "./socket-reads.js";
 
 /** A connection that may carry frames. */
 export interface ReadyConnection {
   /**
-   * Nothing listens to its data before its owner does, and it is not paused. It may be destroyed already. An error of it ends no
+   * Its bytes come through `SocketReads.of` it, where there are some, else by its events. Nothing listens to them before its owner does, and it is not paused. It may be destroyed already. An error of it ends no
    * process, listened to or not; see `explain` for what one means.
    */
   readonly socket: Socket;
   /** Who the peer proved to be: `appId:keyId`, or a name of its certificate; null where nobody proves anything. */
   readonly identity: string | null;
-  /** Through which the socket's bytes come; without it, by its `data` events. */
-  readonly reads?: SocketReads;
 }
 
 /** What a listener tells its owner. */
@@ -90,9 +87,8 @@ export class PlaintextSecurity implements TransportSecurity {
   }
 
   async connect(options: DialOptions): Promise<ReadyConnection> {
-    const reads = new SocketReads();
-    const socket = await dialTcp(options, this.#clock, reads);
-    return { socket, identity: null, reads };
+    const socket = await dialTcp(options, this.#clock, true);
+    return { socket, identity: null };
   }
 
   appIdOf(): null {

@@ -10,6 +10,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { monotonicMs, systemClock } from "../../../dist/src/common/clock.js";
 import { isRpcError, type RpcError } from "../../../dist/src/common/errors.js";
 import { createSecurity, type SecurityOptions } from "../../../dist/src/network/create-security.js";
+import { SocketReads } from "../../../dist/src/network/socket-reads.js";
 import type { ReadyConnection } from "../../../dist/src/network/transport-security.js";
 import { authority, type Leaf, leaf } from "../../fixtures/certificates.js";
 import { Listening } from "../../fixtures/listening.js";
@@ -233,9 +234,9 @@ describe.each(NOT_FITTING)("%s", (_, atServer, atClient, serverSays, clientSays)
     const attempt = dial(atClient, listening.port);
     if (clientSays.source === "^$") {
       // A client without security sees a connection like any other, until the other side answers its first frame.
-      const { socket, reads } = await attempt;
+      const { socket } = await attempt;
       const answer = new Promise<string>((resolve) => {
-        reads?.begin((bytes) => {
+        SocketReads.of(socket)?.begin((bytes) => {
           resolve(bytes.subarray(0, 2).toString("hex"));
           return false;
         });

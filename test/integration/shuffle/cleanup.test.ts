@@ -61,6 +61,25 @@ function heldCleaner(): { readonly cleaner: Cleaner; readonly held: (() => Promi
   return { held, cleaner: (work) => held.push(work) };
 }
 
+describe("a removal that is under way", () => {
+  it("keeps the directories from others until it ends: their files have the same names", async () => {
+    const { resolver, register } = await setUp();
+    await using data = await executor();
+    await register("app", "exec", data);
+    const names = Array.from({ length: 200 }, (_, map) => `shuffle_9_${map}_0.data`);
+    let asked = 0;
+    const removal = resolver.removeBlocks("app", "exec", [...names, "shuffle_0_0_0.data"], () => {
+      asked++;
+    });
+    await resolver.applicationRemoved("app", false);
+    expect(asked).toBeLessThan(names.length);
+    expect(await failureOf(register("another", "exec", data))).toMatchObject({ code: "ERR_RPC_FORBIDDEN" });
+    await removal;
+    await register("another", "exec", data);
+    await resolver.close();
+  });
+});
+
 describe("an application that has ended", () => {
   it("[net ExternalShuffleCleanupSuite.noCleanupAndCleanup] leaves its files, or not, as is wanted", async () => {
     await using data = await executor();

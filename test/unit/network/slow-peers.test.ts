@@ -303,6 +303,31 @@ describe("a peer that writes a frame", () => {
   });
 });
 
+describe("a connection that is being closed", () => {
+  test("gives all that was accepted to a peer that takes it slowly, and ends one that takes next to nothing", async () => {
+    for (const isSteady of [true, false]) {
+      await using transports = new Transports();
+      const { client, peer } = await transports.pair();
+      peer.socket.pause();
+      const bytes = 24 * MIB;
+      for (let n = 0; n < 6; n++) client.send(Buffer.alloc(bytes / 6));
+      await turns();
+      client.close();
+      let taken = 0;
+      for (let tens = 0; tens < 5; tens++) {
+        if (isSteady) await takes(peer, 3 * MIB);
+        await turns();
+        transports.clock.advance(10 * SECOND + 1);
+        taken = peer.socket.bytesRead;
+      }
+      peer.socket.resume();
+      await peer.closed();
+      expect(peer.socket.bytesRead > bytes).toBe(isSteady);
+      expect(taken).toBeLessThan(bytes);
+    }
+  });
+});
+
 describe("unfinished frames of all connections", () => {
   function begun(bytes: number, ofBytes = 1_000_000): Buffer {
     const start = Buffer.alloc(bytes);

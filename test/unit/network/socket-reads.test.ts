@@ -9,14 +9,16 @@ import { expect, test } from "vitest";
 import { monotonicMs, systemClock } from "../../../dist/src/common/clock.js";
 import { dialTcp } from "../../../dist/src/network/dial.js";
 import {
+  createSecurity,
   type ManagedBuffer,
   NioManagedBuffer,
   OneForOneStreamManager,
   openStreamReadable,
   type TransportClient,
+  type TransportSecurity,
 } from "../../../dist/src/network/index.js";
 import { SocketReads } from "../../../dist/src/network/socket-reads.js";
-import { fetchChunk, ScriptedHandler, Transports } from "../../fixtures/transport.js";
+import { ask, fetchChunk, ScriptedHandler, Transports } from "../../fixtures/transport.js";
 
 const KIB = 1_024;
 
@@ -93,14 +95,13 @@ test("what comes before anybody listens waits for him, in order", async () => {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  const reads = new SocketReads();
   const accepted = once(server, "connection");
-  const socket = await dialTcp({ host: "127.0.0.1", port, timeoutMs: 5_000 }, systemClock(monotonicMs()), reads);
+  const socket = await dialTcp({ host: "127.0.0.1", port, timeoutMs: 5_000 }, systemClock(monotonicMs()), true);
   const [far] = await accepted;
   while (socket.bytesRead < 6) await new Promise((resolve) => setImmediate(resolve));
   let text = "";
   const all = new Promise<void>((resolve) => {
-    reads.begin((bytes) => {
+    SocketReads.of(socket)?.begin((bytes) => {
       text += bytes.toString("latin1");
       if (text.endsWith("late")) resolve();
       return false;
@@ -130,4 +131,21 @@ test("small chunks that are kept lie side by side, and hold little more than the
   const memory = new Map(chunks.map(({ buffer }) => [buffer, buffer.byteLength]));
   expect(Buffer.compare(Buffer.concat(chunks), bytes)).toBe(0);
   expect([...memory.values()].reduce((sum, each) => sum + each, 0)).toBeLessThan(2 * bytes.length);
+});
+
+test("a security of one's own around another needs to know nothing of them", async () => {
+  await using transports = new Transports();
+  const server = await transports.serve(
+    new ScriptedHandler({ receive: (_c, message, reply) => reply.onSuccess(Buffer.from(message)) }),
+  );
+  const plain = createSecurity({}, transports.clock);
+  const security: TransportSecurity = {
+    authenticates: false,
+    createServer: (hooks) => plain.createServer(hooks),
+    connect: async (options) => ({ socket: (await plain.connect(options)).socket, identity: "known otherwise" }),
+    appIdOf: () => null,
+    explain: () => null,
+  };
+  const client = await transports.client(server, transports.context({ security }));
+  expect(await ask(client, "heard")).toBe("heard");
 });

@@ -160,6 +160,17 @@ describe.each([
     expect(error).toMatchObject({ code: "ERR_RPC_CONNECT", cause: { code: "ECONNREFUSED" } });
   });
 
+  test("the application of a peer is known after the bootstraps, which may say another one", async () => {
+    await using transports = new Transports(isSecure);
+    const server = await transports.serve(echo());
+    const plain = await transports.factory().createClient("127.0.0.1", server.port);
+    expect(plain.clientId).toBe(isSecure ? "app" : null);
+    const bootstrap = { doBootstrap: (client: TransportClient) => client.setClientId("another") };
+    const said = await transports.context().createClientFactory([bootstrap]).createClient("127.0.0.1", server.port);
+    expect(said.clientId).toBe("another");
+    said.close();
+  });
+
   test("a bootstrap that fails closes the client, and does not count as a failed connect", async () => {
     await using transports = new Transports(isSecure);
     const server = await transports.serve(echo());
