@@ -12,8 +12,9 @@ import { dialTcp } from "./dial.js";
 /** A connection that may carry frames. */
 export interface ReadyConnection {
   /**
-   * Its bytes come through `SocketReads.of` it, where there are some, else by its events. Nothing listens to them before its owner does, and it is not paused. It may be destroyed already. An error of it ends no
-   * process, listened to or not; see `explain` for what one means.
+   * Its bytes come through `SocketReads.of` it, where there are some, else by its events. Nothing listens to them before
+   * its owner does, and it is not paused. It may be destroyed already. An error of it ends no process, listened to or not;
+   * see `explain` for what one means.
    */
   readonly socket: Socket;
   /** Who the peer proved to be: `appId:keyId`, or a name of its certificate; null where nobody proves anything. */
