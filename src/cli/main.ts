@@ -7,6 +7,7 @@
 import { readFileSync } from "node:fs";
 import { type CAC, cac } from "cac";
 import { isRpcError } from "../index.js";
+import { parseArguments } from "./arguments.js";
 import { benchCommand } from "./bench.js";
 import { demoCommand } from "./demo.js";
 import { CommandFailure, ExitCode, UsageError } from "./exit.js";
@@ -42,7 +43,7 @@ async function run(argv: string[]): Promise<number> {
   cli.help();
   cli.version(version());
   try {
-    cli.parse(argv, { run: false });
+    parseArguments(cli, argv);
     if (cli.options.help === true || cli.options.version === true) return ExitCode.DONE;
     if (cli.matchedCommand === undefined) throw unknownCommand(cli);
     return (await cli.runMatchedCommand()) as number;
@@ -61,8 +62,7 @@ function unknownCommand(cli: CAC): UsageError {
 function complain(error: unknown, command: string | undefined): number {
   const who = command === undefined ? "ringpost" : `ringpost ${command}`;
   if (error instanceof UsageError || (error instanceof Error && error.name === "CACError")) {
-    const hint = /^Unknown option `-\d/.test(error.message) ? "; negative numbers go behind --" : "";
-    process.stderr.write(`${who}: ${error.message}${hint}\nSee: ${who} --help\n`);
+    process.stderr.write(`${who}: ${error.message}\nSee: ${who} --help\n`);
     return ExitCode.USAGE;
   }
   if (isRpcError(error, "ERR_RPC_INVALID_ARGUMENT")) {
