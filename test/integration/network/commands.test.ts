@@ -302,6 +302,16 @@ describe("serve", () => {
     await server.stop();
   });
 
+  test.each(["key", "cert", "ca"])("--tls-%s that is no PEM is named with its file, at start", async (part) => {
+    const ca = authority("some authority");
+    const pem = { ...leaf(ca, "node", { names: ["DNS:node.test"] }), ca: ca.cert, [part]: "no PEM\n" };
+    const path = (name: string) => join(folder, `${part}-${name}.pem`);
+    const flags = Object.entries(pem).flatMap(([name, text]) => [`--tls-${name}`, file(`${part}-${name}.pem`, text)]);
+    const { exitCode, stderr } = await ringpost("serve", values, "--threads", "1", ...flags);
+    expect(stderr).toMatch(new RegExp(`--tls-${part} ${path(part)}\\b.* cannot be used: `));
+    expect(exitCode).toBe(2);
+  });
+
   test("an owner without a secret is told of who speaks something else", async () => {
     const server = start("serve", values, "--threads", "1");
     await ringpost("call", await server.uri(), "text", "--secret-file", secret);
