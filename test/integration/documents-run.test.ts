@@ -61,7 +61,9 @@ beforeAll(async () => {
   await writeFile(strict, JSON.stringify({ extends: "./tsconfig.json", compilerOptions }));
   const compiler = createRequire(import.meta.url).resolve("typescript/bin/tsc");
   for (const project of [folder, strict]) {
-    await run(process.execPath, [compiler, "-p", project]).catch(({ stdout }: { stdout: string }) => expect.fail(stdout));
+    await run(process.execPath, [compiler, "-p", project]).catch(({ stdout }: { stdout: string }) =>
+      expect.fail(stdout),
+    );
   }
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
