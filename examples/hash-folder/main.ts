@@ -12,7 +12,10 @@ class Progress extends ThreadSafeRpcEndpoint {
 }
 
 const folder = process.argv[2] ?? ".";
-const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: Error) => {
+  console.error(`cannot read ${folder}: ${error.message}`);
+  process.exit(1);
+});
 const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
 
 await using env = await RpcEnv.create({ name: "hash-folder" });

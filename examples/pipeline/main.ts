@@ -4,7 +4,10 @@ import { join } from "node:path";
 import { RpcEnv } from "ringpost";
 
 const folder = process.argv[2] ?? ".";
-const names = await readdir(folder, { recursive: true });
+const names = await readdir(folder, { recursive: true }).catch((error: Error) => {
+  console.error(`cannot read ${folder}: ${error.message}`);
+  process.exit(1);
+});
 
 await using env = await RpcEnv.create({ name: "pipeline" });
 const module = (name: string): URL => new URL(`./${name}.js`, import.meta.url);

@@ -2,22 +2,27 @@
  * Counts words as Spark would: mappers → files → shuffle service → reducers, each a process of its own:
  * node main.js [text files or folders]
  */
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Block, MapJob, Mapped, Reduced, ReduceJob } from "./jobs.js";
-import { run, startService } from "./processes.js";
+import { endAll, run, startService } from "./processes.js";
 import { countWords } from "./words.js";
 
 const MAPPERS = 4;
 const REDUCERS = 3;
 const APP_ID = "wordcount";
 
-/** Every text file that is given, or lies below a folder that is. */
+/** Every text file that is given, or lies below a folder that is. Ends this process when one is not there. */
 async function textsAt(paths: readonly string[]): Promise<string[]> {
   const found: string[] = [];
   for (const path of paths) {
+    if (!existsSync(path)) {
+      console.error(`there is no ${path}`);
+      process.exit(1);
+    }
     const isFolder = (await stat(path)).isDirectory();
     const entries = isFolder ? await readdir(path, { recursive: true, withFileTypes: true }) : [];
     const files = entries.filter((entry) => entry.isFile() && /\.(?:md|txt)$/.test(entry.name));
@@ -34,19 +39,28 @@ async function timed<T>(work: () => Promise<T>): Promise<[T, seconds: string]> {
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
 // The package's own documents are text, too.
-const own = ["README.md", "CHANGELOG.md", "docs"].map(
-  (name) => new URL(name, import.meta.resolve("ringpost/package.json")),
+const own = ["README.md", "CHANGELOG.md", "docs"].map((name) =>
+  fileURLToPath(new URL(name, import.meta.resolve("ringpost/package.json"))),
 );
-const files = await textsAt([...own.map((url) => fileURLToPath(url)), ...process.argv.slice(2)]);
+const given = process.argv.slice(2);
+const files = await textsAt(given.length > 0 ? given : own);
+
+let toldBy: NodeJS.Signals | null = null;
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => {
+    toldBy = signal;
+    void endAll();
+  });
+}
 const folder = await mkdtemp(join(tmpdir(), "ringpost-wordcount-"));
-const service = await startService(folder);
 try {
+  const service = await startService(folder);
   // Each mapper writes one file, sorted by the reducer that its words belong to, tells the service, and ends.
   const mapJobs = Array.from({ length: MAPPERS }, (_, mapId): MapJob => {
     const mine = files.filter((_, index) => index % MAPPERS === mapId);
     const localDir = join(folder, `executor-${mapId}`);
     return {
-      service: service.address,
+      service,
       appId: APP_ID,
       execId: `executor-${mapId}`,
       mapId,
@@ -64,7 +78,7 @@ try {
     Promise.all(
       Array.from({ length: REDUCERS }, (_, reduceId) => {
         const blocks = mapJobs.map(({ execId, mapId }): Block => ({ execId, id: `shuffle_0_${mapId}_${reduceId}` }));
-        const job: ReduceJob = { service: service.address, appId: APP_ID, blocks };
+        const job: ReduceJob = { service, appId: APP_ID, blocks };
         return run<Reduced>("reducer", job);
       }),
     ),
@@ -86,7 +100,11 @@ try {
   const top = [...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)).slice(0, 5);
   for (const [word, count] of top) console.log(word, count);
   console.error(`mappers ${mapTime}, reducers ${reduceTime}, one thread ${oneTime}`);
+} catch (error) {
+  // What fails then, fails because the others were ended.
+  if (toldBy === null) throw error;
 } finally {
-  await service.stop();
+  await endAll();
   await rm(folder, { recursive: true });
 }
+if (toldBy !== null) process.exitCode = 128 + constants.signals[toldBy as NodeJS.Signals];

@@ -22,6 +22,13 @@ const CONF = { "rpc.message.maxSize": "128m" } as const;
 const CLIENTS_MAX = 5;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
+interface Clients {
+  /** The one that runs. */
+  current: ChildProcess | null;
+  /** What told this process to end. */
+  toldBy: NodeJS.Signals | null;
+}
+
 /** What only the server knows, for the client's table. */
 function aboutService({ threads, startMs }: DemoService) {
   return defineService({ about: () => ({ threads, startMs, pid: process.pid }) });
@@ -44,9 +51,19 @@ export async function startService(
   return { env, uri: ref.uri, service: { compress, threads, startMs, server: null } };
 }
 
-/** Hosts the service, and returns the exit code of the client that came to its end. */
+/** Hosts the service, and returns the exit code of the client that came to its end. No signal leaves the secret behind. */
 export async function hostDemo(options: DemoOptions, numThreads: number | undefined, json: boolean): Promise<number> {
+  const clients: Clients = { current: null, toldBy: null };
+  const stop = (signal: NodeJS.Signals): void => {
+    clients.toldBy = signal;
+    // A client ends, and then this process does; without one nobody would wait for the end of the start.
+    if (clients.current === null) process.exit(128 + constants.signals[signal]);
+    clients.current.kill(signal);
+  };
+  for (const signal of SIGNALS) process.on(signal, stop);
   const folder = mkdtempSync(join(tmpdir(), "ringpost-demo-"));
+  const removeFolder = () => rmSync(folder, { recursive: true, force: true });
+  process.on("exit", removeFolder);
   try {
     const secret = randomBytes(32).toString("hex");
     const secretFile = join(folder, "secret");
@@ -54,9 +71,11 @@ export async function hostDemo(options: DemoOptions, numThreads: number | undefi
     const { env, uri, service } = await startService({ port: 0, numThreads, secret });
     await using _ended = env;
     await env.setupEndpoint("about", aboutService(service));
-    return await clientsToTheEnd(clientArguments(options, { uri, secretFile, json }));
+    return await clientsToTheEnd(clientArguments(options, { uri, secretFile, json }), clients);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder();
+    process.off("exit", removeFolder);
+    for (const signal of SIGNALS) process.off(signal, stop);
   }
 }
 
@@ -93,27 +112,15 @@ function clientArguments(
   ];
 }
 
-/** Starts a client, and another for each that is killed; ends them when this process is told to end. */
-async function clientsToTheEnd(args: readonly string[]): Promise<number> {
-  let client: ChildProcess | null = null;
-  let toldBy: NodeJS.Signals | null = null;
-  const stop = (signal: NodeJS.Signals): void => {
-    toldBy = signal;
-    client?.kill(signal);
-  };
-  for (const signal of SIGNALS) process.on(signal, stop);
-  try {
-    for (let started = 0; started < CLIENTS_MAX; started++) {
-      client = spawn(process.execPath, args, { stdio: "inherit" });
-      const { code, signal } = await ended(client);
-      if (toldBy !== null) return 128 + constants.signals[toldBy as NodeJS.Signals];
-      if (signal === null) return code;
-      process.stderr.write(
-        `ringpost demo: the client was killed by ${signal}; the server goes on, with a new client\n`,
-      );
-    }
-  } finally {
-    for (const signal of SIGNALS) process.off(signal, stop);
+/** Starts a client, and another for each that is killed, until this process is told to end. */
+async function clientsToTheEnd(args: readonly string[], clients: Clients): Promise<number> {
+  for (let started = 0; started < CLIENTS_MAX; started++) {
+    clients.current = spawn(process.execPath, args, { stdio: "inherit" });
+    const { code, signal } = await ended(clients.current);
+    clients.current = null;
+    if (clients.toldBy !== null) return 128 + constants.signals[clients.toldBy];
+    if (signal === null) return code;
+    process.stderr.write(`ringpost demo: the client was killed by ${signal}; the server goes on, with a new client\n`);
   }
   throw new CommandFailure(`${CLIENTS_MAX} clients were killed, that is enough`);
 }

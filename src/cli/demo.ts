@@ -31,7 +31,7 @@ export function demoCommand(cli: CAC): void {
 async function demo(dir: string | undefined, options: ParsedOptions): Promise<number> {
   const numThreads = integerOption(options, "--threads", { min: 1, max: 255 });
   const demoOptions: DemoOptions = {
-    dir: dir === undefined ? undefined : String(dir),
+    dir,
     out: textOption(options, "--out"),
     quality: integerOption(options, "--quality", { min: 0, max: 11 }) ?? QUALITY_DEFAULT,
     rounds: integerOption(options, "--rounds", { min: 1, max: 1_000 }) ?? ROUNDS_DEFAULT,

@@ -7,10 +7,12 @@
 import { readFileSync } from "node:fs";
 import { type CAC, cac } from "cac";
 import { isRpcError } from "../index.js";
+import { parseArguments } from "./arguments.js";
 import { benchCommand } from "./bench.js";
 import { demoCommand } from "./demo.js";
 import { CommandFailure, ExitCode, UsageError } from "./exit.js";
 import { failureText } from "./failure-text.js";
+import { inFlags } from "./security-options.js";
 import { serveCommand } from "./serve.js";
 import { shuffleServiceCommand } from "./shuffle-service.js";
 import { askCommand, callCommand, castCommand, sendCommand } from "./talk.js";
@@ -42,12 +44,12 @@ async function run(argv: string[]): Promise<number> {
   cli.help();
   cli.version(version());
   try {
-    cli.parse(argv, { run: false });
+    parseArguments(cli, argv);
     if (cli.options.help === true || cli.options.version === true) return ExitCode.DONE;
     if (cli.matchedCommand === undefined) throw unknownCommand(cli);
     return (await cli.runMatchedCommand()) as number;
   } catch (error) {
-    return complain(error, cli.matchedCommandName);
+    return complain(error, cli);
   }
 }
 
@@ -58,15 +60,14 @@ function unknownCommand(cli: CAC): UsageError {
 }
 
 /** Says what went wrong, without a stack where the text says it all. */
-function complain(error: unknown, command: string | undefined): number {
-  const who = command === undefined ? "ringpost" : `ringpost ${command}`;
+function complain(error: unknown, { matchedCommandName, options }: CAC): number {
+  const who = matchedCommandName === undefined ? "ringpost" : `ringpost ${matchedCommandName}`;
   if (error instanceof UsageError || (error instanceof Error && error.name === "CACError")) {
-    const hint = /^Unknown option `-\d/.test(error.message) ? "; negative numbers go behind --" : "";
-    process.stderr.write(`${who}: ${error.message}${hint}\nSee: ${who} --help\n`);
+    process.stderr.write(`${who}: ${error.message}\nSee: ${who} --help\n`);
     return ExitCode.USAGE;
   }
   if (isRpcError(error, "ERR_RPC_INVALID_ARGUMENT")) {
-    process.stderr.write(`${who}: ${failureText(error)}\nSee: ${who} --help\n`);
+    process.stderr.write(`${who}: ${inFlags(failureText(error), options)}\nSee: ${who} --help\n`);
     return ExitCode.USAGE;
   }
   process.stderr.write(`${who}: ${textOf(error)}\n`);

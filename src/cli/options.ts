@@ -1,8 +1,8 @@
-/** Reads what cac parsed. Every complaint names the option, the value and the range. */
+/** Reads what `parseArguments` left. Every complaint names the option, the value and the range. */
 import { readFileSync } from "node:fs";
 import { UsageError } from "./exit.js";
 
-/** Options by their camel-case names, as cac passes them: numbers where they look like numbers, arrays if repeated. */
+/** Options by their camel-case names: texts as typed, true for one without a value, arrays if repeated. */
 export type ParsedOptions = Readonly<Record<string, unknown>>;
 
 interface Range {
@@ -14,7 +14,8 @@ interface Range {
 export function integerOption(options: ParsedOptions, flag: string, range: Range): number | undefined {
   const value = options[keyOf(flag)];
   if (value === undefined) return undefined;
-  if (typeof value === "number" && Number.isInteger(value) && inRange(value, range)) return value;
+  const number = numberOf(value);
+  if (Number.isInteger(number) && inRange(number, range)) return number;
   throw new UsageError(`${flag} is an integer from ${range.min} to ${range.max}, not ${String(value)}`);
 }
 
@@ -22,7 +23,8 @@ export function integerOption(options: ParsedOptions, flag: string, range: Range
 export function numberOption(options: ParsedOptions, flag: string, range: Range): number | undefined {
   const value = options[keyOf(flag)];
   if (value === undefined) return undefined;
-  if (typeof value === "number" && inRange(value, range)) return value;
+  const number = numberOf(value);
+  if (inRange(number, range)) return number;
   throw new UsageError(`${flag} is a number from ${range.min} to ${range.max}, not ${String(value)}`);
 }
 
@@ -30,26 +32,27 @@ export function numberOption(options: ParsedOptions, flag: string, range: Range)
 export function integersOption(options: ParsedOptions, flag: string, range: Range): number[] | undefined {
   const value = options[keyOf(flag)];
   if (value === undefined) return undefined;
-  const numbers = String(value).split(",").map(Number);
+  const numbers = String(value).split(",").map(numberOf);
   if (numbers.every((number) => Number.isInteger(number) && inRange(number, range))) return numbers;
   throw new UsageError(
     `${flag} takes integers from ${range.min} to ${range.max}, separated by commas, not ${String(value)}`,
   );
 }
 
-/** A text; undefined when it was not given. */
+/** A text that is not empty; undefined when it was not given. */
 export function textOption(options: ParsedOptions, flag: string): string | undefined {
-  const value = options[keyOf(flag)];
-  if (value === undefined) return undefined;
-  if (typeof value === "string" || typeof value === "number") return String(value);
-  throw new UsageError(`${flag} is given once, with a value`);
+  const [text, ...more] = textsOption(options, flag);
+  if (more.length > 0) throw new UsageError(`${flag} is given once, with a value`);
+  return text;
 }
 
-/** Every text of an option that may be repeated. */
+/** Every text of an option that may be repeated; none of them is empty. */
 export function textsOption(options: ParsedOptions, flag: string): string[] {
   const value = options[keyOf(flag)];
   if (value === undefined) return [];
-  return (Array.isArray(value) ? value : [value]).map(String);
+  const texts = (Array.isArray(value) ? value : [value]).map(String);
+  if (texts.includes("")) throw new UsageError(`${flag} is empty`);
+  return texts;
 }
 
 /** A JSON value. */
@@ -74,6 +77,11 @@ export function inputOf(what: string, text: string): unknown {
 
 export function flagOption(options: ParsedOptions, flag: string): boolean {
   return options[keyOf(flag)] === true;
+}
+
+/** NaN for what is no number, such as a text of spaces. */
+function numberOf(value: unknown): number {
+  return typeof value === "string" && value.trim() !== "" ? Number(value) : Number.NaN;
 }
 
 function keyOf(flag: string): string {

@@ -60,6 +60,14 @@ export async function readSecurity(options: ParsedOptions): Promise<Security> {
   };
 }
 
+/** The library names its options; whoever typed a command knows its flags and files. */
+export function inFlags(text: string, options: ParsedOptions): string {
+  return text.replaceAll(/\btls\.(key|cert|ca)\b/g, (name, part: string) => {
+    const path = textOption(options, `--tls-${part}`);
+    return path === undefined ? name : `--tls-${part} ${path}`;
+  });
+}
+
 /** The secret in a file. An editor ends the last line of a file, and that is no part of the secret. */
 export async function readSecret(flag: string, path: string): Promise<string> {
   const secret = (await readPrivate(flag, path)).replace(/\r?\n$/, "");

@@ -27,7 +27,7 @@ export function serveCommand(cli: CAC): void {
     .option("--threads <n>", "Worker threads (default: one per core, at least 2)")
     .option("--args <json>", "What the constructor, or the function of a stateful service, is given")
     .option("--json", 'One line of JSON on stdout: {"uri", "name", "host", "port", "pid"}');
-  securityOptions(command).action((module: string, options: ParsedOptions) => serve(String(module), options));
+  securityOptions(command).action((module: string, options: ParsedOptions) => serve(module, options));
 }
 
 async function serve(module: string, options: ParsedOptions): Promise<number> {

@@ -2,11 +2,15 @@
  * `ringpost shuffle-service`: hands out the shuffle files of executors, until SIGINT or SIGTERM. The first line on stdout says
  * where it listens; everything else goes to stderr. With `--forget` it starts nothing: it takes applications out of a store.
  */
+import { existsSync, statSync } from "node:fs";
 import { constants } from "node:os";
+import { join, resolve } from "node:path";
 import type { CAC } from "cac";
 import { ExternalShuffleService, RegisteredExecutors } from "../blocks/index.js";
+import { isRpcError } from "../index.js";
 import { SECRET_BYTES_MIN } from "../network/index.js";
-import { ExitCode, UsageError } from "./exit.js";
+import { CommandFailure, ExitCode, UsageError } from "./exit.js";
+import { printable } from "./json-value.js";
 import { flagOption, integerOption, type ParsedOptions, textOption, textsOption } from "./options.js";
 import { readSecret, readSecurity, securityOptions } from "./security-options.js";
 import { StderrLogger } from "./stderr-logger.js";
@@ -45,7 +49,9 @@ async function forget(options: ParsedOptions, appIds: readonly string[]): Promis
   const file = textOption(options, "--db");
   if (file === undefined)
     throw new UsageError("--forget needs --db: without a store an end of the service forgets all");
-  const executors = await RegisteredExecutors.open({ file, roots: null });
+  // Opening would make one, in which nobody is.
+  if (!existsSync(join(file, "CURRENT"))) throw new CommandFailure(`--db ${file}: there is no store of executors`);
+  const executors = await RegisteredExecutors.open({ file, roots: null }).catch(storeFailure);
   try {
     for (const appId of appIds) {
       const { length: count } = await executors.removeApplication(appId);
@@ -61,7 +67,7 @@ async function serve(options: ParsedOptions): Promise<number> {
   const host = textOption(options, "--host");
   const port = integerOption(options, "--port", { min: 0, max: 65_535 });
   const registeredExecutorsFile = textOption(options, "--db");
-  const roots = textsOption(options, "--local-dir-root");
+  const roots = textsOption(options, "--local-dir-root").map(directory);
   const security = await readSecurity(options);
   const appSecrets = await readAppSecrets(textsOption(options, "--app-secret"));
   if (appSecrets.size > 0 && security.tls !== undefined) {
@@ -76,7 +82,7 @@ async function serve(options: ParsedOptions): Promise<number> {
     ...security,
     ...(appSecrets.size === 0 ? {} : { secretOf: (appId: string) => appSecrets.get(appId) ?? null }),
     logger: new StderrLogger("ringpost shuffle-service"),
-  });
+  }).catch(storeFailure);
   const stopped = untilTold();
   const { address } = service;
   const shown = address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
@@ -88,6 +94,19 @@ async function serve(options: ParsedOptions): Promise<number> {
   await stopped;
   await service.close();
   return ExitCode.DONE;
+}
+
+/** The absolute path of a local directory's root. */
+function directory(root: string): string {
+  const path = resolve(root);
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return path;
+  throw new UsageError(`--local-dir-root ${root} is no directory that is there`);
+}
+
+/** A store that is damaged, or open elsewhere, is no wrong use: the same command is right when that is mended. */
+function storeFailure(error: unknown): never {
+  const ofStore = isRpcError(error, "ERR_RPC_INVALID_ARGUMENT") && error.message.startsWith("the store of registered");
+  throw ofStore ? new CommandFailure(printable(`--db: ${error.message}`.replaceAll(/\s*\n\s*/g, " "))) : error;
 }
 
 async function readAppSecrets(texts: readonly string[]): Promise<ReadonlyMap<string, string>> {

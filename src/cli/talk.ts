@@ -25,7 +25,7 @@ interface Answer {
 export function askCommand(cli: CAC): void {
   clientCommand(cli, "ask <uri> <json>", `Ask an endpoint and print its answer; the message is ${INPUTS}`).action(
     (uri: string, json: string, options: ParsedOptions) => {
-      const message = inputOf("the message", String(json));
+      const message = inputOf("the message", json);
       return talk(uri, options, (_ref, patient) => patient.ask(message));
     },
   );
@@ -34,7 +34,7 @@ export function askCommand(cli: CAC): void {
 export function sendCommand(cli: CAC): void {
   clientCommand(cli, "send <uri> <json>", `Send an endpoint a one-way message; the message is ${INPUTS}`).action(
     (uri: string, json: string, options: ParsedOptions) => {
-      const message = inputOf("the message", String(json));
+      const message = inputOf("the message", json);
       return talk(uri, options, (ref) => ref.send(message));
     },
   );
@@ -69,12 +69,10 @@ function clientCommand(cli: CAC, usage: string, about: string): ReturnType<CAC["
   return securityOptions(command);
 }
 
-/** What stands after `--` are arguments too: -5 would be an option otherwise. */
+/** What stands after `--` are arguments too. */
 function inputsOf(json: string[], options: ParsedOptions): unknown[] {
   const after = options["--"];
-  return [...json, ...(Array.isArray(after) ? after : [])].map((text, index) =>
-    inputOf(`argument ${index + 1}`, String(text)),
-  );
+  return [...json, ...(Array.isArray(after) ? after : [])].map((text, index) => inputOf(`argument ${index + 1}`, text));
 }
 
 /** Of a proxy with a function for each name but those that no service can have. */

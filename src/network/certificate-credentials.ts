@@ -2,6 +2,7 @@
  * Certificates as credentials: both sides show one that the other's authority signed. A peer's identity is the first URI
  * in its certificate's subjectAltName, else the first DNS name there; a subject's common name says nothing.
  */
+import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import {
   type ConnectionOptions,
@@ -13,6 +14,8 @@ import {
 import { RpcError } from "../common/errors.js";
 import type { Credentials, HostAndPort, Identified, TlsError } from "./credentials.js";
 import { TLS_VERSION_OPTIONS } from "./tls-errors.js";
+
+const CERTIFICATE_BEGIN = /-----BEGIN (?:X509 )?CERTIFICATE-----/;
 
 /** PEM, as text or bytes. */
 export type Pem = string | Uint8Array;
@@ -33,7 +36,7 @@ export class CertificateCredentials implements Credentials {
   readonly #material: Pick<TlsOptions, "key" | "cert" | "ca" | "passphrase">;
   readonly #serverName: string | undefined;
 
-  /** Throws ERR_RPC_INVALID_ARGUMENT when a part is missing, is no PEM, or when key and certificate do not match. */
+  /** Throws ERR_RPC_INVALID_ARGUMENT, naming the part, when one is missing or is no PEM, or when key and certificate do not match. */
   constructor(options: CertificateOptions) {
     for (const part of ["key", "cert", "ca"] as const) {
       if (options[part] === undefined || options[part] === null || options[part].length === 0) {
@@ -48,11 +51,11 @@ export class CertificateCredentials implements Credentials {
       ...(passphrase === undefined ? {} : { passphrase }),
     };
     this.#serverName = serverName;
-    try {
-      createSecureContext(this.#material);
-    } catch (error) {
-      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `tls cannot be used: ${describe(error)}`, { cause: error });
-    }
+    check("tls.key, a private key in PEM,", () => createSecureContext({ key: this.#material.key, passphrase }));
+    check("tls.cert", () => checkCertificates(cert));
+    // OpenSSL takes a text without any, and nobody could connect.
+    check("tls.ca", () => (Array.isArray(ca) ? (ca as readonly Pem[]) : [ca as Pem]).forEach(checkCertificates));
+    check("tls.key with tls.cert", () => createSecureContext(this.#material));
   }
 
   get serverOptions(): TlsOptions {
@@ -165,6 +168,21 @@ export function subjectAltNames(text: string): { readonly kind: string; readonly
 
 function buffer(pem: Pem): string | Buffer {
   return typeof pem === "string" ? pem : Buffer.from(pem.buffer, pem.byteOffset, pem.byteLength);
+}
+
+function check(what: string, use: () => void): void {
+  try {
+    use();
+  } catch (error) {
+    throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `${what} cannot be used: ${describe(error)}`, { cause: error });
+  }
+}
+
+/** Throws for a text without certificates, and for one of which a certificate cannot be read. */
+function checkCertificates(pem: Pem): void {
+  const [, ...certificates] = buffer(pem).toString().split(CERTIFICATE_BEGIN);
+  if (certificates.length === 0) throw new Error("it holds no certificate in PEM");
+  for (const certificate of certificates) new X509Certificate(`-----BEGIN CERTIFICATE-----${certificate}`);
 }
 
 function describe(error: unknown): string {

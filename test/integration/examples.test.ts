@@ -5,9 +5,11 @@
 import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { watch } from "node:fs";
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -59,6 +61,7 @@ test("shuffle-wordcount counts over a shuffle service as in one thread, and leav
     const { stdout } = await promisify(execFile)(process.execPath, [program, words, folder], { timeout: 50_000, env });
     const [mapped = "", reduced = "", counted = "", ...top] = stdout.trim().split("\n");
     const bytes = /^4 mappers read \d+ files and wrote 12 blocks, (\d+) bytes$/.exec(mapped)?.[1];
+    expect(mapped).toContain("read 4 files");
     expect(reduced).toBe(`3 reducers fetched them from the shuffle service, ${bytes} bytes`);
     expect(counted).toMatch(/^\d+ words, \d+ different ones: as counted in one thread$/);
     expect(top[0]).toBe("zyzzyva 12345");
@@ -67,6 +70,57 @@ test("shuffle-wordcount counts over a shuffle service as in one thread, and leav
     await rm(own, { recursive: true });
   }
 });
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+test.each([
+  ["SIGTERM", "when its folder is made"],
+  ["SIGTERM", "when its mappers are done"],
+  ["SIGKILL", "when its folder is made"],
+  ["SIGKILL", "when its mappers are done"],
+] as const)("shuffle-wordcount that gets %s %s leaves no process behind, and says nothing", async (signal, when) => {
+  const temporary = await mkdtemp(join(tmpdir(), "ringpost-examples-"));
+  const watcher = watch(temporary);
+  const made = once(watcher, "change");
+  const program = fileURLToPath(new URL("../../build/examples/shuffle-wordcount/main.js", import.meta.url));
+  const env = { ...process.env, TMPDIR: temporary };
+  // A group of its own: what is left of it can be seen.
+  const main = spawn(process.execPath, [program, folder], { detached: true, env, stdio: ["ignore", "pipe", "pipe"] });
+  const group = -(main.pid ?? 0);
+  const said = text(main.stderr);
+  try {
+    const ended = once(main, "exit");
+    await (when === "when its folder is made" ? made : once(main.stdout.setEncoding("utf8"), "data"));
+    main.kill(signal);
+    expect(await ended).toEqual(signal === "SIGKILL" ? [null, signal] : [128 + constants.signals[signal], null]);
+    expect(await said).toBe("");
+    await expect.poll(() => isThere(group), { timeout: 20_000 }).toBe(false);
+    if (signal !== "SIGKILL") expect(await readdir(temporary)).toEqual([]);
+  } finally {
+    watcher.close();
+    await rm(temporary, { recursive: true });
+  }
+});
+
+test.each(["hash-folder", "pipeline", "shuffle-wordcount"])(
+  "%s says in one line what is not there",
+  async (example) => {
+    const program = fileURLToPath(new URL(`../../build/examples/${example}/main.js`, import.meta.url));
+    const missing = join(folder, "missing");
+    const failure = await promisify(execFile)(process.execPath, [program, missing]).catch((error: unknown) => error);
+    expect(failure).toMatchObject({
+      code: 1,
+      stdout: "",
+      stderr: expect.stringMatching(/^[^\n]*\/missing\b[^\n]*\n$/),
+    });
+  },
+);
 
 test("two-processes counts in the server's threads what the client asks for; a server that has gone is an error", async () => {
   const program = (name: string): string =>

@@ -3,8 +3,19 @@
  * processes; each mistake is one line with a code and what to do.
  * Method: the built command as child processes; `serve` on a port that is free, its uri read from its output.
  */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { once } from "node:events";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  watch,
+  writeFileSync,
+} from "node:fs";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { authority, leaf } from "../../fixtures/certificates.js";
@@ -57,8 +68,8 @@ describe("call and cast, ask and send", () => {
   test("print the answer for people on stdout, a text as it is", async () => {
     expect(await ringpost("call", service, "text")).toEqual({ exitCode: 0, stdout: "plain text\n", stderr: "" });
     const bytes = file("bytes", "AB");
-    const { stdout, exitCode } = await ringpost("call", service, "echo", '{"a":[1]}', `@${bytes}`, "--", "-5");
-    expect([exitCode, stdout]).toEqual([0, "[ { a: [ 1 ] }, Uint8Array(2) [ 65, 66 ], -5 ]\n"]);
+    const { stdout, exitCode } = await ringpost("call", service, "echo", '{"a":[1]}', `@${bytes}`, "-4", "--", "-5");
+    expect([exitCode, stdout]).toEqual([0, "[ { a: [ 1 ] }, Uint8Array(2) [ 65, 66 ], -4, -5 ]\n"]);
     const asked = await ringpost("ask", counter, '{"text":"hello"}');
     expect(asked).toEqual({ exitCode: 0, stdout: "hello\n", stderr: "" });
   });
@@ -161,11 +172,16 @@ describe("call and cast, ask and send", () => {
     [["ask", "ringpost://x", "1"], "ringpost://x has no address: ringpost://name@host:port"],
     [["ask", "ringpost://x@127.0.0.1:1", "hello"], "is no JSON"],
     [["ask", "ringpost://x@127.0.0.1:1", "@not-there"], "@not-there"],
-    [["call", "ringpost://x@127.0.0.1:1", "m", "-5"], "negative numbers go behind --"],
+    [["ask", "ringpost://x@127.0.0.1:1", "--json", "012"], "the message is no JSON"],
+    [["call", "ringpost://x@127.0.0.1:1", "m", "-x"], "Unknown option `-x`"],
     [["call", "ringpost://x@127.0.0.1:1", "m", "--timeout", "0"], "--timeout is a number"],
     [["serve"], "missing required args"],
     [["serve", values, "--port", "80"], "port must be 0 or 1024 to 65535: port=80"],
+    [["serve", values, "--host", ""], "--host is empty"],
+    [["serve", values, "--name="], "--name is empty"],
+    [["serve", ""], "an argument is empty"],
     [["serve", values, "--secret-file", "not-there"], "--secret-file not-there cannot be read"],
+    [["serve", values, "--secret-file", "012"], "--secret-file 012 cannot be read"],
     [["demo", "--server", "ringpost://x@127.0.0.1:1", "--threads", "1"], "no --threads"],
   ])("%j is wrong use: exit code 2 and a pointer to the help", async (args, text) => {
     const { exitCode, stdout, stderr } = await ringpost(...args);
@@ -215,6 +231,14 @@ describe("serve", () => {
     expect(await asker.ended).toEqual([1, null]);
     expect(oneLine(asker.stderr)).toMatch(/ERR_RPC_CONNECTION_LOST: .*repeat only what may happen twice/);
     expect(oneLine((await ringpost("call", uri, "text")).stderr)).toContain("ERR_RPC_CONNECT: ");
+  });
+
+  test("a name that looks like a number is served as it was typed", async () => {
+    const server = start("serve", values, "--threads", "1", "--name", "007");
+    const uri = await server.uri();
+    expect(uri).toMatch(/^ringpost:\/\/007@/);
+    expect((await ringpost("call", uri, "text")).stdout).toBe("plain text\n");
+    await server.stop();
   });
 
   test("a port that is taken is followed by the next, with a warning", async () => {
@@ -278,6 +302,16 @@ describe("serve", () => {
     await server.stop();
   });
 
+  test.each(["key", "cert", "ca"])("--tls-%s that is no PEM is named with its file, at start", async (part) => {
+    const ca = authority("some authority");
+    const pem = { ...leaf(ca, "node", { names: ["DNS:node.test"] }), ca: ca.cert, [part]: "no PEM\n" };
+    const path = (name: string) => join(folder, `${part}-${name}.pem`);
+    const flags = Object.entries(pem).flatMap(([name, text]) => [`--tls-${name}`, file(`${part}-${name}.pem`, text)]);
+    const { exitCode, stderr } = await ringpost("serve", values, "--threads", "1", ...flags);
+    expect(stderr).toMatch(new RegExp(`--tls-${part} ${path(part)}\\b.* cannot be used: `));
+    expect(exitCode).toBe(2);
+  });
+
   test("an owner without a secret is told of who speaks something else", async () => {
     const server = start("serve", values, "--threads", "1");
     await ringpost("call", await server.uri(), "text", "--secret-file", secret);
@@ -324,6 +358,23 @@ describe("demo", () => {
     expect(await demo.stop("SIGTERM")).toEqual([143, null]);
     expect(() => process.kill(Number(client), 0)).toThrow("ESRCH");
   });
+
+  test.each(["SIGINT", "SIGTERM"] as const)(
+    "told to end by %s while it starts, it leaves no secret behind",
+    async (signal) => {
+      const temporary = mkdtempSync(join(folder, "temporary-"));
+      const { TMPDIR } = process.env;
+      process.env.TMPDIR = temporary;
+      const demo = start("demo", tree, "--threads", "2");
+      if (TMPDIR === undefined) delete process.env.TMPDIR;
+      else process.env.TMPDIR = TMPDIR;
+      const watcher = watch(temporary);
+      await once(watcher, "change");
+      watcher.close();
+      expect(await demo.stop(signal)).toEqual([128 + constants.signals[signal], null]);
+      expect(readdirSync(temporary)).toEqual([]);
+    },
+  );
 
   test("a client whose server is gone says so in one line", async () => {
     const demo = start("demo", tree, "--threads", "1", "--rounds", "1000", "--quality", "11");

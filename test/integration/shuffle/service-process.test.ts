@@ -3,9 +3,9 @@
  * ends when told.
  */
 import { createHash, randomBytes, randomUUID } from "node:crypto";
-import { writeFile } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ExternalBlockStoreClient } from "../../../dist/src/blocks/index.js";
 import { RunningCommand, ringpost } from "../../fixtures/command.js";
@@ -86,7 +86,9 @@ describe("ringpost shuffle-service", () => {
       await writeFile(path, `${secret}\n`, { mode: 0o600 });
       flags.push("--app-secret", `${appId}=${path}`);
     }
-    const service = new RunningCommand("shuffle-service", "--port", "0", "--local-dir-root", directory.path, ...flags);
+    // Relative roots are of the working directory.
+    const root = relative(process.cwd(), directory.path);
+    const service = new RunningCommand("shuffle-service", "--port", "0", "--local-dir-root", root, ...flags);
     const port = await portOf(service);
     const [a, b] = secrets.map(({ appId, secret }) => new ExternalBlockStoreClient({ secret }).init(appId));
     if (a === undefined || b === undefined) throw new Error("two applications");
@@ -113,10 +115,10 @@ describe("ringpost shuffle-service", () => {
     [
       "a root that is not there",
       ["--local-dir-root", NOWHERE],
-      /localDirRoots are directories that are there: .*nowhere/,
+      /--local-dir-root .*nowhere.* is no directory that is there/,
     ],
     ["to forget somebody without a store", ["--forget", "a"], /--forget needs --db/],
-    ["a relative root", ["--local-dir-root", "tmp"], /localDirRoots are absolute paths/],
+    ["an empty root", ["--local-dir-root", ""], /--local-dir-root is empty/],
     ["a port that is none", ["--port", "70000"], /--port is an integer from 0 to 65535/],
   ])("refuses %s as wrong use", async (_what, flags, text) => {
     const { exitCode, stdout, stderr } = await ringpost("shuffle-service", ...flags);
@@ -142,8 +144,11 @@ describe("ringpost shuffle-service", () => {
     await using a = new ExternalBlockStoreClient().init("a");
     for (const execId of ["1", "2"]) await a.registerWithShuffleServer("127.0.0.1", port, execId, data.info());
     const busy = await ringpost("shuffle-service", "--db", file, "--forget", "a");
-    expect(busy.stderr).toMatch(/is open in another process: end that one/);
-    expect(busy.exitCode).toBe(2);
+    expect(busy.stderr).toMatch(/--db: .*is open in another process: end that one/);
+    expect(busy.exitCode).toBe(1);
+    const second = await ringpost("shuffle-service", "--port", "0", "--db", file);
+    expect(second.stderr).toMatch(/--db: .*is open in another process: end that one/);
+    expect(second.exitCode).toBe(1);
     await service.stop();
     const done = await ringpost("shuffle-service", "--db", file, "--forget", "a", "--forget", "unknown");
     expect([done.exitCode, done.stdout]).toEqual([0, "a: 2 executors forgotten\nunknown: 0 executors forgotten\n"]);
@@ -153,13 +158,24 @@ describe("ringpost shuffle-service", () => {
     await again.stop();
   });
 
+  it("--forget refuses a store that is not there, and makes none", async () => {
+    await using directory = await temporaryDirectory();
+    for (const file of [join(directory.path, "nosuch.db"), directory.path]) {
+      const { exitCode, stdout, stderr } = await ringpost("shuffle-service", "--db", file, "--forget", "a");
+      expect(stderr).toBe(`ringpost shuffle-service: --db ${file}: there is no store of executors\n`);
+      expect([exitCode, stdout]).toEqual([1, ""]);
+    }
+    expect(await readdir(directory.path)).toEqual([]);
+  });
+
   it("refuses a store that is damaged, with its path and what to do", async () => {
     await using directory = await temporaryDirectory();
     await writeFile(join(directory.path, "CURRENT"), "garbage\n");
     const { exitCode, stderr } = await ringpost("shuffle-service", "--port", "0", "--db", directory.path);
     expect(stderr).toContain(`the store of registered executors ${directory.path} cannot be used`);
     expect(stderr).toMatch(/move it away and start again/);
-    expect(exitCode).toBe(2);
+    expect(stderr).not.toContain("--help");
+    expect(exitCode).toBe(1);
   });
 
   it("refuses to listen to everybody", async () => {

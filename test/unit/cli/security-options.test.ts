@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cac } from "cac";
 import { afterAll, describe, expect, test } from "vitest";
+import { parseArguments } from "../../../dist/src/cli/arguments.js";
 import { UsageError } from "../../../dist/src/cli/exit.js";
 import { readSecurity, type Security, securityOptions } from "../../../dist/src/cli/security-options.js";
 
@@ -24,7 +25,8 @@ async function given(...args: string[]): Promise<Security> {
   securityOptions(cli.command("serve")).action((options) => {
     read = readSecurity(options);
   });
-  cli.parse(["node", "ringpost", "serve", ...args]);
+  parseArguments(cli, ["node", "ringpost", "serve", ...args]);
+  cli.runMatchedCommand();
   return read;
 }
 

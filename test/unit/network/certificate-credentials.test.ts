@@ -17,14 +17,24 @@ describe("tls", () => {
     const bytes = new TextEncoder().encode(good.cert);
     expect(() => new CertificateCredentials(good)).not.toThrow();
     expect(() => new CertificateCredentials({ ...good, cert: bytes, ca: [ours.cert, bytes] })).not.toThrow();
+    const bundle = `of ours\n${ours.cert}\nof another\n${good.cert}`;
+    expect(() => new CertificateCredentials({ ...good, cert: good.cert + good.key, ca: bundle })).not.toThrow();
   });
 
   test.each<[string, Partial<CertificateOptions>, RegExp]>([
     ["without a key", { key: "" }, /key is missing/],
     ["without a certificate", { cert: undefined as unknown as string }, /cert is missing/],
     ["without an authority", { ca: [] }, /ca is missing/],
-    ["with another's key", { key: other.key }, /tls cannot be used: .*key values mismatch/],
-    ["with what is no PEM", { cert: "certificate" }, /tls cannot be used: /],
+    ["with another's key", { key: other.key }, /tls.key with tls.cert cannot be used: .*key values mismatch/],
+    ["with a key that is no PEM", { key: good.cert }, /tls.key, a private key in PEM, cannot be used: /],
+    [
+      "with a certificate that is no PEM",
+      { cert: good.key },
+      /tls.cert cannot be used: it holds no certificate in PEM/,
+    ],
+    ["with authorities that are no PEM", { ca: [ours.cert, "x"] }, /tls.ca cannot be used: it holds no certificate/],
+    ["with half an authority", { ca: ours.cert.slice(0, 300) }, /tls.ca cannot be used: /],
+    ["with half a second authority", { ca: ours.cert + ours.cert.slice(0, 300) }, /tls.ca cannot be used: /],
   ])("%s is refused", (_, change, text) => {
     expect(() => new CertificateCredentials({ ...good, ...change })).toThrow(
       expect.objectContaining({ code: "ERR_RPC_INVALID_ARGUMENT", message: expect.stringMatching(text) }),
