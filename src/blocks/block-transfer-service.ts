@@ -16,6 +16,7 @@
  */
 
 import { BLOCK_REQUEST_BYTES_MAX } from "../common/block-limits.js";
+import { checkOptions, checkText, type OptionKeys } from "../common/check-options.js";
 import { type Clock, monotonicMs, systemClock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { FRAME_BYTES_MAX } from "../common/limits.js";
@@ -79,6 +80,19 @@ export interface BlockTransferStats {
   readonly openStreams: number;
 }
 
+const OPTION_KEYS: OptionKeys<BlockTransferServiceOptions> = {
+  appId: true,
+  execId: true,
+  blockDataManager: true,
+  host: true,
+  port: true,
+  conf: true,
+  secret: true,
+  tls: true,
+  logger: true,
+  isExecutorAlive: true,
+  clock: true,
+};
 const APP_ID_DEFAULT = "ringpost";
 const NO_METADATA = new Uint8Array(0);
 /** These are uploaded as streams, whatever their size, as in Spark. */
@@ -107,10 +121,9 @@ export class BlockTransferService extends BlockStoreClient {
    * Rejects with ERR_RPC_INVALID_ARGUMENT for an option that cannot be, ERR_RPC_BIND, ERR_RPC_INSECURE_BIND.
    */
   static async create(options: BlockTransferServiceOptions): Promise<BlockTransferService> {
+    checkOptions("BlockTransferService.create", options, OPTION_KEYS);
     const { appId = APP_ID_DEFAULT, execId, blockDataManager, host, port, logger } = options;
-    if (typeof execId !== "string" || execId === "") {
-      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `execId must be a name: execId=${JSON.stringify(execId)}`);
-    }
+    checkText("execId", execId);
     const clock = options.clock ?? systemClock(monotonicMs());
     const settings = new TransportConf("shuffle", options.conf ?? {});
     const uploadedWholeBytesMax = settings.maxRemoteBlockSizeFetchToMemBytes;

@@ -8,6 +8,7 @@
  * READY  | everything        | close → CLOSED
  * CLOSED | nothing           | – (what was outstanding has failed, nothing is retried)
  */
+import { checkOptions, type OptionKeys } from "../common/check-options.js";
 import { type Clock, monotonicMs, systemClock } from "../common/clock.js";
 import { isRpcError, RpcError } from "../common/errors.js";
 import { RpcConf, type RpcConfValues } from "../common/rpc-conf.js";
@@ -41,6 +42,14 @@ export interface ExternalBlockStoreClientOptions {
   readonly clock?: Clock | undefined;
 }
 
+const OPTION_KEYS: OptionKeys<ExternalBlockStoreClientOptions> = {
+  conf: true,
+  secret: true,
+  tls: true,
+  logger: true,
+  clock: true,
+};
+
 export class ExternalBlockStoreClient extends BlockStoreClient {
   readonly #options: ExternalBlockStoreClientOptions;
   readonly #conf: RpcConf;
@@ -55,6 +64,7 @@ export class ExternalBlockStoreClient extends BlockStoreClient {
   /** Throws ERR_RPC_INVALID_ARGUMENT for settings that cannot be. */
   constructor(options: ExternalBlockStoreClientOptions = {}) {
     super();
+    checkOptions("ExternalBlockStoreClient", options, OPTION_KEYS);
     this.#options = options;
     this.#conf = RpcConf.from(options.conf ?? {});
     this.#transportConf = new TransportConf("shuffle", this.#conf);

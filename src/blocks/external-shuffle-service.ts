@@ -9,6 +9,7 @@ import { randomBytes } from "node:crypto";
 import { realpath } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 import { SHUFFLE_CONNECTIONS_PER_ADDRESS_MAX, SHUFFLE_REQUEST_BYTES_MAX } from "../common/block-limits.js";
+import { checkOptions, type OptionKeys } from "../common/check-options.js";
 import { type Clock, monotonicMs, systemClock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { FRAME_OVERHEAD_BYTES_MAX } from "../common/limits.js";
@@ -50,6 +51,20 @@ export interface ExternalShuffleServiceOptions {
   readonly logger?: TransportLogger | undefined;
 }
 
+const OPTION_KEYS: OptionKeys<ExternalShuffleServiceOptions> = {
+  host: true,
+  port: true,
+  conf: true,
+  secret: true,
+  secretOf: true,
+  tls: true,
+  clientIdOf: true,
+  registeredExecutorsFile: true,
+  localDirRoots: true,
+  clock: true,
+  logger: true,
+};
+
 interface Parts {
   readonly server: TransportServer;
   readonly handler: ExternalBlockHandler;
@@ -73,6 +88,7 @@ export class ExternalShuffleService implements AsyncDisposable {
    * Thread: all of it is on this one.
    */
   static async start(options: ExternalShuffleServiceOptions = {}): Promise<ExternalShuffleService> {
+    checkOptions("ExternalShuffleService.start", options, OPTION_KEYS);
     const clock = options.clock ?? systemClock(monotonicMs());
     const logger = options.logger ?? SILENT;
     const conf = RpcConf.from(options.conf ?? {});

@@ -231,7 +231,7 @@ describe("what the contract excludes", () => {
   });
 
   test.each<[options: object, says: string]>([
-    [{ kind: "own" }, "kind must be one of concurrent, serial, isolated, isolated-serial: kind=own"],
+    [{ kind: "own" }, 'kind must be one of concurrent, serial, isolated, isolated-serial: kind="own"'],
     [{ throughput: 0 }, "throughput must be an integer from 1 to 65536: throughput=0"],
     [
       { handlerTimeoutMs: 0 },
