@@ -16,14 +16,14 @@
  */
 
 import { BLOCK_REQUEST_BYTES_MAX } from "../common/block-limits.js";
-import { checkOptions, checkText, type OptionKeys } from "../common/check-options.js";
+import { checkMethods, checkOptions, checkText, type OptionKeys, shown } from "../common/check-options.js";
 import { type Clock, monotonicMs, systemClock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { FRAME_BYTES_MAX } from "../common/limits.js";
 import type { RpcConf, RpcConfValues } from "../common/rpc-conf.js";
 import type { CertificateOptions } from "../network/certificate-credentials.js";
 import { createSecurity } from "../network/create-security.js";
-import type { ManagedBuffer } from "../network/managed-buffer.js";
+import { checkManagedBuffer, type ManagedBuffer } from "../network/managed-buffer.js";
 import { NoOpRpcHandler } from "../network/no-op-rpc-handler.js";
 import type { Secret } from "../network/secret.js";
 import { TransportConf } from "../network/transport-conf.js";
@@ -93,6 +93,12 @@ const OPTION_KEYS: OptionKeys<BlockTransferServiceOptions> = {
   isExecutorAlive: true,
   clock: true,
 };
+const BLOCK_DATA_MANAGER_METHODS: readonly (keyof BlockDataManager)[] = [
+  "getLocalBlockData",
+  "putBlockData",
+  "putBlockDataAsStream",
+  "getLocalDiskDirs",
+];
 const APP_ID_DEFAULT = "ringpost";
 const NO_METADATA = new Uint8Array(0);
 /** These are uploaded as streams, whatever their size, as in Spark. */
@@ -124,6 +130,10 @@ export class BlockTransferService extends BlockStoreClient {
     checkOptions("BlockTransferService.create", options, OPTION_KEYS);
     const { appId = APP_ID_DEFAULT, execId, blockDataManager, host, port, logger } = options;
     checkText("execId", execId);
+    checkMethods("blockDataManager", blockDataManager, BLOCK_DATA_MANAGER_METHODS);
+    if (options.isExecutorAlive !== undefined && typeof options.isExecutorAlive !== "function") {
+      throw invalid(`isExecutorAlive must be a function: isExecutorAlive=${shown(options.isExecutorAlive)}`);
+    }
     const clock = options.clock ?? systemClock(monotonicMs());
     const settings = new TransportConf("shuffle", options.conf ?? {});
     const uploadedWholeBytesMax = settings.maxRemoteBlockSizeFetchToMemBytes;
@@ -195,8 +205,9 @@ export class BlockTransferService extends BlockStoreClient {
    * or a shuffle block. `data` is released when it was sent, or could not be.
    *
    * @param metadata how it is to be kept, opaque; nothing by default.
-   * Rejects with ERR_RPC_HANDLER and the peer's text when it was not kept, ERR_RPC_CONNECT, ERR_RPC_CONNECTION_LOST. It is not
-   * tried again: whoever uploads knows better whether another executor would do.
+   * Rejects with ERR_RPC_INVALID_ARGUMENT for `data` that is no ManagedBuffer and ids that are no text, ERR_RPC_HANDLER and the
+   * peer's text when it was not kept, ERR_RPC_CONNECT, ERR_RPC_CONNECTION_LOST. It is not tried again: whoever uploads knows
+   * better whether another executor would do.
    */
   async uploadBlock(
     host: string,
@@ -206,9 +217,14 @@ export class BlockTransferService extends BlockStoreClient {
     data: ManagedBuffer,
     metadata: Uint8Array = NO_METADATA,
   ): Promise<void> {
+    checkManagedBuffer("data", data);
     let isHandedOver = false;
     try {
       const { appId, factory } = this.parts;
+      checkText("execId", execId);
+      checkText("blockId", blockId);
+      if (!(metadata instanceof Uint8Array))
+        throw invalid(`metadata must be a Uint8Array: metadata=${shown(metadata)}`);
       const client = await factory.createClient(host, port);
       if (data.size <= this.#running.uploadedWholeBytesMax && !SHUFFLE_BLOCK.test(blockId)) {
         const blockData = await data.bytes();
@@ -248,4 +264,8 @@ export class BlockTransferService extends BlockStoreClient {
     })();
     return this.#closed;
   }
+}
+
+function invalid(text: string): RpcError {
+  return new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
 }

@@ -18,7 +18,7 @@ import { isRpcError, RpcError } from "../common/errors.js";
 import type { StreamCallbackWithID } from "../network/callbacks.js";
 import { asError, messageOf } from "../network/failure-text.js";
 import { FileSegmentManagedBuffer } from "../network/file-segment-managed-buffer.js";
-import type { ManagedBuffer } from "../network/managed-buffer.js";
+import { checkManagedBuffer, type ManagedBuffer } from "../network/managed-buffer.js";
 import type { BlockDataManager } from "./block-data-manager.js";
 import { checkBlockId } from "./block-name.js";
 import { blockNotFound } from "./block-store-errors.js";
@@ -81,6 +81,7 @@ export class DiskBlockStore implements BlockDataManager {
   }
 
   async putBlockData(blockId: string, data: ManagedBuffer): Promise<boolean> {
+    checkManagedBuffer("data", data);
     const found = await this.#find(blockId);
     if (found !== null) {
       // Whoever is storing it may not be that far.

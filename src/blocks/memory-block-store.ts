@@ -12,7 +12,12 @@ import { checkOptions, type OptionKeys, shown } from "../common/check-options.js
 import { RpcError } from "../common/errors.js";
 import type { StreamCallbackWithID } from "../network/callbacks.js";
 import { asError } from "../network/failure-text.js";
-import { type ManagedBuffer, type MessageBody, NioManagedBuffer } from "../network/managed-buffer.js";
+import {
+  checkManagedBuffer,
+  type ManagedBuffer,
+  type MessageBody,
+  NioManagedBuffer,
+} from "../network/managed-buffer.js";
 import type { BlockDataManager } from "./block-data-manager.js";
 import { checkBlockId } from "./block-name.js";
 import { blockNotFound } from "./block-store-errors.js";
@@ -59,6 +64,7 @@ export class MemoryBlockStore implements BlockDataManager {
 
   async putBlockData(blockId: string, data: ManagedBuffer): Promise<boolean> {
     checkBlockId(blockId);
+    checkManagedBuffer("data", data);
     if (this.#blocks.has(blockId)) return true;
     const reserved = this.#reserve(blockId, BLOCK_ENTRY_BYTES + data.size);
     try {

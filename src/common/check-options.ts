@@ -29,9 +29,23 @@ export function checkSignal(signal: unknown): void {
   throw invalid(`signal must be an AbortSignal: signal=${shown(signal)}`);
 }
 
+/** Throws for what lacks one of the methods. */
+export function checkMethods(what: string, value: unknown, methods: readonly string[]): void {
+  const given = value as Readonly<Record<string, unknown>> | null | undefined;
+  const missing = methods.filter((method) => typeof given?.[method] !== "function");
+  if (missing.length === 0) return;
+  throw invalid(`${what} must have ${methods.join(", ")}; it lacks ${missing.join(", ")}: ${what}=${shown(value)}`);
+}
+
 /** Throws for what is no text, or an empty one. */
 export function checkText(what: string, value: unknown): void {
   if (typeof value !== "string" || value === "") throw invalid(`${what} must be a text: ${what}=${shown(value)}`);
+}
+
+/** Throws for what is no array of texts, naming the first that is none. */
+export function checkTexts(what: string, values: unknown): void {
+  if (!Array.isArray(values)) throw invalid(`${what} must be an array of texts: ${what}=${shown(values)}`);
+  for (const [index, value] of values.entries()) checkText(`${what}[${index}]`, value);
 }
 
 /**
