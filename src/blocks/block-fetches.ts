@@ -4,6 +4,7 @@
  *
  * The listener is told of each block once, whatever `io.maxRetries` is; Spark tells it more than once where that is 0.
  */
+import { checkMethods, checkText, checkTexts } from "../common/check-options.js";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { asError, messageOf } from "../network/failure-text.js";
@@ -54,9 +55,12 @@ export class BlockFetches {
     return this.#running.size;
   }
 
-  /** Throws ERR_RPC_INVALID_ARGUMENT without ids; all else is told to the listener, later. */
+  /** Throws ERR_RPC_INVALID_ARGUMENT without ids, for those that are no texts, and without a listener; all else is told to the listener, later. */
   start(fetch: BlockFetch): void {
     const { blockIds, listener } = fetch;
+    checkText("execId", fetch.execId);
+    checkTexts("blockIds", blockIds);
+    checkMethods("listener", listener, ["onBlockFetchSuccess", "onBlockFetchFailure"]);
     if (blockIds.length === 0) {
       throw new RpcError("ERR_RPC_INVALID_ARGUMENT", "Zero-sized blockIds array: at least one block must be asked for");
     }

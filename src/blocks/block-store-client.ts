@@ -34,7 +34,8 @@ export abstract class BlockStoreClient {
    * Fetches blocks of an executor; what becomes of each is told to the listener, on this thread, never before this returns.
    * @param execId whose blocks they are, as the one who is asked calls him.
    * @param downloadFileManager makes the files that blocks are received into; null, the default: they are received into memory.
-   * Throws ERR_RPC_INVALID_ARGUMENT without ids. Everything else is told to the listener.
+   * Throws ERR_RPC_INVALID_ARGUMENT without ids, for those that are no texts, and without a listener. Everything else is told to
+   * the listener, a host and a port that cannot be included.
    */
   abstract fetchBlocks(
     host: string,

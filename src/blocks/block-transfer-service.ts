@@ -16,13 +16,14 @@
  */
 
 import { BLOCK_REQUEST_BYTES_MAX } from "../common/block-limits.js";
+import { checkMethods, checkOptions, checkText, type OptionKeys, shown } from "../common/check-options.js";
 import { type Clock, monotonicMs, systemClock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { FRAME_BYTES_MAX } from "../common/limits.js";
 import type { RpcConf, RpcConfValues } from "../common/rpc-conf.js";
 import type { CertificateOptions } from "../network/certificate-credentials.js";
 import { createSecurity } from "../network/create-security.js";
-import type { ManagedBuffer } from "../network/managed-buffer.js";
+import { checkManagedBuffer, type ManagedBuffer } from "../network/managed-buffer.js";
 import { NoOpRpcHandler } from "../network/no-op-rpc-handler.js";
 import type { Secret } from "../network/secret.js";
 import { TransportConf } from "../network/transport-conf.js";
@@ -79,6 +80,25 @@ export interface BlockTransferStats {
   readonly openStreams: number;
 }
 
+const OPTION_KEYS: OptionKeys<BlockTransferServiceOptions> = {
+  appId: true,
+  execId: true,
+  blockDataManager: true,
+  host: true,
+  port: true,
+  conf: true,
+  secret: true,
+  tls: true,
+  logger: true,
+  isExecutorAlive: true,
+  clock: true,
+};
+const BLOCK_DATA_MANAGER_METHODS: readonly (keyof BlockDataManager)[] = [
+  "getLocalBlockData",
+  "putBlockData",
+  "putBlockDataAsStream",
+  "getLocalDiskDirs",
+];
 const APP_ID_DEFAULT = "ringpost";
 const NO_METADATA = new Uint8Array(0);
 /** These are uploaded as streams, whatever their size, as in Spark. */
@@ -107,9 +127,12 @@ export class BlockTransferService extends BlockStoreClient {
    * Rejects with ERR_RPC_INVALID_ARGUMENT for an option that cannot be, ERR_RPC_BIND, ERR_RPC_INSECURE_BIND.
    */
   static async create(options: BlockTransferServiceOptions): Promise<BlockTransferService> {
+    checkOptions("BlockTransferService.create", options, OPTION_KEYS);
     const { appId = APP_ID_DEFAULT, execId, blockDataManager, host, port, logger } = options;
-    if (typeof execId !== "string" || execId === "") {
-      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `execId must be a name: execId=${JSON.stringify(execId)}`);
+    checkText("execId", execId);
+    checkMethods("blockDataManager", blockDataManager, BLOCK_DATA_MANAGER_METHODS);
+    if (options.isExecutorAlive !== undefined && typeof options.isExecutorAlive !== "function") {
+      throw invalid(`isExecutorAlive must be a function: isExecutorAlive=${shown(options.isExecutorAlive)}`);
     }
     const clock = options.clock ?? systemClock(monotonicMs());
     const settings = new TransportConf("shuffle", options.conf ?? {});
@@ -182,8 +205,9 @@ export class BlockTransferService extends BlockStoreClient {
    * or a shuffle block. `data` is released when it was sent, or could not be.
    *
    * @param metadata how it is to be kept, opaque; nothing by default.
-   * Rejects with ERR_RPC_HANDLER and the peer's text when it was not kept, ERR_RPC_CONNECT, ERR_RPC_CONNECTION_LOST. It is not
-   * tried again: whoever uploads knows better whether another executor would do.
+   * Rejects with ERR_RPC_INVALID_ARGUMENT for `data` that is no ManagedBuffer and ids that are no text, ERR_RPC_HANDLER and the
+   * peer's text when it was not kept, ERR_RPC_CONNECT, ERR_RPC_CONNECTION_LOST. It is not tried again: whoever uploads knows
+   * better whether another executor would do.
    */
   async uploadBlock(
     host: string,
@@ -193,9 +217,14 @@ export class BlockTransferService extends BlockStoreClient {
     data: ManagedBuffer,
     metadata: Uint8Array = NO_METADATA,
   ): Promise<void> {
+    checkManagedBuffer("data", data);
     let isHandedOver = false;
     try {
       const { appId, factory } = this.parts;
+      checkText("execId", execId);
+      checkText("blockId", blockId);
+      if (!(metadata instanceof Uint8Array))
+        throw invalid(`metadata must be a Uint8Array: metadata=${shown(metadata)}`);
       const client = await factory.createClient(host, port);
       if (data.size <= this.#running.uploadedWholeBytesMax && !SHUFFLE_BLOCK.test(blockId)) {
         const blockData = await data.bytes();
@@ -235,4 +264,8 @@ export class BlockTransferService extends BlockStoreClient {
     })();
     return this.#closed;
   }
+}
+
+function invalid(text: string): RpcError {
+  return new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
 }

@@ -13,11 +13,12 @@
  */
 import { link, lstat, mkdir, open, readdir, realpath, rm, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { checkOptions, type OptionKeys, shown } from "../common/check-options.js";
 import { isRpcError, RpcError } from "../common/errors.js";
 import type { StreamCallbackWithID } from "../network/callbacks.js";
 import { asError, messageOf } from "../network/failure-text.js";
 import { FileSegmentManagedBuffer } from "../network/file-segment-managed-buffer.js";
-import type { ManagedBuffer } from "../network/managed-buffer.js";
+import { checkManagedBuffer, type ManagedBuffer } from "../network/managed-buffer.js";
 import type { BlockDataManager } from "./block-data-manager.js";
 import { checkBlockId } from "./block-name.js";
 import { blockNotFound } from "./block-store-errors.js";
@@ -34,6 +35,7 @@ export interface DiskBlockStoreOptions {
   readonly sync?: boolean;
 }
 
+const OPTION_KEYS: OptionKeys<DiskBlockStoreOptions> = { dirs: true, subDirsPerLocalDir: true, sync: true };
 const SUB_DIRS_DEFAULT = 64;
 const SUB_DIRS_MAX = 65_536;
 const UPLOAD_PREFIX = ".upload-";
@@ -57,10 +59,13 @@ export class DiskBlockStore implements BlockDataManager {
    * 1 to 65,536, and for a directory that cannot be made or read.
    */
   static async create(options: DiskBlockStoreOptions): Promise<DiskBlockStore> {
+    checkOptions("DiskBlockStore.create", options, OPTION_KEYS);
     const { subDirsPerLocalDir = SUB_DIRS_DEFAULT, sync = false } = options;
     const given: readonly string[] = typeof options.dirs === "string" ? [options.dirs] : options.dirs;
+    if (!Array.isArray(given)) throw invalid(`dirs must be a path or an array of paths: dirs=${shown(given)}`);
+    if (typeof sync !== "boolean") throw invalid(`sync must be true or false: sync=${shown(sync)}`);
     if (!Number.isInteger(subDirsPerLocalDir) || subDirsPerLocalDir < 1 || subDirsPerLocalDir > SUB_DIRS_MAX) {
-      throw invalid(`subDirsPerLocalDir must be 1 to ${SUB_DIRS_MAX}: subDirsPerLocalDir=${subDirsPerLocalDir}`);
+      throw invalid(`subDirsPerLocalDir must be 1 to ${SUB_DIRS_MAX}: subDirsPerLocalDir=${shown(subDirsPerLocalDir)}`);
     }
     if (given.length === 0) throw invalid("dirs must be one directory at least");
     const dirs: string[] = [];
@@ -76,6 +81,7 @@ export class DiskBlockStore implements BlockDataManager {
   }
 
   async putBlockData(blockId: string, data: ManagedBuffer): Promise<boolean> {
+    checkManagedBuffer("data", data);
     const found = await this.#find(blockId);
     if (found !== null) {
       // Whoever is storing it may not be that far.

@@ -8,6 +8,7 @@
  * READY  | everything        | close → CLOSED
  * CLOSED | nothing           | – (what was outstanding has failed, nothing is retried)
  */
+import { checkOptions, checkText, checkTexts, type OptionKeys, shown } from "../common/check-options.js";
 import { type Clock, monotonicMs, systemClock } from "../common/clock.js";
 import { isRpcError, RpcError } from "../common/errors.js";
 import { RpcConf, type RpcConfValues } from "../common/rpc-conf.js";
@@ -41,6 +42,16 @@ export interface ExternalBlockStoreClientOptions {
   readonly clock?: Clock | undefined;
 }
 
+const OPTION_KEYS: OptionKeys<ExternalBlockStoreClientOptions> = {
+  conf: true,
+  secret: true,
+  tls: true,
+  logger: true,
+  clock: true,
+};
+
+const INFO_KEYS: OptionKeys<ExecutorShuffleInfo> = { localDirs: true, subDirsPerLocalDir: true, shuffleManager: true };
+
 export class ExternalBlockStoreClient extends BlockStoreClient {
   readonly #options: ExternalBlockStoreClientOptions;
   readonly #conf: RpcConf;
@@ -55,6 +66,7 @@ export class ExternalBlockStoreClient extends BlockStoreClient {
   /** Throws ERR_RPC_INVALID_ARGUMENT for settings that cannot be. */
   constructor(options: ExternalBlockStoreClientOptions = {}) {
     super();
+    checkOptions("ExternalBlockStoreClient", options, OPTION_KEYS);
     this.#options = options;
     this.#conf = RpcConf.from(options.conf ?? {});
     this.#transportConf = new TransportConf("shuffle", this.#conf);
@@ -71,8 +83,7 @@ export class ExternalBlockStoreClient extends BlockStoreClient {
   init(appId: string): this {
     if (this.#isClosed) throw closed();
     if (this.#parts !== null) throw invalid(`init was called already: appId=${this.#parts.appId}`);
-    if (typeof appId !== "string" || appId === "")
-      throw invalid(`appId must be a name: appId=${JSON.stringify(appId)}`);
+    checkText("appId", appId);
     const { secret, tls } = this.#options;
     const context = new TransportContext({
       rpcHandler: new NoOpRpcHandler(),
@@ -101,8 +112,8 @@ export class ExternalBlockStoreClient extends BlockStoreClient {
    * While the service cannot be reached or does not answer within `shuffle.registration.timeout`, it is tried again, up to
    * `shuffle.registration.maxAttempts` times with `shuffle.io.retryWait` between them; not after `close`, which ends a wait.
    *
-   * Rejects with ERR_RPC_CONNECT, ERR_RPC_CONNECTION_LOST or ERR_RPC_TIMEOUT of the last attempt, ERR_RPC_AUTH, ERR_RPC_HANDLER with what
-   * the service says.
+   * Rejects with ERR_RPC_INVALID_ARGUMENT for what no executor is, ERR_RPC_CONNECT, ERR_RPC_CONNECTION_LOST or ERR_RPC_TIMEOUT of
+   * the last attempt, ERR_RPC_AUTH, ERR_RPC_HANDLER with what the service says.
    */
   async registerWithShuffleServer(
     host: string,
@@ -110,6 +121,8 @@ export class ExternalBlockStoreClient extends BlockStoreClient {
     execId: string,
     executorInfo: ExecutorShuffleInfo,
   ): Promise<void> {
+    checkText("execId", execId);
+    checkInfo(executorInfo);
     const attemptsMax = this.#conf.getCount("shuffle.registration.maxAttempts");
     for (let attempt = 1; ; attempt++) {
       try {
@@ -129,7 +142,7 @@ export class ExternalBlockStoreClient extends BlockStoreClient {
    * Fetches blocks of an executor; each is told to the listener, once.
    * @param downloadFileManager receives blocks into files; null: into memory.
    *
-   * Throws ERR_RPC_INVALID_ARGUMENT without ids and before `init`, ERR_RPC_CONNECT after `close`. Everything else is told to the
+   * Throws ERR_RPC_INVALID_ARGUMENT as the base class says and before `init`, ERR_RPC_CONNECT after `close`. Everything else is told to the
    * listener, never before this returns.
    */
   override fetchBlocks(
@@ -197,6 +210,19 @@ export class ExternalBlockStoreClient extends BlockStoreClient {
       const timer = this.#clock.setTimeout(end, ms);
       this.#waiting.add(end);
     });
+  }
+}
+
+/** What the service refuses is its affair; this is what cannot be written. */
+function checkInfo(info: ExecutorShuffleInfo): void {
+  checkOptions("executorInfo", info, INFO_KEYS);
+  checkTexts("localDirs", info.localDirs);
+  const { subDirsPerLocalDir, shuffleManager } = info;
+  if (!Number.isInteger(subDirsPerLocalDir)) {
+    throw invalid(`subDirsPerLocalDir must be an integer: subDirsPerLocalDir=${shown(subDirsPerLocalDir)}`);
+  }
+  if (typeof shuffleManager !== "string") {
+    throw invalid(`shuffleManager must be a text: shuffleManager=${shown(shuffleManager)}`);
   }
 }
 

@@ -9,6 +9,7 @@ import { randomBytes } from "node:crypto";
 import { realpath } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 import { SHUFFLE_CONNECTIONS_PER_ADDRESS_MAX, SHUFFLE_REQUEST_BYTES_MAX } from "../common/block-limits.js";
+import { checkOptions, checkText, checkTexts, type OptionKeys, shown } from "../common/check-options.js";
 import { type Clock, monotonicMs, systemClock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { FRAME_OVERHEAD_BYTES_MAX } from "../common/limits.js";
@@ -50,6 +51,20 @@ export interface ExternalShuffleServiceOptions {
   readonly logger?: TransportLogger | undefined;
 }
 
+const OPTION_KEYS: OptionKeys<ExternalShuffleServiceOptions> = {
+  host: true,
+  port: true,
+  conf: true,
+  secret: true,
+  secretOf: true,
+  tls: true,
+  clientIdOf: true,
+  registeredExecutorsFile: true,
+  localDirRoots: true,
+  clock: true,
+  logger: true,
+};
+
 interface Parts {
   readonly server: TransportServer;
   readonly handler: ExternalBlockHandler;
@@ -73,13 +88,21 @@ export class ExternalShuffleService implements AsyncDisposable {
    * Thread: all of it is on this one.
    */
   static async start(options: ExternalShuffleServiceOptions = {}): Promise<ExternalShuffleService> {
+    checkOptions("ExternalShuffleService.start", options, OPTION_KEYS);
+    const { registeredExecutorsFile, secretOf, clientIdOf } = options;
+    if (registeredExecutorsFile !== undefined) checkText("registeredExecutorsFile", registeredExecutorsFile);
+    for (const [what, given] of Object.entries({ secretOf, clientIdOf })) {
+      if (given !== undefined && typeof given !== "function") {
+        throw invalid(`${what} must be a function: ${what}=${shown(given)}`);
+      }
+    }
     const clock = options.clock ?? systemClock(monotonicMs());
     const logger = options.logger ?? SILENT;
     const conf = RpcConf.from(options.conf ?? {});
     const transportConf = new TransportConf("shuffle", conf);
     const security = securityOf(options, clock);
     const roots = options.localDirRoots === undefined ? null : await realRoots(options.localDirRoots);
-    const file = conf.getFlag("shuffle.service.db.enabled") ? (options.registeredExecutorsFile ?? null) : null;
+    const file = conf.getFlag("shuffle.service.db.enabled") ? (registeredExecutorsFile ?? null) : null;
     const executors = await RegisteredExecutors.open({ file, roots });
     try {
       const resolver = new ExternalShuffleBlockResolver({
@@ -172,6 +195,7 @@ function securityOf(options: ExternalShuffleServiceOptions, clock: Clock): Trans
 }
 
 async function realRoots(roots: readonly string[]): Promise<string[]> {
+  checkTexts("localDirRoots", roots);
   if (roots.length === 0) throw invalid("localDirRoots needs one directory at least: no executor could register");
   return Promise.all(
     roots.map(async (root) => {

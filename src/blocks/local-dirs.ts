@@ -7,7 +7,7 @@
  * executor registers or the service starts, and is then what counts: a link that takes its place later leads nowhere. What is not
  * there at a start is looked up again when it is wanted.
  */
-import { readlink, realpath } from "node:fs/promises";
+import { readlink, realpath, stat } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, resolve, sep } from "node:path";
 import { SHUFFLE_LOCAL_DIR_BYTES_MAX, SHUFFLE_LOCAL_DIRS_MAX, SHUFFLE_SUB_DIRS_MAX } from "../common/block-limits.js";
 import { RpcError } from "../common/errors.js";
@@ -31,11 +31,12 @@ export class LocalDirs {
     this.#admit = admit;
   }
 
-  /** Looks all of them up. Rejects with ERR_RPC_INVALID_ARGUMENT for one that is not there, and as `admit`. */
+  /** Looks all of them up. Rejects with ERR_RPC_INVALID_ARGUMENT for one that is not there or no directory, and as `admit`. */
   async resolve(): Promise<void> {
     for (const localDir of this.localDirs) {
       try {
-        await this.realDirOf(localDir);
+        const status = await stat(await this.realDirOf(localDir));
+        if (!status.isDirectory()) throw invalid(`a local directory is a directory: ${localDir} is something else`);
       } catch (error) {
         if (error instanceof RpcError && error.code !== "ERR_RPC_STREAM") throw error;
         throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `a local directory cannot be used: ${messageOf(error)}`);

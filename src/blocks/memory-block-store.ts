@@ -8,10 +8,16 @@ import {
   MEMORY_BLOCK_PIECE_BYTES,
   MEMORY_BLOCK_STORE_BYTES_MAX_DEFAULT,
 } from "../common/block-limits.js";
+import { checkOptions, type OptionKeys, shown } from "../common/check-options.js";
 import { RpcError } from "../common/errors.js";
 import type { StreamCallbackWithID } from "../network/callbacks.js";
 import { asError } from "../network/failure-text.js";
-import { type ManagedBuffer, type MessageBody, NioManagedBuffer } from "../network/managed-buffer.js";
+import {
+  checkManagedBuffer,
+  type ManagedBuffer,
+  type MessageBody,
+  NioManagedBuffer,
+} from "../network/managed-buffer.js";
 import type { BlockDataManager } from "./block-data-manager.js";
 import { checkBlockId } from "./block-name.js";
 import { blockNotFound } from "./block-store-errors.js";
@@ -21,6 +27,7 @@ export interface MemoryBlockStoreOptions {
   readonly bytesMax?: number;
 }
 
+const OPTION_KEYS: OptionKeys<MemoryBlockStoreOptions> = { bytesMax: true };
 const NOTHING = new Uint8Array(0);
 
 export class MemoryBlockStore implements BlockDataManager {
@@ -29,9 +36,12 @@ export class MemoryBlockStore implements BlockDataManager {
   #bytes = 0;
 
   /** Throws ERR_RPC_INVALID_ARGUMENT for a bound that is no whole number from 1 on. */
-  constructor({ bytesMax = MEMORY_BLOCK_STORE_BYTES_MAX_DEFAULT }: MemoryBlockStoreOptions = {}) {
+  constructor(options: MemoryBlockStoreOptions = {}) {
+    checkOptions("MemoryBlockStore", options, OPTION_KEYS);
+    const { bytesMax = MEMORY_BLOCK_STORE_BYTES_MAX_DEFAULT } = options;
     if (!Number.isSafeInteger(bytesMax) || bytesMax < 1) {
-      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `bytesMax must be a whole number from 1 on: bytesMax=${bytesMax}`);
+      const text = `bytesMax must be a whole number from 1 on: bytesMax=${shown(bytesMax)}`;
+      throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
     }
     this.bytesMax = bytesMax;
   }
@@ -54,6 +64,7 @@ export class MemoryBlockStore implements BlockDataManager {
 
   async putBlockData(blockId: string, data: ManagedBuffer): Promise<boolean> {
     checkBlockId(blockId);
+    checkManagedBuffer("data", data);
     if (this.#blocks.has(blockId)) return true;
     const reserved = this.#reserve(blockId, BLOCK_ENTRY_BYTES + data.size);
     try {

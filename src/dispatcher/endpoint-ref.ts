@@ -4,8 +4,6 @@
  * It means a name: when the endpoint was stopped and another is set up under its name, the ref goes to that one.
  */
 import { inspect } from "node:util";
-import { RpcError } from "../common/errors.js";
-import { TIMEOUT_MS_MAX } from "../common/limits.js";
 import { RecordKind } from "../inbox/record.js";
 import { formatEndpointUri } from "../rpc/endpoint-uri.js";
 import { REF_BRAND } from "../rpc/ref-brand.js";
@@ -19,18 +17,11 @@ import type {
   RpcWithOptions,
 } from "../rpc/rpc-endpoint-ref.js";
 import type { RpcUntyped } from "../rpc/rpc-protocol.js";
+import { checkAskOptions, checkWithOptions } from "./call-options.js";
 import type { RefPoster, RefTarget } from "./ref-poster.js";
 
 type Caller<Result> = (...inputs: unknown[]) => Result;
 type Callers<Result> = { readonly [method: string]: Caller<Result> };
-
-/** Checks a timeout: a positive number of milliseconds, or Infinity. */
-export function checkTimeoutMs(timeoutMs: unknown, what = "timeoutMs"): number {
-  if (timeoutMs === Number.POSITIVE_INFINITY) return timeoutMs;
-  if (typeof timeoutMs === "number" && timeoutMs > 0 && timeoutMs <= TIMEOUT_MS_MAX) return timeoutMs;
-  const text = `${what} must be a positive number up to ${TIMEOUT_MS_MAX}, or Infinity: ${what}=${String(timeoutMs)}`;
-  throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
-}
 
 /** What `ask`, `call` and their like do, with the defaults of one `with`. */
 class EndpointCalls implements RpcEndpointCalls<RpcUntyped> {
@@ -95,22 +86,23 @@ class EndpointCalls implements RpcEndpointCalls<RpcUntyped> {
   }
 
   with(options: RpcWithOptions): EndpointCalls {
-    const timeoutMs = options.timeoutMs === undefined ? this.timeoutMs : checkTimeoutMs(options.timeoutMs);
-    const { signal = this.signal, transfer = this.#transfer } = options;
-    return new EndpointCalls(this.poster, this.target, timeoutMs, signal, transfer);
+    checkWithOptions(options);
+    const { timeoutMs = this.timeoutMs, transfer = this.#transfer } = options;
+    return new EndpointCalls(this.poster, this.target, timeoutMs, options.signal ?? this.signal, transfer);
   }
 
   protected post(kind: number, message: unknown, options: RpcAskOptions | undefined): Promise<unknown> {
     let { timeoutMs, signal } = this;
     if (options !== undefined) {
-      signal = options.signal ?? signal;
-      if (options.timeoutMs !== undefined) {
-        try {
-          timeoutMs = checkTimeoutMs(options.timeoutMs);
-        } catch (error) {
-          return Promise.reject(error);
-        }
+      try {
+        checkAskOptions("ask", options);
+      } catch (error) {
+        // No ask was made, and the one before it is not what `askAbortable` would give up.
+        this.poster.lastSlot = -1;
+        return Promise.reject(error);
       }
+      signal = options.signal ?? signal;
+      timeoutMs = options.timeoutMs ?? timeoutMs;
     }
     return this.poster.ask(this.target, kind, message, timeoutMs, signal, this.#transfer);
   }
@@ -153,8 +145,8 @@ export class EndpointRef extends EndpointCalls implements RpcEndpointRef<RpcUnty
 
   ready(options?: RpcAskOptions): Promise<void> {
     try {
-      const timeoutMs = options?.timeoutMs === undefined ? this.timeoutMs : checkTimeoutMs(options.timeoutMs);
-      return this.poster.ready(this.target, timeoutMs, options?.signal);
+      if (options !== undefined) checkAskOptions("ready", options);
+      return this.poster.ready(this.target, options?.timeoutMs ?? this.timeoutMs, options?.signal ?? undefined);
     } catch (error) {
       return Promise.reject(error);
     }

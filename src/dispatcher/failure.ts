@@ -24,9 +24,23 @@ export type Failure = readonly [
 
 /** An ask fails: its handler threw, or what it answered cannot travel. */
 export function answerFailure(endpoint: string, error: unknown): Failure {
-  const engineError =
-    error instanceof RpcError && error.endpoint === undefined && error.code === "ERR_RPC_SERIALIZATION";
-  return engineError ? [error.code, `"${endpoint}": ${error.message}`, null] : handlerFailure(endpoint, error);
+  // One that names an endpoint is the failure of an ask that the handler made, and so is a message of its own that is too large.
+  const isEngineError =
+    error instanceof RpcError &&
+    error.endpoint === undefined &&
+    (error.code === "ERR_RPC_SERIALIZATION" || (error.code === "ERR_RPC_MESSAGE_TOO_LARGE" && error.maybeExecuted));
+  if (!isEngineError) return handlerFailure(endpoint, error);
+  return [error.code, `"${endpoint}": ${error.message}`, null, error.maybeExecuted];
+}
+
+/** Encodes an answer into the codec's scratch. What the codec throws then says that a handler may have run: it made the answer. */
+export function encodeAnswer(codec: MessageCodec, answer: unknown): void {
+  try {
+    codec.encode(answer, undefined, "answer");
+  } catch (error) {
+    if (!isRpcError(error, "ERR_RPC_SERIALIZATION", "ERR_RPC_MESSAGE_TOO_LARGE")) throw error;
+    throw new RpcError(error.code, error.message, { cause: error.cause, maybeExecuted: true });
+  }
 }
 
 /** What the asker is told of `error`, which a handler of `endpoint` threw. */

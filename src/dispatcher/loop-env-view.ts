@@ -15,9 +15,9 @@ import type { SetupOptions } from "../rpc/rpc-endpoint-options.js";
 import type { RpcEndpointRef } from "../rpc/rpc-endpoint-ref.js";
 import type { RpcEnvView, RpcLookupOptions, RpcShutdownOptions } from "../rpc/rpc-env-view.js";
 import type { RpcDefinition, RpcTarget, RpcUntyped } from "../rpc/rpc-protocol.js";
+import { checkLookupOptions, checkShutdownOptions } from "./call-options.js";
 import { EnvControlClient } from "./control-plane.js";
 import { notFoundInTime } from "./dispatch-errors.js";
-import { checkTimeoutMs } from "./endpoint-ref.js";
 import { checkEndpointName, type EndpointRefs } from "./endpoint-refs.js";
 import type { SetupRequest } from "./env-requests.js";
 import type { LoopPoster } from "./loop-poster.js";
@@ -72,9 +72,9 @@ export class LoopEnvView implements RpcEnvView {
     options: RpcLookupOptions = {},
   ): Promise<RpcEndpointRef<RpcTarget<T>>> {
     checkEndpointName(name);
+    checkLookupOptions(options);
     const { timeoutMs } = options;
-    const timeout =
-      timeoutMs === undefined ? this.#options.lookupTimeout : { ms: checkTimeoutMs(timeoutMs), setBy: "timeoutMs" };
+    const timeout = timeoutMs === undefined ? this.#options.lookupTimeout : { ms: timeoutMs, setBy: "timeoutMs" };
     options.signal?.throwIfAborted();
     if (options.verify === false) {
       return this.#options.refs.named(name, address) as unknown as RpcEndpointRef<RpcTarget<T>>;
@@ -104,8 +104,9 @@ export class LoopEnvView implements RpcEnvView {
   }
 
   shutdown(options?: RpcShutdownOptions): void {
+    if (options !== undefined) checkShutdownOptions(options);
     const given = options?.timeoutMs;
-    this.#options.poster.shutdown(given === undefined ? 0 : Math.ceil(Math.min(checkTimeoutMs(given), TIMEOUT_MS_MAX)));
+    this.#options.poster.shutdown(given === undefined ? 0 : Math.ceil(Math.min(given, TIMEOUT_MS_MAX)));
   }
 
   #ref<T>(result: ControlResult<RefHandle>): RpcEndpointRef<RpcTarget<T>> {

@@ -7,7 +7,7 @@ import type { InFlightTable } from "../inbox/in-flight-table.js";
 import { RecordFlag, RecordKind, TakenRecord } from "../inbox/record.js";
 import type { MessageCodec } from "../rpc/codec.js";
 import type { Answers } from "./answers.js";
-import { encodeFailure, type Failure } from "./failure.js";
+import { encodeAnswer, encodeFailure, type Failure } from "./failure.js";
 import type { Body } from "./loop-protocol.js";
 import type { LoopCodecs } from "./shared-shapes.js";
 
@@ -30,7 +30,7 @@ export class LoopZeroAnswers implements Answers {
 
   reply(askSlot: number, askGeneration: number, value: unknown, remote: boolean): void {
     const codec = remote ? this.#networkCodec : this.#codec;
-    codec.encode(value, undefined, "answer");
+    encodeAnswer(codec, value);
     this.#tell(codec, RecordKind.REPLY, askSlot, askGeneration);
   }
 

@@ -10,7 +10,7 @@ import { type InboxProducer, Overflow } from "../inbox/inbox.js";
 import { OutgoingRecord, RecordFlag, RecordKind } from "../inbox/record.js";
 import { type MessageCodec, PayloadCodec } from "../rpc/codec.js";
 import type { Answers } from "./answers.js";
-import { encodeFailure, type Failure } from "./failure.js";
+import { encodeAnswer, encodeFailure, type Failure } from "./failure.js";
 import { postBody } from "./loop-protocol.js";
 import type { LoopCodecs } from "./shared-shapes.js";
 
@@ -56,7 +56,7 @@ export class Outbound implements Answers {
 
   reply(askSlot: number, askGeneration: number, value: unknown, remote: boolean): void {
     const codec = remote ? this.#networkCodec : this.#codec;
-    codec.encode(value, undefined, "answer");
+    encodeAnswer(codec, value);
     this.#postPayload(codec, RecordKind.REPLY, askSlot, askGeneration);
   }
 

@@ -54,7 +54,7 @@ export class RefTarget {
 
 export interface RefPoster {
   /** Slot of the last `ask`, or -1 if it was refused: for `abort`, together with its generation. */
-  readonly lastSlot: number;
+  lastSlot: number;
   generation(slot: number): number;
   /** Posts a message that wants an answer. The promise settles exactly once. */
   ask(

@@ -5,6 +5,7 @@
 import { isAbsolute } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { inspect } from "node:util";
+import { checkOptions, type OptionKeys, shown } from "../common/check-options.js";
 import { CONF_IO_KEYS } from "../common/conf-io-keys.js";
 import type { RpcConfKey } from "../common/conf-names.js";
 import { RpcError } from "../common/errors.js";
@@ -22,7 +23,7 @@ import {
   TIMEOUT_MS_MAX,
 } from "../common/limits.js";
 import { RpcConf } from "../common/rpc-conf.js";
-import { checkTimeoutMs } from "../dispatcher/endpoint-ref.js";
+import { checkLookupOptions, checkShutdownOptions, checkTimeoutMs } from "../dispatcher/call-options.js";
 import { checkEndpointName } from "../dispatcher/endpoint-refs.js";
 import type { EngineSettings } from "../dispatcher/engine-settings.js";
 import type { SecurityOptions } from "../network/create-security.js";
@@ -36,24 +37,35 @@ import type { RpcLookupOptions, RpcShutdownOptions } from "../rpc/rpc-env-view.j
 import { availableCores } from "./available-cores.js";
 import type { ListenSettings } from "./rpc-network.js";
 
-const OPTION_KEYS = [
-  "name",
-  "host",
-  "port",
-  "advertiseHost",
-  "clientMode",
-  "numThreads",
-  "askTimeoutMs",
-  "secret",
-  "tls",
-  "appId",
-  "logger",
-  "conf",
-];
+const OPTION_KEYS: OptionKeys<RpcEnvOptions> = {
+  name: true,
+  host: true,
+  port: true,
+  advertiseHost: true,
+  clientMode: true,
+  numThreads: true,
+  askTimeoutMs: true,
+  secret: true,
+  tls: true,
+  appId: true,
+  logger: true,
+  conf: true,
+};
 const LOOPBACK_HOST = "127.0.0.1";
 /** What an endpoint on the main thread may be told. */
-const LOCAL_ENDPOINT_OPTION_KEYS = ["inboxBytes", "concurrency", "handlerTimeoutMs", "throughput", "allow"];
-const ENDPOINT_OPTION_KEYS = [...LOCAL_ENDPOINT_OPTION_KEYS, "args", "loop", "kind"];
+const LOCAL_ENDPOINT_OPTION_KEYS: OptionKeys<Omit<RpcEndpointOptions, "kind" | "loop">> = {
+  inboxBytes: true,
+  concurrency: true,
+  handlerTimeoutMs: true,
+  throughput: true,
+  allow: true,
+};
+const ENDPOINT_OPTION_KEYS: OptionKeys<RpcEndpointOptions & { args?: unknown }> = {
+  ...LOCAL_ENDPOINT_OPTION_KEYS,
+  args: true,
+  loop: true,
+  kind: true,
+};
 const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 
 /** An env's options, checked. */
@@ -97,10 +109,10 @@ export interface EndpointSettings {
 
 /** Reads the options of `RpcEnv.create`, and tells its logger which conf keys change nothing. */
 export function readEnvOptions(options: RpcEnvOptions): EnvSettings {
-  refuseUnknownKeys("RpcEnv.create", options, OPTION_KEYS);
+  checkOptions("RpcEnv.create", options, OPTION_KEYS);
   const conf = RpcConf.from(options.conf ?? {});
   const { name = "ringpost", logger, numThreads, askTimeoutMs } = options;
-  if (typeof name !== "string") throw invalid(`name must be a string: name=${String(name)}`);
+  if (typeof name !== "string") throw invalid(`name must be a string: name=${shown(name)}`);
   if (logger !== undefined) {
     checkLogger(logger);
     tellWithoutEffect(conf, logger);
@@ -145,7 +157,7 @@ export function readEnvOptions(options: RpcEnvOptions): EnvSettings {
 function readNetworkOptions(options: RpcEnvOptions, conf: RpcConf): NetworkSettings {
   const { host, port, advertiseHost, clientMode, secret, tls, appId } = options;
   if (clientMode !== undefined && typeof clientMode !== "boolean") {
-    throw invalid(`clientMode must be true or false: clientMode=${String(clientMode)}`);
+    throw invalid(`clientMode must be true or false: clientMode=${shown(clientMode)}`);
   }
   const listens = host !== undefined || port !== undefined;
   if (clientMode === true && listens) {
@@ -154,7 +166,7 @@ function readNetworkOptions(options: RpcEnvOptions, conf: RpcConf): NetworkSetti
   if (clientMode === false && !listens) throw invalid("an environment listens if host or port is given");
   if (advertiseHost !== undefined && (typeof advertiseHost !== "string" || !listens)) {
     throw invalid(
-      `advertiseHost is a name for others, of an environment that listens: advertiseHost=${String(advertiseHost)}`,
+      `advertiseHost is a name for others, of an environment that listens: advertiseHost=${shown(advertiseHost)}`,
     );
   }
   const transport: TransportSettings = {
@@ -199,13 +211,13 @@ export function readEndpointOptions(
   env: EnvSettings,
   local: boolean,
 ): EndpointSettings {
-  refuseUnknownKeys(`endpoint "${name}"`, options, local ? LOCAL_ENDPOINT_OPTION_KEYS : ENDPOINT_OPTION_KEYS);
+  checkOptions(`endpoint "${name}"`, options, local ? LOCAL_ENDPOINT_OPTION_KEYS : ENDPOINT_OPTION_KEYS);
   const { inboxBytes, concurrency, handlerTimeoutMs, throughput, kind, loop, args, allow } = options;
   if (allow !== undefined && typeof allow !== "function") {
-    throw invalid(`allow must be a function of a peer: allow=${String(allow)}`);
+    throw invalid(`allow must be a function of a peer: allow=${shown(allow)}`);
   }
   if (kind !== undefined && !ENDPOINT_KINDS.includes(kind)) {
-    throw invalid(`kind must be one of ${ENDPOINT_KINDS.join(", ")}: kind=${String(kind)}`);
+    throw invalid(`kind must be one of ${ENDPOINT_KINDS.join(", ")}: kind=${shown(kind)}`);
   }
   return {
     inboxBytes: inboxBytes === undefined ? env.inboxBytes : ringBytes("inboxBytes", inboxBytes),
@@ -227,14 +239,16 @@ export function checkLookup(address: RpcAddress | null, name: string, options: R
     throw invalid(`an address has a host and a port: ${String(address)}; null means this environment`);
   }
   if (address !== null) RpcAddress.parse(RpcAddress.format(address));
-  if (options?.timeoutMs !== undefined) checkTimeoutMs(options.timeoutMs);
-  options?.signal?.throwIfAborted();
+  if (options === undefined) return;
+  checkLookupOptions(options);
+  options.signal?.throwIfAborted();
 }
 
 /** The time that `stop` and `shutdown` leave for the backlog. */
 export function stopTimeoutMs(options: RpcShutdownOptions | undefined): number {
+  if (options !== undefined) checkShutdownOptions(options);
   // A timer cannot be set to Infinity; 12 days are as good.
-  return Math.min(checkTimeoutMs(options?.timeoutMs ?? SHUTDOWN_TIMEOUT_MS_DEFAULT), TIMEOUT_MS_MAX);
+  return Math.min(options?.timeoutMs ?? SHUTDOWN_TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX);
 }
 
 /** The URL of a module that was given as a file URL or an absolute path. */
@@ -263,21 +277,15 @@ function checkLogger(logger: RpcLogger): void {
   if (missing.length > 0) throw invalid(`logger must have the functions ${LOG_LEVELS.join(", ")}; it lacks ${missing}`);
 }
 
-function refuseUnknownKeys(what: string, given: object, known: readonly string[]): void {
-  for (const key of Object.keys(given)) {
-    if (!known.includes(key)) throw invalid(`${what} has no key ${key}; it has: ${known.join(", ")}`);
-  }
-}
-
 function integer(what: string, value: unknown, [min, max]: readonly [number, number]): number {
   if (typeof value === "number" && Number.isInteger(value) && value >= min && value <= max) return value;
-  throw invalid(`${what} must be an integer from ${min} to ${max}: ${what}=${String(value)}`);
+  throw invalid(`${what} must be an integer from ${min} to ${max}: ${what}=${shown(value)}`);
 }
 
 function ringBytes(what: string, value: number): number {
   if (isPowerOfTwo(value) && value >= INBOX_BYTES_MIN && value <= INBOX_BYTES_MAX) return value;
   const range = `a power of two from ${INBOX_BYTES_MIN} to ${INBOX_BYTES_MAX}`;
-  throw invalid(`${what} must be ${range}: ${what}=${String(value)}`);
+  throw invalid(`${what} must be ${range}: ${what}=${shown(value)}`);
 }
 
 function invalid(text: string): RpcError {

@@ -4,6 +4,7 @@
  */
 import { lookup } from "node:dns/promises";
 import { type AddressInfo, BlockList, isIP, type Server } from "node:net";
+import { shown } from "../common/check-options.js";
 import { RpcError } from "../common/errors.js";
 import { hostPort } from "./dial.js";
 import type { PeerAddress } from "./transport-security.js";
@@ -46,7 +47,7 @@ export function isLoopback(address: string): boolean {
 export async function bind(server: Server, options: BindOptions): Promise<PeerAddress> {
   const { port, maxRetries } = options;
   if (!Number.isInteger(port) || (port !== 0 && (port < PORT_MIN || port > PORT_MAX))) {
-    throw invalid(`port must be 0 or ${PORT_MIN} to ${PORT_MAX}: port=${String(port)}`);
+    throw invalid(`port must be 0 or ${PORT_MIN} to ${PORT_MAX}: port=${shown(port)}`);
   }
   const address = await addressOf(options);
   for (let retry = 0; ; retry++) {
@@ -68,7 +69,7 @@ export function portOfRetry(start: number, retry: number): number {
 /** Resolves the host once, so that what was found harmless is what is bound. */
 async function addressOf({ host, port, authenticates }: BindOptions): Promise<string> {
   if (typeof host !== "string" || host === "") {
-    throw invalid(`host must be a name or an address of this machine: host=${JSON.stringify(host)}`);
+    throw invalid(`host must be a name or an address of this machine: host=${shown(host)}`);
   }
   const addresses = isIP(host) === 0 ? await resolve(host, port) : [host];
   const beyond = authenticates ? undefined : addresses.find((address) => !isLoopback(address));

@@ -11,6 +11,7 @@ import {
   type TLSSocket,
   type TlsOptions,
 } from "node:tls";
+import { checkOptions, type OptionKeys } from "../common/check-options.js";
 import { RpcError } from "../common/errors.js";
 import type { Credentials, HostAndPort, Identified, TlsError } from "./credentials.js";
 import { TLS_VERSION_OPTIONS } from "./tls-errors.js";
@@ -31,6 +32,14 @@ export interface CertificateOptions {
   readonly serverName?: string | undefined;
 }
 
+const OPTION_KEYS: OptionKeys<CertificateOptions> = {
+  key: true,
+  cert: true,
+  ca: true,
+  passphrase: true,
+  serverName: true,
+};
+
 export class CertificateCredentials implements Credentials {
   readonly judgedLate = true;
   readonly #material: Pick<TlsOptions, "key" | "cert" | "ca" | "passphrase">;
@@ -38,6 +47,7 @@ export class CertificateCredentials implements Credentials {
 
   /** Throws ERR_RPC_INVALID_ARGUMENT, naming the part, when one is missing or is no PEM, or when key and certificate do not match. */
   constructor(options: CertificateOptions) {
+    checkOptions("tls", options, OPTION_KEYS);
     for (const part of ["key", "cert", "ca"] as const) {
       if (options[part] === undefined || options[part] === null || options[part].length === 0) {
         throw invalid(`tls needs key, cert and ca, each in PEM: ${part} is missing`);

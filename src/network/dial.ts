@@ -1,5 +1,6 @@
 /** Opens TCP connections, name look-up included, within one time limit. */
 import { connect, type Socket } from "node:net";
+import { shown } from "../common/check-options.js";
 import type { Clock } from "../common/clock.js";
 import { RpcError } from "../common/errors.js";
 import { TIMEOUT_MS_MAX } from "../common/limits.js";
@@ -84,6 +85,19 @@ export async function untilOr(
 }
 
 function ignore(): void {}
+
+const PORT_MAX = 65_535;
+
+/** Throws ERR_RPC_INVALID_ARGUMENT for what is no host, or no port that somebody can listen on. */
+export function checkPeer(host: unknown, port: unknown): void {
+  if (typeof host !== "string" || host === "") throw invalid(`host must be a name or an address: host=${shown(host)}`);
+  if (typeof port === "number" && Number.isInteger(port) && port >= 1 && port <= PORT_MAX) return;
+  throw invalid(`port must be an integer from 1 to ${PORT_MAX}: port=${shown(port)}`);
+}
+
+function invalid(text: string): RpcError {
+  return new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
+}
 
 /** `host:port`, an IPv6 address in brackets. */
 export function hostPort({ host, port }: { readonly host: string; readonly port: number }): string {

@@ -2,6 +2,8 @@
  * Bytes that somebody sends or has received, wherever they are: in memory, or a part of a file.
  */
 import { Readable } from "node:stream";
+import { shown } from "../common/check-options.js";
+import { RpcError } from "../common/errors.js";
 
 /** A body that is read while it is sent, piece by piece. */
 export interface BodyReader {
@@ -35,14 +37,33 @@ export interface ManagedBuffer {
   release(): this;
 }
 
+const METHODS = ["bytes", "createInputStream", "toBody", "retain", "release"] as const;
+
+/** Throws ERR_RPC_INVALID_ARGUMENT for what is none. */
+export function checkManagedBuffer(what: string, value: unknown): void {
+  const given = (typeof value === "object" ? value : null) as Partial<ManagedBuffer> | null;
+  if (given !== null && typeof given.size === "number" && METHODS.every((name) => typeof given[name] === "function")) {
+    return;
+  }
+  throw invalid(`${what} must be a ManagedBuffer, such as new NioManagedBuffer(bytes): ${what}=${shown(value)}`);
+}
+
 /** Bytes in memory: one array, or several that are sent one behind the other. */
 export class NioManagedBuffer implements ManagedBuffer {
   readonly size: number;
   readonly #pieces: readonly Uint8Array[];
 
+  /** Throws ERR_RPC_INVALID_ARGUMENT for what is no Uint8Array, or none of several. */
   constructor(bytes: Uint8Array | readonly Uint8Array[]) {
-    this.#pieces = bytes instanceof Uint8Array ? [bytes] : bytes;
-    this.size = this.#pieces.reduce((size, piece) => size + piece.length, 0);
+    const pieces: unknown = bytes instanceof Uint8Array ? [bytes] : bytes;
+    if (!Array.isArray(pieces)) throw invalid(`bytes must be a Uint8Array or an array of them: bytes=${shown(bytes)}`);
+    let size = 0;
+    for (const piece of pieces as readonly unknown[]) {
+      if (!(piece instanceof Uint8Array)) throw invalid(`each piece must be a Uint8Array: piece=${shown(piece)}`);
+      size += piece.length;
+    }
+    this.#pieces = pieces as readonly Uint8Array[];
+    this.size = size;
   }
 
   get residentBytes(): number {
@@ -69,4 +90,8 @@ export class NioManagedBuffer implements ManagedBuffer {
   release(): this {
     return this;
   }
+}
+
+function invalid(text: string): RpcError {
+  return new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
 }

@@ -8,10 +8,11 @@
  * longer fresh, is forgotten when the next new one comes: there are never many more addresses than are in use.
  */
 import { setMaxListeners } from "node:events";
+import { checkOptions, type OptionKeys } from "../common/check-options.js";
 import type { Clock } from "../common/clock.js";
 import { isRpcError, RpcError } from "../common/errors.js";
 import { FAST_FAIL_FRACTION } from "../common/limits.js";
-import { hostPort } from "./dial.js";
+import { checkPeer, hostPort } from "./dial.js";
 import { messageOf } from "./failure-text.js";
 import type { RpcHandler } from "./rpc-handler.js";
 import type { TransportClientBootstrap } from "./transport-bootstrap.js";
@@ -33,6 +34,8 @@ export interface CreateClientOptions {
   /** Fails at once while the last attempt's failure is still fresh: for a caller that will try again later anyway. */
   readonly fastFail?: boolean;
 }
+
+const CREATE_CLIENT_KEYS: OptionKeys<CreateClientOptions> = { fastFail: true };
 
 interface Slot {
   client: TransportClient | null;
@@ -62,10 +65,12 @@ export class TransportClientFactory {
   /**
    * A client that is connected, from the pool or new.
    *
-   * Rejects with ERR_RPC_CONNECT (the peer cannot be reached in time; the factory is closed), ERR_RPC_AUTH, or what a
-   * bootstrap throws.
+   * Rejects with ERR_RPC_INVALID_ARGUMENT for what is no host or port, ERR_RPC_CONNECT (the peer cannot be reached in time; the
+   * factory is closed), ERR_RPC_AUTH, or what a bootstrap throws.
    */
   async createClient(host: string, port: number, options: CreateClientOptions = {}): Promise<TransportClient> {
+    checkOptions("createClient", options, CREATE_CLIENT_KEYS);
+    checkPeer(host, port);
     this.#refuseIfClosed();
     const pool = this.#poolOf(host, port);
     const slot = pool.slots[Math.floor(this.#parts.clock.random() * pool.slots.length)] as Slot;
@@ -81,6 +86,7 @@ export class TransportClientFactory {
 
   /** A client that is not pooled: its owner closes it. Rejects as `createClient`. */
   async createUnmanagedClient(host: string, port: number): Promise<TransportClient> {
+    checkPeer(host, port);
     this.#refuseIfClosed();
     return this.#bootstrapped(await this.#connect({ host, port }));
   }

@@ -16,7 +16,7 @@ import type {
 import type { Connection } from "./connection.js";
 import { hostPort } from "./dial.js";
 import { ONE_WAY_HEADER_BYTES, RPC_HEADER_BYTES, writeOneWayMessageHeader, writeRpcRequestHeader } from "./encode.js";
-import type { ManagedBuffer } from "./managed-buffer.js";
+import { checkManagedBuffer, type ManagedBuffer } from "./managed-buffer.js";
 import { MessageType } from "./message-type.js";
 import { HANDLE_SLOTS, NO_SLOT, type OutstandingRpcs, type RpcCallback } from "./outstanding-rpcs.js";
 import { bytesOf, type RpcBody, writeBody } from "./rpc-body.js";
@@ -198,8 +198,10 @@ export class TransportClient {
    * sent, and released afterwards.
    *
    * @returns A handle for `removeRpcRequest`.
+   * Throws ERR_RPC_INVALID_ARGUMENT for `data` that is no ManagedBuffer.
    */
   uploadStream(meta: Uint8Array, data: ManagedBuffer, callback: RpcResponseCallback): number {
+    checkManagedBuffer("data", data);
     if (!this.isActive) {
       data.release();
       return this.#refuse(0, callback);

@@ -2,12 +2,15 @@
  * TransportContext: makes servers and client factories that share a handler, a configuration, a way to be secure, and a
  * clock; and looks once a second at all their connections.
  */
+import { checkOptions, type OptionKeys, shown } from "../common/check-options.js";
 import { type Clock, monotonicMs, systemClock, type Timer } from "../common/clock.js";
+import { RpcError } from "../common/errors.js";
 import { CONNECTION_SWEEP_MS } from "../common/limits.js";
 import type { ChannelHost, SweptChannel } from "./channel-host.js";
 import type { RpcHandler } from "./rpc-handler.js";
 import type { TransportClientBootstrap } from "./transport-bootstrap.js";
 import { TransportClientFactory } from "./transport-client-factory.js";
+import type { TransportConf } from "./transport-conf.js";
 import { SILENT, type TransportLogger } from "./transport-logger.js";
 import { PlaintextSecurity, type TransportSecurity } from "./transport-security.js";
 import { TransportServer, type TransportServerOptions } from "./transport-server.js";
@@ -28,6 +31,23 @@ export interface TransportContextOptions {
   readonly logger?: TransportLogger;
 }
 
+const OPTION_KEYS: OptionKeys<TransportContextOptions> = {
+  rpcHandler: true,
+  clock: true,
+  settings: true,
+  security: true,
+  closeIdleConnections: true,
+  logger: true,
+};
+/** A TransportConf serves as settings, with what it has besides. */
+const CONF_KEYS: OptionKeys<Omit<TransportConf, keyof TransportSettings>> = {
+  module: true,
+  maxRetries: true,
+  useOldFetchProtocol: true,
+  maxRemoteBlockSizeFetchToMemBytes: true,
+};
+const SETTINGS_KEYS = { ...TRANSPORT_DEFAULTS, ...CONF_KEYS };
+
 export class TransportContext {
   readonly settings: TransportSettings;
   readonly #rpcHandler: RpcHandler;
@@ -39,7 +59,13 @@ export class TransportContext {
   #sweepTimer: Timer | null = null;
   #sweepDueMs = 0;
 
+  /** Throws ERR_RPC_INVALID_ARGUMENT without a handler, and for an option or a setting that there is not. */
   constructor(options: TransportContextOptions) {
+    checkOptions("TransportContext", options, OPTION_KEYS);
+    if (typeof options.rpcHandler?.receive !== "function") {
+      throw invalid(`rpcHandler must be an RpcHandler: rpcHandler=${shown(options.rpcHandler)}`);
+    }
+    if (options.settings !== undefined) checkOptions("settings", options.settings, SETTINGS_KEYS);
     const logger = options.logger ?? SILENT;
     this.settings = { ...TRANSPORT_DEFAULTS, ...options.settings };
     this.#rpcHandler = options.rpcHandler;
@@ -74,12 +100,14 @@ export class TransportContext {
     return this.#unfinishedFrames.bytes;
   }
 
-  /** A server that listens. Rejects as `bind`. */
-  createServer(options: TransportServerOptions = {}): Promise<TransportServer> {
+  /** A server that listens. Rejects as `bind`, and with ERR_RPC_INVALID_ARGUMENT for an option that there is not. */
+  async createServer(options: TransportServerOptions = {}): Promise<TransportServer> {
     return new TransportServer(this.#parts, options).listen();
   }
 
+  /** Throws ERR_RPC_INVALID_ARGUMENT for bootstraps that are no array. */
   createClientFactory(bootstraps: readonly TransportClientBootstrap[] = []): TransportClientFactory {
+    if (!Array.isArray(bootstraps)) throw invalid(`bootstraps must be an array: bootstraps=${shown(bootstraps)}`);
     // What comes over a connection that was dialled was asked for.
     const host = { ...this.#host, unfinishedFrames: null };
     return new TransportClientFactory({ ...this.#parts, host, clock: this.#clock }, bootstraps);
@@ -120,4 +148,8 @@ export class TransportContext {
     }
     if (this.#channels.size > 0) this.#scheduleSweep();
   }
+}
+
+function invalid(text: string): RpcError {
+  return new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
 }

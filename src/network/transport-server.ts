@@ -2,6 +2,7 @@
  * TransportServer: accepts connections, so many of them in all and from one address, and gives each a channel.
  */
 import type { Server, Socket } from "node:net";
+import { checkOptions, type OptionKeys } from "../common/check-options.js";
 import { RpcError } from "../common/errors.js";
 import { bind } from "./bind.js";
 import { hostPort } from "./dial.js";
@@ -29,6 +30,15 @@ export interface TransportServerOptions {
   readonly onRetry?: (taken: PeerAddress, nextPort: number) => void;
 }
 
+const OPTION_KEYS: OptionKeys<TransportServerOptions> = {
+  host: true,
+  port: true,
+  clientIdOf: true,
+  bootstraps: true,
+  onRefused: true,
+  onRetry: true,
+};
+
 /** What a server has from its context. */
 export interface TransportServerParts {
   readonly security: TransportSecurity;
@@ -48,8 +58,9 @@ export class TransportServer {
   #address: PeerAddress | null = null;
   #closed: Promise<void> | null = null;
 
-  /** Not listening yet. */
+  /** Not listening yet. Throws ERR_RPC_INVALID_ARGUMENT for an option that there is not. */
   constructor(parts: TransportServerParts, options: TransportServerOptions) {
+    checkOptions("createServer", options, OPTION_KEYS);
     this.#parts = parts;
     this.#options = options;
     this.#server = parts.security.createServer({

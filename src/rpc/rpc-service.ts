@@ -3,6 +3,7 @@
  * makes its own table of methods from it.
  */
 import { types } from "node:util";
+import { checkOptions, type OptionKeys, shown } from "../common/check-options.js";
 import { RpcError } from "../common/errors.js";
 import { LOOPS_MAX } from "../common/limits.js";
 import type { RpcContext } from "./rpc-context.js";
@@ -25,6 +26,8 @@ export interface RpcServiceInit<Args = void> {
 export type RpcServiceOptions =
   | { serial?: false | undefined; threadCount?: number | undefined }
   | { serial: true; threadCount?: 1 | undefined };
+
+const OPTION_KEYS: OptionKeys<RpcServiceOptions> = { serial: true, threadCount: true };
 
 export type ServiceMethod = (...inputs: unknown[]) => unknown;
 export type ServiceMethods = Readonly<Record<string, ServiceMethod>>;
@@ -116,6 +119,7 @@ function toService<M, Args>(internals: ServiceInternals): RpcService<M, Args> {
 }
 
 function checked(options: RpcServiceOptions | undefined): { serial: boolean; threadCount: number | null } {
+  if (options !== undefined) checkOptions("a service", options, OPTION_KEYS);
   const serial: unknown = options?.serial ?? false;
   const threadCount: unknown = options?.threadCount ?? null;
   if (typeof serial !== "boolean") {
@@ -123,7 +127,7 @@ function checked(options: RpcServiceOptions | undefined): { serial: boolean; thr
   }
   if (threadCount === null) return { serial, threadCount };
   if (!isThreadCount(threadCount)) {
-    const text = `a service's option threadCount must be an integer from 1 to ${LOOPS_MAX - 1}: threadCount=${String(threadCount)}`;
+    const text = `a service's option threadCount must be an integer from 1 to ${LOOPS_MAX - 1}: threadCount=${shown(threadCount)}`;
     throw new RpcError("ERR_RPC_INVALID_ARGUMENT", text);
   }
   if (serial && threadCount !== 1) {

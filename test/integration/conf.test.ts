@@ -18,6 +18,7 @@ import { Gate, passGate } from "../fixtures/gate.js";
 
 type Calls = typeof import("../fixtures/call-service.js");
 type Process = typeof import("../fixtures/process-service.js");
+type Peer = typeof import("../fixtures/peer-service.js");
 type Gated = typeof import("../fixtures/gated-start-service.js");
 
 /** What both endpoints of the timeout tests can do. */
@@ -100,7 +101,16 @@ describe("a limit that a key sets is met:", () => {
     expect(await ref.call.echo(half)).toEqual(half);
     const local = await env.setupEndpoint("local", defineService({ twice: (n: number) => new Uint8Array(2 * n) }));
     expect(await local.call.twice(20_000)).toHaveLength(40_000);
-    await expect(local.call.twice(40_000)).rejects.toThrow("65536");
+    const peer = await env.setupEndpoint<Peer>("peer", fixtureUrl("peer-service"));
+    for (const answer of [local.call.twice(40_000), peer.call.bytes(80_000)]) {
+      const { code, message, maybeExecuted, retryable } = await failureOf(answer);
+      expect([code, maybeExecuted, retryable]).toEqual(["ERR_RPC_MESSAGE_TOO_LARGE", true, false]);
+      expect(message).toContain("maxBytes=65536");
+    }
+    // Of what a handler asked in turn its own asker learns as of any other failure.
+    const asks = async (): Promise<unknown> => ref.call.echo(new Uint8Array(70_000));
+    const asking = await env.setupEndpoint("asking", defineService({ asks }));
+    expect((await failureOf(asking.call.asks())).code).toBe("ERR_RPC_HANDLER");
   });
 
   test("rpc.startTimeout", async () => {
@@ -231,7 +241,7 @@ describe("what the contract excludes", () => {
   });
 
   test.each<[options: object, says: string]>([
-    [{ kind: "own" }, "kind must be one of concurrent, serial, isolated, isolated-serial: kind=own"],
+    [{ kind: "own" }, 'kind must be one of concurrent, serial, isolated, isolated-serial: kind="own"'],
     [{ throughput: 0 }, "throughput must be an integer from 1 to 65536: throughput=0"],
     [
       { handlerTimeoutMs: 0 },

@@ -87,7 +87,10 @@ describe("an isolated endpoint", () => {
     }
     await expect.poll(() => loopsOf(env)).toEqual([1]);
     const wrong = await failureOf(env.setupEndpoint("wrong", isolated, { args, kind: "unheard" as Kind }));
-    expect([wrong.code, wrong.message]).toEqual(["ERR_RPC_INVALID_ARGUMENT", expect.stringContaining("kind=unheard")]);
+    expect([wrong.code, wrong.message]).toEqual([
+      "ERR_RPC_INVALID_ARGUMENT",
+      expect.stringContaining('kind="unheard"'),
+    ]);
     const pinned = await failureOf(env.setupEndpoint("wrong", isolated, { args, loop: 1 }));
     expect([pinned.code, pinned.message]).toEqual(["ERR_RPC_INVALID_ARGUMENT", expect.stringContaining("option loop")]);
   });

@@ -159,9 +159,12 @@ test("threads of its own are checked", () => {
   expect(serviceInternals(defineService({ a: () => 1 })).threadCount).toBeNull();
   for (const threadCount of [0, 1.5, 256, "2"]) {
     expect(codeAndText(() => defineService({ a: () => 1 }, { threadCount } as never))).toContain(
-      `${INVALID}: a service's option threadCount must be an integer from 1 to 255: threadCount=${threadCount}`,
+      `${INVALID}: a service's option threadCount must be an integer from 1 to 255: threadCount=${JSON.stringify(threadCount)}`,
     );
   }
+  expect(codeAndText(() => defineService({ a: () => 1 }, { threads: 2 } as never))).toContain(
+    `${INVALID}: a service has no key threads; it has: serial, threadCount`,
+  );
   expect(codeAndText(() => defineService({ a: () => 1 }, { serial: true, threadCount: 2 } as never))).toContain(
     "a serial service runs one message at a time on one thread: threadCount=2",
   );
