@@ -1,9 +1,10 @@
 /**
  * Goal: what README.md shows runs as it stands there, for somebody who installs the package and copies it.
- * Method: blocks marked `file=` are written to a folder, ringpost is unpacked beside them from the tarball that npm would
- * publish, TypeScript is compiled with the tsconfig.json that it shows, and as strictly as it can be. Each block marked `output=` is what the program of that name
- * must print, and nothing else, before it ends by itself. One with `server=` runs while that program does, and is given the
- * uri that it prints; the server ends in order when it is told to.
+ * Method: blocks marked `file=` are written to a folder, ringpost is unpacked beside them from the tarball that npm
+ * would publish, TypeScript is compiled with the tsconfig.json that it shows, and as strictly as it can be. Each block
+ * marked `output=` is what the program of that name must print, and nothing else, before it ends by itself. One with
+ * `server=` runs while that program does, and is given the uri that it prints; the server ends in order when it is told
+ * to.
  */
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
