@@ -78,8 +78,8 @@ export class SpillQueue {
   push(record: OutgoingRecord, force: boolean): boolean {
     if (!force && !this.#budget.admits(record.length)) return false;
     const kept = Object.assign(new OutgoingRecord(), record);
-    // An exact copy: the caller's bytes are scratch memory that the next message overwrites.
-    kept.bytes = record.bytes.slice(0, record.length - record.trailer.length);
+    // An exact copy: the caller's bytes are memory that the next message overwrites. A Buffer's `slice` would copy nothing.
+    kept.bytes = new Uint8Array(record.bytes.subarray(0, record.length - record.trailer.length));
     this.#records.push(kept);
     this.#budget.add(kept.length);
     return true;

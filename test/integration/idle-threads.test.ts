@@ -19,7 +19,8 @@ function build(to: string): Promise<PausedBuild> {
 
 /** What comes of a loop that is asked something each time it has fallen asleep. */
 async function sleepAndAsk({ ringpost }: PausedBuild): Promise<"answers" | "is gone"> {
-  await using env = await ringpost.RpcEnv.create({ numThreads: 1 });
+  // A thread may be gone before it has said that it is there, and so may those that take its place.
+  await using env = await ringpost.RpcEnv.create({ numThreads: 1, conf: { "rpc.startTimeout": "10s" } });
   let gone = false;
   const lost = (): null => {
     gone = true;

@@ -41,6 +41,16 @@ test("records come out in order, as they were when they went in", () => {
   expect([queue.count, queue.peek(), queue.budget.messages, queue.budget.bytes]).toEqual([0, null, 0, 0]);
 });
 
+test("a payload in a Buffer, whose own slice copies nothing, is copied, too", () => {
+  const queue = makeQueue(10, 1_000);
+  const memory = Buffer.from("first and second");
+  const made = new OutgoingRecord().setHeaderOnly(RecordKind.REPLY, 1, 1);
+  made.setPayload(1, memory.subarray(0, 5), 5);
+  queue.push(made, false);
+  memory.fill("x");
+  expect(Buffer.from(queue.peek()?.bytes ?? []).toString()).toBe("first");
+});
+
 describe("bounds", () => {
   test("of messages", () => {
     const queue = makeQueue(3, 1_000_000);
