@@ -244,17 +244,17 @@ const CASES: Readonly<Record<string, Case>> = {
     ],
   },
   "a message loop loads no pool and no sockets": {
-    rule: workerLoads("dist/workers/message-loop.js"),
+    rule: workerLoads("dist/src/dispatcher/start-message-loop.js"),
     files: built,
     bad: [
       [
-        "dist/workers/message-loop.js → dist/src/a.js → piscina",
-        file("dist/workers/message-loop.js", 'import "../src/a.js";'),
+        "dist/src/dispatcher/start-message-loop.js → dist/src/a.js → piscina",
+        file("dist/src/dispatcher/start-message-loop.js", 'import "../a.js";'),
         file("dist/src/a.js", 'export { Piscina } from "piscina";'),
       ],
       ["is not there", file("dist/workers/other.js", "export {};")],
     ],
-    good: [file("dist/workers/message-loop.js", 'const late = () => import("piscina");')],
+    good: [file("dist/src/dispatcher/start-message-loop.js", 'const late = () => import("piscina");')],
   },
   "importing ringpost in a worker loads no pool and no sockets": {
     rule: workerLoads("dist/src/index.js"),

@@ -34,7 +34,7 @@ export interface LoopHost {
 
 export type LoopHostFactory = () => LoopHost;
 
-const ENTRY = new URL("../../workers/message-loop.js", import.meta.url).href;
+const ENTRY = new URL("../../workers/message-loop.cjs", import.meta.url).href;
 
 export const piscinaLoopHost: LoopHostFactory = () => new PiscinaLoopHost();
 

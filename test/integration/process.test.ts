@@ -58,6 +58,12 @@ describe("a process with an environment", () => {
     expect(Number(lines[0])).toBeLessThan(0.05);
   });
 
+  // Node 20 aborts the process when a thread is terminated at the wrong moment of require() of an ES module.
+  test("starts its threads by import() alone, never by require() of an ES module", async () => {
+    const { code, errors } = await runMain("process-main", ["exits", "2"], ["--trace-require-module=all"]);
+    expect({ code, errors }).toEqual({ code: 0, errors: "" });
+  });
+
   test("loads the thread pool only where an environment is made, never by the import of an endpoint module", async () => {
     const { code, lines } = await runMain("import-main", []);
     const imported = lines.indexOf("imported");
