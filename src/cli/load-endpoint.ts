@@ -1,4 +1,5 @@
 /** Sets up the endpoint of a module that was named on the command line. */
+import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { isRpcError, type RpcEndpointRef, type RpcEnv, type RpcUntyped } from "../index.js";
@@ -23,9 +24,22 @@ export async function loadEndpoint(
   } catch (error) {
     if (!isRpcError(error)) throw error;
     const cause = error.cause instanceof Error && !error.message.includes(error.cause.message) ? error.cause : null;
+    const place = error.cause instanceof Error ? placeOf(error.cause, path) : null;
+    const at = place === null ? "" : `; at ${place}`;
     const hint = path.endsWith(".ts") ? "\nNode loads JavaScript: compile the module and name the .js file." : "";
     throw new CommandFailure(
-      `cannot load ${path}: ${error.message}${cause === null ? "" : `: ${cause.message}`}${hint}`,
+      `cannot load ${path}: ${error.message}${cause === null ? "" : `: ${cause.message}`}${at}${hint}`,
     );
   }
+}
+
+/** The first line of code, none of Ringpost's own, that an error comes from; null where nobody says. */
+function placeOf(error: Error, path: string): string | null {
+  const ours = new URL("../", import.meta.url).href;
+  const places = error.stack?.match(/file:\/\/\S+?:\d+(?=[:)\s])/g) ?? [];
+  const place = places.find((file) => !file.startsWith(ours)) ?? null;
+  if (place !== null || error.name !== "SyntaxError") return place;
+  // Node.js says where a syntax error is only when it ends by one.
+  const { stderr } = spawnSync(process.execPath, ["--check", path], { encoding: "utf8" });
+  return /^\S.*:\d+$/m.exec(stderr)?.[0] ?? null;
 }

@@ -253,7 +253,12 @@ describe("serve", () => {
   test.each([
     ["other machines may reach it", [values, "--host", "0.0.0.0"], /ERR_RPC_INSECURE_BIND: .*--secret-file/],
     ["the module is not there", ["gone.js"], /there is no module gone\.js/],
-    ["the module throws", [cliModule("broken.service.js")], /broken on purpose/],
+    ["the module throws", [cliModule("broken.service.js")], /broken on purpose; at file:.*broken\.service\.js:\d+$/m],
+    [
+      "the module cannot be parsed",
+      [file("syntax.mjs", "export {};\n  a( {\n")],
+      /Unexpected .*; at .*syntax\.mjs:\d+$/m,
+    ],
     ["the name is taken by the env", [values, "--name", "endpoint-verifier"], /choose another name/],
   ])("when %s it ends with 1 and one line", async (_what, args, text) => {
     const { exitCode, stdout, stderr } = await ringpost("serve", ...args);
