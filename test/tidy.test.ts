@@ -28,6 +28,7 @@ import {
   flagsInTable,
   noAny,
   noSleeps,
+  readmeLinksArePacked,
   sharedMemory,
   sizes,
 } from "./tidy/source-rules.js";
@@ -241,6 +242,20 @@ const CASES: Readonly<Record<string, Case>> = {
     good: [
       file("docs/a.md", "`src/env/` and `src/env/b.ts` and [b](../src/env/b.ts) and [out](https://example.org)"),
       file("src/env/b.ts", "export {};"),
+    ],
+  },
+  "what README.md links to is in the package": {
+    rule: readmeLinksArePacked,
+    bad: [
+      [
+        "links to bench/README.md",
+        file("README.md", "see [there](bench/README.md)"),
+        file("package.json", '{ "files": ["bench/README", "docs"] }'),
+      ],
+    ],
+    good: [
+      file("README.md", "[a](docs/a.md#part), [b](bench/README.md), [out](https://example.org)"),
+      file("package.json", '{ "files": ["bench/README.md", "docs"] }'),
     ],
   },
   "a message loop loads no pool and no sockets": {

@@ -7,8 +7,9 @@ import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { RpcError } from "../common/errors.js";
-import { WRITE_PIECE_BYTES } from "../common/limits.js";
+import { FILE_READ_BYTES } from "../common/limits.js";
 import { messageOf } from "./failure-text.js";
+import { fileReads } from "./kept-buffers.js";
 import type { BodyReader, ManagedBuffer } from "./managed-buffer.js";
 
 export interface FileSegmentOptions {
@@ -50,7 +51,7 @@ export class FileSegmentManagedBuffer implements ManagedBuffer {
   async bytes(): Promise<Uint8Array> {
     const bytes = Buffer.allocUnsafeSlow(this.size);
     let filled = 0;
-    for await (const piece of this.#pieces()) {
+    for await (const piece of this.#pieces(true)) {
       bytes.set(piece, filled);
       filled += piece.length;
     }
@@ -59,7 +60,7 @@ export class FileSegmentManagedBuffer implements ManagedBuffer {
 
   /** Ends with the segment, or with the errors of `bytes`. */
   createInputStream(): Readable {
-    return Readable.from(this.#pieces(), { objectMode: false });
+    return Readable.from(this.#pieces(false), { objectMode: false });
   }
 
   /** Rejects as `bytes` for what can be known before the first byte is read: that is soon enough to answer a failure. */
@@ -96,15 +97,17 @@ export class FileSegmentManagedBuffer implements ManagedBuffer {
     return `FileSegmentManagedBuffer[file=${this.path},offset=${this.offset},length=${this.size}]`;
   }
 
-  async *#pieces(): AsyncGenerator<Uint8Array> {
+  /** @param recycles nobody looks at a piece any more when he asks for the next. */
+  async *#pieces(recycles: boolean): AsyncGenerator<Uint8Array> {
     const reader = await this.toBody();
     try {
       let remaining = this.size;
       while (remaining > 0) {
-        const piece = await reader.read(Math.min(WRITE_PIECE_BYTES, remaining));
+        const piece = await reader.read(Math.min(FILE_READ_BYTES, remaining));
         if (piece === null) throw this.failure(new Error(`it ends ${remaining} bytes before the segment does`));
         remaining -= piece.length;
         yield piece;
+        if (recycles) reader.recycle?.(piece);
       }
     } finally {
       reader.close();
@@ -118,6 +121,8 @@ class FileSegmentReader implements BodyReader {
   #position: number;
   #ahead: Promise<Uint8Array | null> | null = null;
   #isClosed = false;
+  /** Kept memory that was read into. What is cut in two is never given back. */
+  readonly #lent = new Set<Uint8Array>();
 
   constructor(segment: FileSegmentManagedBuffer, file: FileHandle) {
     this.#segment = segment;
@@ -127,6 +132,8 @@ class FileSegmentReader implements BodyReader {
 
   async read(bytesMax: number): Promise<Uint8Array | null> {
     let piece = await (this.#ahead ?? this.#next(bytesMax));
+    // What was read ahead is given back by `close`.
+    if (this.#isClosed) return null;
     // What was read ahead may be more than is wanted now.
     let rest: Uint8Array | null = null;
     if (piece !== null && piece.length > bytesMax) {
@@ -139,22 +146,30 @@ class FileSegmentReader implements BodyReader {
     return piece;
   }
 
+  recycle(piece: Uint8Array): void {
+    if (this.#lent.delete(piece)) fileReads.giveBack(piece as Buffer);
+  }
+
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const closed = (): void => void this.#file.close().catch(() => {});
+    const closeFile = (): void => void this.#file.close().catch(() => {});
     // A read that is under way keeps the descriptor until it is done.
-    if (this.#ahead === null) closed();
-    else this.#ahead.then(closed, closed);
+    (this.#ahead ?? Promise.resolve(null)).then((piece) => {
+      if (piece !== null) this.recycle(piece);
+      closeFile();
+    }, closeFile);
   }
 
   async #next(bytesMax: number): Promise<Uint8Array | null> {
     const end = this.#segment.offset + this.#segment.size;
-    const wanted = Math.min(bytesMax, end - this.#position);
+    const wanted = Math.min(bytesMax, FILE_READ_BYTES, end - this.#position);
     if (wanted <= 0 || this.#isClosed) return null;
     const position = this.#position;
     this.#position += wanted;
-    const bytes = Buffer.allocUnsafeSlow(wanted);
+    const isKept = wanted === FILE_READ_BYTES;
+    const bytes = isKept ? fileReads.take() : Buffer.allocUnsafeSlow(wanted);
+    if (isKept) this.#lent.add(bytes);
     let filled = 0;
     try {
       while (filled < wanted) {
@@ -163,6 +178,7 @@ class FileSegmentReader implements BodyReader {
         filled += bytesRead;
       }
     } catch (error) {
+      this.recycle(bytes);
       throw this.#segment.failure(error);
     }
     return bytes;

@@ -9,6 +9,11 @@ import { RpcError } from "../common/errors.js";
 export interface BodyReader {
   /** The next bytes, at most `bytesMax` of them; null: there are no more. */
   read(bytesMax: number): Promise<Uint8Array | null>;
+  /**
+   * A piece has been sent: nobody looks at it any more, and its memory may be read into again. Called once for a piece, in
+   * order, also after `close`; not for those that were not sent.
+   */
+  recycle?(piece: Uint8Array): void;
   /** Gives file and memory back, also in the middle. */
   close(): void;
 }

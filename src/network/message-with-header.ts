@@ -57,6 +57,11 @@ export class MessageWithHeader {
     return this.#read(this.#reader as BodyReader, bytesMax);
   }
 
+  /** A piece that `next` gave as a promise has been sent: its reader may use the memory again. */
+  recycle(piece: Uint8Array): void {
+    this.#reader?.recycle?.(piece);
+  }
+
   /** Gives the body back, once, whatever of it has been given out. */
   release(): void {
     if (this.#isReleased) return;

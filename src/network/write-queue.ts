@@ -35,9 +35,9 @@ import {
 } from "../common/limits.js";
 import { encodeMessage, failureOf } from "./encode.js";
 import { asError, noRoomForAnswer } from "./failure-text.js";
+import { writeBatches } from "./kept-buffers.js";
 import type { MessageWithHeader } from "./message-with-header.js";
 import type { Message } from "./messages.js";
-import { giveBatchBack, takeBatch } from "./write-batches.js";
 import type { BytesItem, Ending, Item, MessageItem } from "./write-items.js";
 import { WriteWindow } from "./write-window.js";
 import { type Written, WrittenListeners } from "./written-listeners.js";
@@ -267,7 +267,7 @@ export class WriteQueue {
     }
     if (frameBytes <= WRITE_BATCHED_FRAME_BYTES_MAX) {
       this.#pump();
-      this.#batch = takeBatch();
+      this.#batch = writeBatches.take();
       return true;
     }
     const bytes = Buffer.allocUnsafeSlow(frameBytes);
@@ -321,7 +321,7 @@ export class WriteQueue {
     this.#window.write(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), () => {
       this.#writtenTo += end - start;
       this.#memoryBytes -= end - start;
-      if (isLast && item.isBatch) giveBatchBack(bytes as Buffer);
+      if (isLast && item.isBatch) writeBatches.giveBack(bytes as Buffer);
     });
     return isLast;
   }

@@ -115,14 +115,13 @@ export class WriteWindow {
     };
     try {
       for (;;) {
-        let piece = encoded.next(WRITE_PIECE_BYTES);
-        if (piece instanceof Promise) {
-          uncork();
-          piece = await piece;
-        }
+        const next = encoded.next(WRITE_PIECE_BYTES);
+        const isRead = next instanceof Promise;
+        if (isRead) uncork();
+        const piece = isRead ? await next : next;
         if (this.#isEnded || piece === null) return;
         const isFirst = encoded.transferredBytes === piece.length;
-        this.write(piece, ignore);
+        this.write(piece, isRead ? () => encoded.recycle(piece) : ignore);
         if (isFirst) begun();
         while (this.isFull && !this.#isEnded) {
           uncork();

@@ -188,6 +188,16 @@ export const bannedTexts: Rule = (files) =>
     ),
   );
 
+/** What README.md links to is in the package with it: npm shows it there. */
+export const readmeLinksArePacked: Rule = (files) => {
+  const textOf = (path: string): string => files.find((file) => file.path === path)?.text ?? "";
+  const packed = (JSON.parse(textOf("package.json") || "{}") as { files?: string[] }).files ?? [];
+  return [...textOf("README.md").matchAll(/\]\(([^)#\s:]+)(?:#[^)]*)?\)/g)]
+    .map(([, path = ""]) => path)
+    .filter((path) => !packed.some((entry) => path === entry || path.startsWith(`${entry}/`)))
+    .map((path) => `README.md links to ${path}, which is not in the package; add it to \`files\` of package.json`);
+};
+
 /** Files of ours that documents name in backquotes, and the targets of their relative links, are there. */
 export const documentsNameWhatExists: Rule = (files) => {
   const paths = new Set(files.map((file) => file.path));

@@ -1,0 +1,32 @@
+/**
+ * Memory that is written or read into again and again, instead of being made and thrown away for each use. Kept for the whole
+ * process: connections that are busy in turn share it.
+ */
+import { FILE_READ_BYTES, FILE_READS_KEPT, WRITE_BATCH_BYTES, WRITE_BATCHES_KEPT } from "../common/limits.js";
+
+export class KeptBuffers {
+  readonly #bytes: number;
+  readonly #countMax: number;
+  readonly #kept: Buffer[] = [];
+
+  /** @param countMax as many are kept while nobody uses them. */
+  constructor(bytes: number, countMax: number) {
+    this.#bytes = bytes;
+    this.#countMax = countMax;
+  }
+
+  take(): Buffer {
+    return this.#kept.pop() ?? Buffer.allocUnsafeSlow(this.#bytes);
+  }
+
+  /** Nobody looks at it any more. Who cannot say that lets it go instead. */
+  giveBack(buffer: Buffer): void {
+    if (this.#kept.length < this.#countMax) this.#kept.push(buffer);
+  }
+}
+
+/** For the small frames of a tick. */
+export const writeBatches = new KeptBuffers(WRITE_BATCH_BYTES, WRITE_BATCHES_KEPT);
+
+/** For what is read from files to be sent. */
+export const fileReads = new KeptBuffers(FILE_READ_BYTES, FILE_READS_KEPT);
