@@ -13,6 +13,7 @@
  */
 import { type FileHandle, lstat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { checkOptions, type OptionKeys } from "../common/check-options.js";
 import { RpcError } from "../common/errors.js";
 import { FileSegmentManagedBuffer } from "../network/file-segment-managed-buffer.js";
 import { type ManagedBuffer, NioManagedBuffer } from "../network/managed-buffer.js";
@@ -42,6 +43,13 @@ export interface ExternalShuffleBlockResolverOptions {
   readonly logger?: TransportLogger;
 }
 
+const OPTION_KEYS: OptionKeys<ExternalShuffleBlockResolverOptions> = {
+  executors: true,
+  indexCacheBytes: true,
+  fetchRddEnabled: true,
+  cleaner: true,
+  logger: true,
+};
 const CHECKSUM_BYTES = 8;
 /** The files of a shuffle, besides what `parseBlockId` knows. */
 const SHUFFLE_FILE = /^(shuffle_\d{1,10}_\d{1,19}_\d{1,10})(?:\.data|\.index|\.checksum\.[A-Z0-9]{1,16})$/;
@@ -57,6 +65,7 @@ export class ExternalShuffleBlockResolver {
   #closed = false;
 
   constructor(options: ExternalShuffleBlockResolverOptions) {
+    checkOptions("ExternalShuffleBlockResolver", options, OPTION_KEYS);
     this.#executors = options.executors;
     this.indexCache = new ShuffleIndexCache(options.indexCacheBytes);
     this.#fetchRddEnabled = options.fetchRddEnabled;

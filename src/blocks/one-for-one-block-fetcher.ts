@@ -9,6 +9,7 @@
  * of which still comes, or fails, by itself. It is told so at the first failed chunk, and then of each block at its own, so at
  * most twice of any. RetryingBlockTransferor makes one call for each block of it.
  */
+import { checkOptions, type OptionKeys } from "../common/check-options.js";
 import { isRpcError, RpcError } from "../common/errors.js";
 import type { ChunkReceivedCallback, RpcResponseCallback } from "../network/callbacks.js";
 import { messageOf } from "../network/failure-text.js";
@@ -38,6 +39,17 @@ export interface OneForOneBlockFetcherOptions {
   readonly logger?: TransportLogger;
 }
 
+const OPTION_KEYS: OptionKeys<OneForOneBlockFetcherOptions> = {
+  client: true,
+  appId: true,
+  execId: true,
+  blockIds: true,
+  listener: true,
+  useOldFetchProtocol: true,
+  downloadFileManager: true,
+  logger: true,
+};
+
 export class OneForOneBlockFetcher {
   readonly #client: TransportClient;
   readonly #listener: BlockFetchingListener;
@@ -53,6 +65,7 @@ export class OneForOneBlockFetcher {
    * cannot be asked for together: of several shuffles or merges, batches and single blocks.
    */
   constructor(options: OneForOneBlockFetcherOptions) {
+    checkOptions("OneForOneBlockFetcher", options, OPTION_KEYS);
     this.#client = options.client;
     this.#listener = options.listener;
     this.#files = options.downloadFileManager ?? null;

@@ -14,6 +14,7 @@ import {
   SHUFFLE_MANAGER_BYTES_MAX,
   SHUFFLE_REGISTRATIONS_BYTES_MAX,
 } from "../common/block-limits.js";
+import { checkOptions, type OptionKeys } from "../common/check-options.js";
 import { RpcError } from "../common/errors.js";
 import type { ExecutorShuffleInfo } from "./block-transfer-messages.js";
 import { DirectoryClaims, ExecutorClaims } from "./directory-claims.js";
@@ -51,6 +52,7 @@ export interface RegistrationBounds {
   readonly bytesMax: number;
 }
 
+const OPTION_KEYS: OptionKeys<RegisteredExecutorsOptions> = { file: true, roots: true };
 const BOUNDS: RegistrationBounds = {
   executorsPerAppMax: SHUFFLE_EXECUTORS_PER_APP_MAX,
   executorsMax: SHUFFLE_EXECUTORS_MAX,
@@ -76,9 +78,11 @@ export class RegisteredExecutors {
 
   /** Reads what the file holds. Rejects with ERR_RPC_INVALID_ARGUMENT for a file, or an entry in it, that cannot be used. */
   static async open(
-    { file, roots }: RegisteredExecutorsOptions,
+    options: RegisteredExecutorsOptions,
     bounds: RegistrationBounds = BOUNDS,
   ): Promise<RegisteredExecutors> {
+    checkOptions("RegisteredExecutors.open", options, OPTION_KEYS);
+    const { file, roots } = options;
     const executors = new RegisteredExecutors(roots, bounds);
     if (file === null) return executors;
     const db = await RegisteredExecutorsDb.open(file);

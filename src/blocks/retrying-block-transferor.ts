@@ -10,6 +10,7 @@
  * Each attempt has a listener of its own, so that what an earlier one still hears means nothing. Spark's retries after
  * timeouts of SASL have no counterpart: here connections prove who they are while they are made (ERR_RPC_AUTH, not retried).
  */
+import { checkOptions, type OptionKeys } from "../common/check-options.js";
 import { type Clock, monotonicMs, systemClock, type Timer } from "../common/clock.js";
 import { asError } from "../network/failure-text.js";
 import type { ManagedBuffer } from "../network/managed-buffer.js";
@@ -44,6 +45,16 @@ export interface RetryingBlockTransferorOptions {
   readonly logger?: TransportLogger;
 }
 
+const OPTION_KEYS: OptionKeys<RetryingBlockTransferorOptions> = {
+  conf: true,
+  starter: true,
+  blockIds: true,
+  listener: true,
+  errorHandler: true,
+  clock: true,
+  logger: true,
+};
+
 export class RetryingBlockTransferor {
   readonly #conf: Pick<TransportConf, "maxRetries" | "retryWaitMs">;
   readonly #starter: BlockTransferStarter;
@@ -60,6 +71,7 @@ export class RetryingBlockTransferor {
   #isStopped = false;
 
   constructor(options: RetryingBlockTransferorOptions) {
+    checkOptions("RetryingBlockTransferor", options, OPTION_KEYS);
     this.#conf = options.conf;
     this.#starter = options.starter;
     this.#listener = options.listener;

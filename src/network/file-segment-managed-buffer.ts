@@ -6,6 +6,7 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { Readable } from "node:stream";
+import { checkOptions, type OptionKeys } from "../common/check-options.js";
 import { RpcError } from "../common/errors.js";
 import { FILE_READ_BYTES } from "../common/limits.js";
 import { messageOf } from "./failure-text.js";
@@ -19,6 +20,8 @@ export interface FileSegmentOptions {
   readonly checkOpened?: (file: FileHandle) => Promise<void>;
 }
 
+const OPTION_KEYS: OptionKeys<FileSegmentOptions> = { followsLinks: true, checkOpened: true };
+
 export class FileSegmentManagedBuffer implements ManagedBuffer {
   readonly path: string;
   readonly offset: number;
@@ -27,12 +30,9 @@ export class FileSegmentManagedBuffer implements ManagedBuffer {
   readonly #checkOpened: ((file: FileHandle) => Promise<void>) | undefined;
 
   /** @param size bytes of the file from `offset` on. */
-  constructor(
-    path: string,
-    offset: number,
-    size: number,
-    { followsLinks = true, checkOpened }: FileSegmentOptions = {},
-  ) {
+  constructor(path: string, offset: number, size: number, options: FileSegmentOptions = {}) {
+    checkOptions("FileSegmentManagedBuffer", options, OPTION_KEYS);
+    const { followsLinks = true, checkOpened } = options;
     for (const [name, value] of Object.entries({ offset, size })) {
       if (Number.isSafeInteger(value) && value >= 0) continue;
       throw new RpcError("ERR_RPC_INVALID_ARGUMENT", `${name} of a file segment must be a whole number: got ${value}`);

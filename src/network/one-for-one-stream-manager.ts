@@ -12,6 +12,7 @@
  * The iterator is asked for an element when that chunk is, never before: Java's has `hasNext`, which makes nothing; one of
  * JavaScript has to make the next element to say whether there is one, and what fails then is not the chunk at hand.
  */
+import { checkOptions, type OptionKeys } from "../common/check-options.js";
 import { RpcError } from "../common/errors.js";
 import type { Connection } from "./connection.js";
 import type { ManagedBuffer } from "./managed-buffer.js";
@@ -47,6 +48,13 @@ export interface RegisterStreamOptions {
   readonly isBufferMaterializedOnNext?: boolean;
 }
 
+const OPTION_KEYS: OptionKeys<RegisterStreamOptions> = {
+  appId: true,
+  buffers: true,
+  chunkCount: true,
+  connection: true,
+  isBufferMaterializedOnNext: true,
+};
 const FIRST_IDS = 2 ** 31 - 1;
 
 export class OneForOneStreamManager extends StreamManager {
@@ -70,6 +78,7 @@ export class OneForOneStreamManager extends StreamManager {
    * @returns The stream's id, for `getChunk`, or with a chunk's index behind it for `openStream`.
    */
   registerStream(options: RegisterStreamOptions): bigint {
+    checkOptions("registerStream", options, OPTION_KEYS);
     const chunkCount = countOf(options);
     const streamId = this.#nextId++;
     this.#streams.set(streamId, {

@@ -13,6 +13,7 @@
  * closed and the pool makes another; but not while others wait for answers of the same connection, which would fail.
  */
 import { Readable } from "node:stream";
+import { checkOptions, type OptionKeys } from "../common/check-options.js";
 import { STREAM_DRAIN_BYTES_MAX } from "../common/limits.js";
 import type { StreamCallback } from "./callbacks.js";
 import type { TransportClient } from "./transport-client.js";
@@ -21,6 +22,8 @@ export interface StreamReadableOptions {
   /** Bytes that are buffered before the connection is held up. Default: that of Node.js, 64 KiB. */
   readonly highWaterMark?: number;
 }
+
+const OPTION_KEYS: OptionKeys<StreamReadableOptions> = { highWaterMark: true };
 
 /**
  * A stream of the peer, by its name. It is asked for when it is read for the first time, so that one that nobody reads holds
@@ -35,6 +38,7 @@ export function openStreamReadable(
   streamId: string,
   options: StreamReadableOptions = {},
 ): Readable {
+  checkOptions("openStreamReadable", options, OPTION_KEYS);
   return new StreamReadable(client, streamId, options);
 }
 

@@ -16,6 +16,7 @@
  * A turn ends after `framesPerTurn` frames or `turnMs`: the rest waits for `resume`, and the owner lets the loop run first.
  */
 import { assert } from "../common/assert.js";
+import { checkOptions, type OptionKeys } from "../common/check-options.js";
 import {
   FRAME_BYTES_MAX,
   FRAME_OVERHEAD_BYTES_MAX,
@@ -57,6 +58,12 @@ export interface TransportFrameDecoderOptions {
 /** The clock is read once in so many steps. */
 const STEPS_PER_CLOCK_READING = 16;
 
+const OPTION_KEYS: OptionKeys<TransportFrameDecoderOptions> = {
+  frameBytesMax: true,
+  framesPerTurn: true,
+  turnMs: true,
+  now: true,
+};
 const NOTHING = new Uint8Array(0);
 
 export class TransportFrameDecoder {
@@ -93,6 +100,7 @@ export class TransportFrameDecoder {
   #keepsChunk = false;
 
   constructor(sink: FrameSink, options: TransportFrameDecoderOptions = {}) {
+    checkOptions("TransportFrameDecoder", options, OPTION_KEYS);
     const frameBytesMax = options.frameBytesMax ?? NETWORK_MESSAGE_BYTES_MAX_DEFAULT + FRAME_OVERHEAD_BYTES_MAX;
     this.#sink = sink;
     this.#frameBytesMax = Math.min(frameBytesMax, FRAME_BYTES_MAX);

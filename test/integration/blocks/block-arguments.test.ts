@@ -12,11 +12,24 @@ import {
   BlockTransferService,
   DiskBlockStore,
   ExternalBlockStoreClient,
+  ExternalShuffleBlockResolver,
   ExternalShuffleService,
   MemoryBlockStore,
+  OneForOneBlockFetcher,
   RegisteredExecutors,
+  RetryingBlockTransferor,
 } from "ringpost/blocks";
-import { createSecurity, NioManagedBuffer, NoOpRpcHandler, TransportConf, TransportContext } from "ringpost/network";
+import {
+  createSecurity,
+  FileSegmentManagedBuffer,
+  NioManagedBuffer,
+  NoOpRpcHandler,
+  OneForOneStreamManager,
+  openStreamReadable,
+  TransportConf,
+  TransportContext,
+  TransportFrameDecoder,
+} from "ringpost/network";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../../dist/src/common/clock.js";
 import { BlockServices } from "../../fixtures/block-services.js";
@@ -56,6 +69,15 @@ const factory: Make = (options) => new TransportContext({ rpcHandler }).createCl
 const security: Make = (options) => createSecurity(options, clock);
 const buffer: Make = (options) => new NioManagedBuffer(options);
 
+const fetcher: Make = (options) => new OneForOneBlockFetcher(options);
+const transferor: Make = (options) => new RetryingBlockTransferor(options);
+const resolver: Make = (options) => new ExternalShuffleBlockResolver(options);
+const registrations: Make = (options) => RegisteredExecutors.open(options);
+const decoder: Make = (options) => new TransportFrameDecoder({} as never, options);
+const segment: Make = (options) => new FileSegmentManagedBuffer("f", 0, 1, options);
+const readable: Make = (options) => openStreamReadable({} as never, "s", options);
+const streams: Make = (options) => new OneForOneStreamManager(Math.random).registerStream(options);
+
 const CASES: readonly (readonly [what: string, make: Make, options: unknown, says: string])[] = [
   ["a service", create, { ...service, prot: 1 }, "BlockTransferService.create has no key prot; it has: appId, execId"],
   ["a service", create, undefined, "BlockTransferService.create takes an object of options: undefined"],
@@ -93,6 +115,14 @@ const CASES: readonly (readonly [what: string, make: Make, options: unknown, say
   ["a security", security, { secert: SECRET }, "createSecurity has no key secert; it has: secret, secretOf"],
   ["a security", security, { secretOf: () => SECRET }, "secretOf needs secret, too"],
   ["a security", security, { tls: { key: "k", crt: "c" } }, "tls has no key crt; it has: key, cert, ca"],
+  ["a fetcher", fetcher, { blocks: ["b"] }, "OneForOneBlockFetcher has no key blocks; it has: client, appId"],
+  ["retries", transferor, { maxRetries: 3 }, "RetryingBlockTransferor has no key maxRetries; it has: conf, starter"],
+  ["a resolver", resolver, { cacheBytes: 1 }, "ExternalShuffleBlockResolver has no key cacheBytes; it has: executors"],
+  ["registrations", registrations, { dbFile: "f" }, "RegisteredExecutors.open has no key dbFile; it has: file, roots"],
+  ["a decoder", decoder, { frameBytes: 8 }, "TransportFrameDecoder has no key frameBytes; it has: frameBytesMax"],
+  ["a file segment", segment, { followLinks: false }, "FileSegmentManagedBuffer has no key followLinks; it has: foll"],
+  ["a readable", readable, { hwm: 1 }, "openStreamReadable has no key hwm; it has: highWaterMark"],
+  ["a stream", streams, { buffers: [], app: "a" }, "registerStream has no key app; it has: appId, buffers"],
   ["a buffer", buffer, "text", 'bytes must be a Uint8Array or an array of them: bytes="text"'],
   ["a buffer", buffer, undefined, "bytes must be a Uint8Array or an array of them: bytes=undefined"],
   ["a buffer", buffer, [new Uint8Array(1), "text"], 'each piece must be a Uint8Array: piece="text"'],
