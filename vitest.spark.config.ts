@@ -14,6 +14,7 @@ export default defineConfig({
     server: { deps: { external: [/\/(dist|build)\//] } },
     testTimeout: 180_000,
     hookTimeout: 180_000,
+    expect: { poll: { timeout: 60_000 } },
     passWithNoTests: false,
   },
 });
