@@ -8,7 +8,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { checkOptions, type OptionKeys } from "../common/check-options.js";
 import { RpcError } from "../common/errors.js";
-import { FILE_READ_BYTES } from "../common/limits.js";
+import { WRITE_PIECE_BYTES } from "../common/limits.js";
 import { messageOf } from "./failure-text.js";
 import { fileReads } from "./kept-buffers.js";
 import type { BodyReader, ManagedBuffer } from "./managed-buffer.js";
@@ -103,7 +103,7 @@ export class FileSegmentManagedBuffer implements ManagedBuffer {
     try {
       let remaining = this.size;
       while (remaining > 0) {
-        const piece = await reader.read(Math.min(FILE_READ_BYTES, remaining));
+        const piece = await reader.read(Math.min(WRITE_PIECE_BYTES, remaining));
         if (piece === null) throw this.failure(new Error(`it ends ${remaining} bytes before the segment does`));
         remaining -= piece.length;
         yield piece;
@@ -163,11 +163,11 @@ class FileSegmentReader implements BodyReader {
 
   async #next(bytesMax: number): Promise<Uint8Array | null> {
     const end = this.#segment.offset + this.#segment.size;
-    const wanted = Math.min(bytesMax, FILE_READ_BYTES, end - this.#position);
+    const wanted = Math.min(bytesMax, WRITE_PIECE_BYTES, end - this.#position);
     if (wanted <= 0 || this.#isClosed) return null;
     const position = this.#position;
     this.#position += wanted;
-    const isKept = wanted === FILE_READ_BYTES;
+    const isKept = wanted === WRITE_PIECE_BYTES;
     const bytes = isKept ? fileReads.take() : Buffer.allocUnsafeSlow(wanted);
     if (isKept) this.#lent.add(bytes);
     let filled = 0;

@@ -2,7 +2,7 @@
  * Memory that is written or read into again and again, instead of being made and thrown away for each use. Kept for the whole
  * process: connections that are busy in turn share it.
  */
-import { FILE_READ_BYTES, FILE_READS_KEPT, WRITE_BATCH_BYTES, WRITE_BATCHES_KEPT } from "../common/limits.js";
+import { FILE_READS_KEPT, WRITE_BATCH_BYTES, WRITE_BATCHES_KEPT, WRITE_PIECE_BYTES } from "../common/limits.js";
 
 export class KeptBuffers {
   readonly #bytes: number;
@@ -29,4 +29,4 @@ export class KeptBuffers {
 export const writeBatches = new KeptBuffers(WRITE_BATCH_BYTES, WRITE_BATCHES_KEPT);
 
 /** For what is read from files to be sent. */
-export const fileReads = new KeptBuffers(FILE_READ_BYTES, FILE_READS_KEPT);
+export const fileReads = new KeptBuffers(WRITE_PIECE_BYTES, FILE_READS_KEPT);
