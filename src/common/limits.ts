@@ -123,7 +123,10 @@ export const FRAME_OVERHEAD_BYTES_MAX = 4 * KIB;
 export const FRAME_BYTES_MAX = 2 ** 31 - 2 + 8;
 /** Memory for a frame that arrives in parts is made in steps of this size: who announces much and sends little holds little. */
 export const FRAME_ASSEMBLY_BYTES_MIN = 64 * KIB;
-/** A part of a longer frame that is not copied. Node.js reads up to 64 KiB at once, and lends no more memory than it read. */
+/**
+ * A part of a longer frame that is not copied. Up to 64 KiB are read at once, into memory of that size: accepted sockets lend no
+ * more of it than was read, dialled ones read on behind what is kept.
+ */
 export const FRAME_PART_KEPT_BYTES_MIN = 16 * KIB;
 /** Unfinished frames of all accepted connections together; beyond it the one that holds most ends. */
 export const FRAMES_UNFINISHED_BYTES_MAX = 256 * MIB;

@@ -39,8 +39,6 @@ export class TransportResponseHandler {
   readonly #fetches = new Map<string, OutstandingFetch>();
   readonly #streams: OutstandingStream[] = [];
   #streamActive = false;
-  /** Answers to nothing that is outstanding: late ones, mostly. */
-  #ignored = 0;
 
   constructor(connection: Connection, logger: TransportLogger) {
     this.#connection = connection;
@@ -50,10 +48,6 @@ export class TransportResponseHandler {
   /** Requests without an answer, and the stream that is being received. */
   get outstandingCount(): number {
     return this.#rpcs.count + this.#fetches.size + this.#streams.length + (this.#streamActive ? 1 : 0);
-  }
-
-  get ignoredCount(): number {
-    return this.#ignored;
   }
 
   get rpcs(): OutstandingRpcs {
@@ -102,10 +96,7 @@ export class TransportResponseHandler {
   /** The body of an RpcResponse: the hot path, without a message object. */
   rpcResponse(idHigh: number, idLow: number, bytes: Uint8Array, start: number, end: number): void {
     const callback = this.#rpcs.take(idHigh, idLow, false);
-    if (callback === null) {
-      this.#ignored++;
-      return;
-    }
+    if (callback === null) return;
     try {
       const rpc = callback as RpcResponseCallback;
       let result: unknown;
@@ -122,8 +113,7 @@ export class TransportResponseHandler {
     switch (message.type) {
       case MessageType.CHUNK_FETCH_SUCCESS: {
         const callback = this.removeFetch(message.streamId, message.chunkIndex);
-        if (callback === null) this.#ignored++;
-        else this.guard(() => callback.onSuccess(message.chunkIndex, message.body));
+        if (callback !== null) this.guard(() => callback.onSuccess(message.chunkIndex, message.body));
         message.body.release();
         return;
       }
@@ -131,8 +121,8 @@ export class TransportResponseHandler {
         const callback = this.removeFetch(message.streamId, message.chunkIndex);
         const chunk = `StreamChunkId[streamId=${message.streamId},chunkIndex=${message.chunkIndex}]`;
         const text = `Failure while fetching ${chunk}: ${message.errorText}`;
-        if (callback === null) this.#ignored++;
-        else this.guard(() => callback.onFailure(message.chunkIndex, this.#told("ERR_RPC_STREAM", text)));
+        const error = this.#told("ERR_RPC_STREAM", text);
+        if (callback !== null) this.guard(() => callback.onFailure(message.chunkIndex, error));
         return;
       }
       case MessageType.RPC_RESPONSE: {
@@ -142,14 +132,12 @@ export class TransportResponseHandler {
       }
       case MessageType.RPC_FAILURE: {
         const callback = this.#rpcs.takeAny(highOf(message.requestId), lowOf(message.requestId));
-        if (callback === null) this.#ignored++;
-        else this.guard(() => callback.onFailure(this.#told("ERR_RPC_HANDLER", message.errorText)));
+        if (callback !== null) this.guard(() => callback.onFailure(this.#told("ERR_RPC_HANDLER", message.errorText)));
         return;
       }
       case MessageType.MERGED_BLOCK_META_SUCCESS: {
         const callback = this.#rpcs.take(highOf(message.requestId), lowOf(message.requestId), true);
-        if (callback === null) this.#ignored++;
-        else {
+        if (callback !== null) {
           const { onSuccess } = callback as MergedBlockMetaResponseCallback;
           this.guard(() => onSuccess.call(callback, message.chunkCount, message.body));
         }
@@ -161,8 +149,7 @@ export class TransportResponseHandler {
         return;
       case MessageType.STREAM_FAILURE: {
         const stream = this.#streams.shift();
-        if (stream === undefined) this.#ignored++;
-        else {
+        if (stream !== undefined) {
           const error = this.#told("ERR_RPC_STREAM", message.errorText);
           this.guard(() => stream.callback.onFailure(stream.streamId, error));
         }
@@ -199,7 +186,6 @@ export class TransportResponseHandler {
     if (stream === undefined) {
       // Its bytes follow, and nobody reads them: the connection is of no use any more.
       if (byteCount > 0) throw new RpcError("ERR_RPC_PROTOCOL", `a stream nobody asked for: streamId=${streamId}`);
-      this.#ignored++;
       return;
     }
     const { callback } = stream;
