@@ -8,7 +8,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { checkOptions, type OptionKeys } from "../common/check-options.js";
 import { RpcError } from "../common/errors.js";
-import { WRITE_PIECE_BYTES } from "../common/limits.js";
+import { BODY_PIECE_BYTES_MAX, WRITE_PIECE_BYTES } from "../common/limits.js";
 import { messageOf } from "./failure-text.js";
 import { fileReads } from "./kept-buffers.js";
 import type { BodyReader, ManagedBuffer } from "./managed-buffer.js";
@@ -100,10 +100,12 @@ export class FileSegmentManagedBuffer implements ManagedBuffer {
   /** @param recycles nobody looks at a piece any more when he asks for the next. */
   async *#pieces(recycles: boolean): AsyncGenerator<Uint8Array> {
     const reader = await this.toBody();
+    // What nobody gives back is garbage, the more of it the longer its pieces.
+    const bytesMax = recycles ? WRITE_PIECE_BYTES : BODY_PIECE_BYTES_MAX;
     try {
       let remaining = this.size;
       while (remaining > 0) {
-        const piece = await reader.read(Math.min(WRITE_PIECE_BYTES, remaining));
+        const piece = await reader.read(Math.min(bytesMax, remaining));
         if (piece === null) throw this.failure(new Error(`it ends ${remaining} bytes before the segment does`));
         remaining -= piece.length;
         yield piece;
@@ -121,8 +123,11 @@ class FileSegmentReader implements BodyReader {
   #position: number;
   #ahead: Promise<Uint8Array | null> | null = null;
   #isClosed = false;
-  /** Kept memory that was read into. What is cut in two is never given back. */
-  readonly #lent = new Set<Uint8Array>();
+  /**
+   * Kept memory by the view of it that was given out. A view of its own each time, so that a piece that is given back twice
+   * means nothing the second time; weakly, because nobody has to give one back. What is cut in two never is.
+   */
+  readonly #lent = new WeakMap<Uint8Array, Buffer>();
 
   constructor(segment: FileSegmentManagedBuffer, file: FileHandle) {
     this.#segment = segment;
@@ -147,7 +152,10 @@ class FileSegmentReader implements BodyReader {
   }
 
   recycle(piece: Uint8Array): void {
-    if (this.#lent.delete(piece)) fileReads.giveBack(piece as Buffer);
+    const memory = this.#lent.get(piece);
+    if (memory === undefined) return;
+    this.#lent.delete(piece);
+    fileReads.giveBack(memory);
   }
 
   close(): void {
@@ -167,9 +175,7 @@ class FileSegmentReader implements BodyReader {
     if (wanted <= 0 || this.#isClosed) return null;
     const position = this.#position;
     this.#position += wanted;
-    const isKept = wanted === WRITE_PIECE_BYTES;
-    const bytes = isKept ? fileReads.take() : Buffer.allocUnsafeSlow(wanted);
-    if (isKept) this.#lent.add(bytes);
+    const bytes = this.#memoryFor(wanted);
     let filled = 0;
     try {
       while (filled < wanted) {
@@ -182,5 +188,12 @@ class FileSegmentReader implements BodyReader {
       throw this.#segment.failure(error);
     }
     return bytes;
+  }
+  #memoryFor(byteCount: number): Buffer {
+    if (byteCount < WRITE_PIECE_BYTES) return Buffer.allocUnsafeSlow(byteCount);
+    const memory = fileReads.take();
+    const view = memory.subarray();
+    this.#lent.set(view, memory);
+    return view;
   }
 }

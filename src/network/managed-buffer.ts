@@ -11,7 +11,7 @@ export interface BodyReader {
   read(bytesMax: number): Promise<Uint8Array | null>;
   /**
    * A piece has been sent: nobody looks at it any more, and its memory may be read into again. Called once for a piece, in
-   * order, also after `close`; not for those that were not sent.
+   * order, also after `close`; not for those that were not sent. What it throws ends the connection.
    */
   recycle?(piece: Uint8Array): void;
   /** Gives file and memory back, also in the middle. */

@@ -190,7 +190,9 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
   bodyBytes(bytes: Uint8Array, start: number, end: number): void {
     const busy = this.#interceptor?.onBytes(bytes, start, end) ?? null;
     if (busy === null) return;
-    this.#keepsBytes = true;
+    // Nothing is read until the consumer is ready: its bytes stay as they are, and their memory is used again afterwards. One that
+    // has closed the connection itself is not waited for.
+    if (this.#state !== "OPEN") this.#keepsBytes = true;
     this.#consumerBusy = true;
     this.#decoder.hold();
     busy.then(
@@ -298,12 +300,13 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
 
   /** A stream's consumer, which was busy, takes more; or it failed, which is as if it had thrown. */
   #consumerReady(error: Error | null): void {
+    this.#consumerBusy = false;
     if (this.#state !== "OPEN") {
       // The consumer has been told that the connection has ended, and has no answer to give any more.
       if (error !== null) this.#warn("onData of a stream failed, after its connection had ended", error);
+      this.#socket.resume();
       return;
     }
-    this.#consumerBusy = false;
     this.#releaseDecoder();
     if (error === null) this.#runDecoder(null);
     else this.#decodingFailed(error);
@@ -373,8 +376,9 @@ export class TransportChannel implements Connection, FrameSink, WriteQueueOwner 
     interceptor?.onFailure(this.#lost(reason), (call) => {
       guarded(call, (error) => this.#warn("onFailure of a stream failed", error));
     });
-    // What still comes is thrown away: bytes left unread would reset the connection under what is still to be written.
-    this.#socket.resume();
+    // What still comes is thrown away: bytes left unread would reset the connection under what is still to be written. Not into
+    // memory that a consumer still looks at.
+    if (!this.#consumerBusy || this.#reads === undefined) this.#socket.resume();
   }
 
   #lost(reason: Error | null): RpcError {

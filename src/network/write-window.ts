@@ -12,6 +12,7 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../common/clock.js";
 import { WRITE_PIECE_BYTES, WRITE_TURN_BYTES, WRITE_WINDOW_BYTES } from "../common/limits.js";
+import { asError } from "./failure-text.js";
 import type { MessageWithHeader } from "./message-with-header.js";
 
 /** What Node.js itself looks at to tell a slow write from a stuck one; no part of its documented surface. */
@@ -121,7 +122,7 @@ export class WriteWindow {
         const piece = isRead ? await next : next;
         if (this.#isEnded || piece === null) return;
         const isFirst = encoded.transferredBytes === piece.length;
-        this.write(piece, isRead ? () => encoded.recycle(piece) : ignore);
+        this.write(piece, isRead ? () => this.#recycle(encoded, piece) : ignore);
         if (isFirst) begun();
         while (this.isFull && !this.#isEnded) {
           uncork();
@@ -137,6 +138,15 @@ export class WriteWindow {
   end(): void {
     this.#isEnded = true;
     this.#roomAwaited?.();
+  }
+
+  /** Its owner's code: what it throws comes as any error of the socket does. */
+  #recycle(encoded: MessageWithHeader, piece: Uint8Array): void {
+    try {
+      encoded.recycle(piece);
+    } catch (error) {
+      this.#socket.destroy(asError(error));
+    }
   }
 
   /** Resolves when some of what is in flight has been written, the loop has turned, or the window has ended. */

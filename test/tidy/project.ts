@@ -33,7 +33,7 @@ export function readProject(root: string, folder = ""): SourceFile[] {
 
 /** The compiled modules below `root`/dist, which readProject leaves out. */
 export function readBuilt(root: string): SourceFile[] {
-  return readProject(root, "dist").filter((file) => file.path.endsWith(".js"));
+  return readProject(root, "dist").filter((file) => /\.c?js$/.test(file.path));
 }
 
 const parsed = new WeakMap<SourceFile, ts.SourceFile>();

@@ -7,7 +7,7 @@ import ts from "typescript";
 import { type Exceptions, importsOf, isExcepted, parse, placeOf, type Rule, type SourceFile, walk } from "./project.js";
 
 function scripts(files: readonly SourceFile[], ...folders: string[]): SourceFile[] {
-  return files.filter((file) => file.path.endsWith(".ts") && folders.some((folder) => file.path.startsWith(folder)));
+  return files.filter((file) => /\.[cm]?ts$/.test(file.path) && folders.some((folder) => file.path.startsWith(folder)));
 }
 
 /** One breach for each node of each file for which `find` has something to say. */

@@ -73,7 +73,7 @@ test("a consumer that keeps nothing is given the same memory each time", async (
   expect(memory.size).toBeLessThanOrEqual(2);
 });
 
-test("what is kept stays as it is: chunks, parts of a readable stream, bytes whose promise is pending", async () => {
+test("what is kept stays as it is: chunks, parts of a readable stream", async () => {
   await using transports = new Transports();
   const bytes = numbered(1_000);
   const { client, streamId } = await streaming(transports, bytes);
@@ -89,6 +89,72 @@ test("what is kept stays as it is: chunks, parts of a readable stream, bytes who
   expect(Buffer.compare(Buffer.concat(parts), bytes)).toBe(0);
   expect(Buffer.compare(Buffer.concat(chunks.map((chunk) => chunk.bytes() as Uint8Array)), bytes)).toBe(0);
 });
+
+test("a consumer that is busy with what he was given finds it as it was, and the next in the same memory", async () => {
+  await using transports = new Transports();
+  const bytes = numbered(2_000);
+  const { client, streamId } = await streaming(transports, bytes);
+  for (const index of [0, 1]) await fetchChunk(client, streamId, index);
+  const memory = new Set<ArrayBufferLike>();
+  let at = 0;
+  await new Promise<void>((resolve, reject) => {
+    client.stream(`${streamId}_2`, {
+      onData: async (_id, part) => {
+        memory.add(part.buffer);
+        for (let turn = 0; turn < 5; turn++) await new Promise((next) => setImmediate(next));
+        expect(Buffer.compare(part, bytes.subarray(at, at + part.length))).toBe(0);
+        at += part.length;
+      },
+      onComplete: () => resolve(),
+      onFailure: (_id, error) => reject(error),
+    });
+  });
+  expect(at).toBe(bytes.length);
+  // What the chunks left over, one for all, and another for each read that held more than the stream.
+  expect(memory.size).toBeLessThanOrEqual(4);
+});
+
+test.each(["while it is busy", "in the call"])(
+  "a consumer whose connection is closed %s finds its bytes as they were until it is ready",
+  async (when) => {
+    await using transports = new Transports();
+    const bytes = numbered(8_000);
+    const streams = new OneForOneStreamManager(() => 0);
+    const streamId = streams.registerStream({ buffers: [new NioManagedBuffer(bytes)] });
+    const handler = new ScriptedHandler({
+      streams,
+      receive: (_c, message, reply) => reply.onSuccess(Buffer.from(message)),
+    });
+    const server = await transports.serve(handler);
+    const client = await transports.client(server);
+    let given: Uint8Array = new Uint8Array(0);
+    let ready = (): void => {};
+    const isBusy = new Promise<void>((resolve) => {
+      ready = resolve;
+    });
+    const ended = new Promise<Error>((resolve, reject) => {
+      client.stream(`${streamId}_0`, {
+        onData: (_id, part) => {
+          given = part;
+          if (when === "in the call") client.close();
+          else setImmediate(() => client.close());
+          return isBusy;
+        },
+        onComplete: () => reject(new Error("it did not come whole")),
+        onFailure: (_id, error) => resolve(error),
+      });
+    });
+    // The other side goes on sending, and all could be read while others are served.
+    const other = await transports.client(server, transports.context());
+    for (let n = 0; n < 20; n++) expect(await ask(other, `${n}`)).toBe(`${n}`);
+    expect(client.isActive).toBe(false);
+    expect(given.length).toBeGreaterThan(0);
+    expect(Buffer.compare(given, bytes.subarray(0, given.length))).toBe(0);
+    ready();
+    expect(await ended).toMatchObject({ code: "ERR_RPC_CONNECTION_LOST" });
+    await expect.poll(() => handler.events).toContain("inactive");
+  },
+);
 
 test("what comes before anybody listens waits for him, in order", async () => {
   const server = createServer((socket) => socket.write("early "));
