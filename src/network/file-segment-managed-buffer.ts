@@ -189,6 +189,7 @@ class FileSegmentReader implements BodyReader {
     }
     return bytes;
   }
+
   #memoryFor(byteCount: number): Buffer {
     if (byteCount < WRITE_PIECE_BYTES) return Buffer.allocUnsafeSlow(byteCount);
     const memory = fileReads.take();
