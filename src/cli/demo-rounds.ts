@@ -274,6 +274,9 @@ function print(report: Report, outcome: Outcome, tree: FileTree): void {
   report.line();
   const spread = `${speedUp.min.toFixed(2)} to ${speedUp.max.toFixed(2)} in ${rounds} rounds`;
   report.line(`Speed-up ${speedUp.median.toFixed(2)}x${rounds > 1 ? ` (${spread})` : ""}`);
+  if (speedUp.median < 1) {
+    report.line("Below 1x: so little work is done sooner than handed over, or others use the cores. Try more files.");
+  }
   report.line(
     `Share of the bytes: ${loops.map(({ loop, share }) => `loop ${loop} ${(share * 100).toFixed(0)} %`).join(", ")}`,
   );

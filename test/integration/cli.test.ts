@@ -62,7 +62,10 @@ describe("demo", () => {
     const { exitCode, stdout, stderr } = await ringpost("demo", tree, "--json", "--rounds", "2", "--quality", "1");
     expect(exitCode).toBe(0);
     expect(stderr).toContain("Speed-up");
-    expect(JSON.parse(stdout)).toMatchObject({
+    const outcome = JSON.parse(stdout);
+    // Four small files rarely gain anything; whichever it was is said.
+    expect(stderr.includes("Below 1x")).toBe(outcome.speedUp.median < 1);
+    expect(outcome).toMatchObject({
       files: 4,
       verified: 4,
       failed: {},
