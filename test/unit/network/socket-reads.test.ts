@@ -46,6 +46,17 @@ function retained(client: TransportClient, streamId: bigint, index: number): Pro
   });
 }
 
+/** Resolves when the stream has come whole. */
+function received(client: TransportClient, stream: string, take: (part: Uint8Array) => void | Promise<void>) {
+  return new Promise<void>((resolve, reject) => {
+    client.stream(stream, {
+      onData: (_id, part) => take(part),
+      onComplete: () => resolve(),
+      onFailure: (_id, error) => reject(error),
+    });
+  });
+}
+
 test("a consumer that keeps nothing is given the same memory each time", async () => {
   await using transports = new Transports();
   const bytes = numbered(2_000);
@@ -55,17 +66,11 @@ test("a consumer that keeps nothing is given the same memory each time", async (
   const memory = new Set<ArrayBufferLike>();
   let at = 0;
   let calls = 0;
-  await new Promise<void>((resolve, reject) => {
-    client.stream(`${streamId}_2`, {
-      onData: (_id, part) => {
-        calls++;
-        memory.add(part.buffer);
-        expect(Buffer.compare(part, bytes.subarray(at, at + part.length))).toBe(0);
-        at += part.length;
-      },
-      onComplete: () => resolve(),
-      onFailure: (_id, error) => reject(error),
-    });
+  await received(client, `${streamId}_2`, (part) => {
+    calls++;
+    memory.add(part.buffer);
+    expect(Buffer.compare(part, bytes.subarray(at, at + part.length))).toBe(0);
+    at += part.length;
   });
   expect(at).toBe(bytes.length);
   expect(calls).toBeGreaterThan(20);
@@ -97,17 +102,12 @@ test("a consumer that is busy with what he was given finds it as it was, and the
   for (const index of [0, 1]) await fetchChunk(client, streamId, index);
   const memory = new Set<ArrayBufferLike>();
   let at = 0;
-  await new Promise<void>((resolve, reject) => {
-    client.stream(`${streamId}_2`, {
-      onData: async (_id, part) => {
-        memory.add(part.buffer);
-        for (let turn = 0; turn < 5; turn++) await new Promise((next) => setImmediate(next));
-        expect(Buffer.compare(part, bytes.subarray(at, at + part.length))).toBe(0);
-        at += part.length;
-      },
-      onComplete: () => resolve(),
-      onFailure: (_id, error) => reject(error),
-    });
+  await received(client, `${streamId}_2`, async (part) => {
+    memory.add(part.buffer);
+    // More would be read in any of these turns, were the connection not held.
+    for (let turn = 0; turn < 5; turn++) await new Promise((next) => setImmediate(next));
+    expect(Buffer.compare(part, bytes.subarray(at, at + part.length))).toBe(0);
+    at += part.length;
   });
   expect(at).toBe(bytes.length);
   // What the chunks left over, one for all, and another for each read that held more than the stream.
