@@ -165,6 +165,12 @@ export const FILE_READS_KEPT = 8;
  * With a MiB asks beside a transfer have twice the p99, with 256 KiB transfers three quarters of the rate.
  */
 export const WRITE_TURN_BYTES = 512 * KIB;
+/** So long after waking a thread a bulk write has not heard of it again: it may be waiting for a core. Less than a turn. */
+export const WOKEN_SERVED_MS = 0.2;
+/** More than a slice of the scheduler: by now it has had one. */
+export const WOKEN_FORGOTTEN_MS = 4;
+/** Longer than libuv's thread pool takes for a job that is nothing, unless it is busy. */
+export const POOL_TRIP_MS = 10;
 /**
  * What a message with a body counts for while it waits, besides what stands in memory of an answer's body: who asks for chunks
  * by the thousand is held up, wherever they are.

@@ -17,6 +17,7 @@
  *
  * No loop sits in `Atomics.wait`: it would be deaf to timers, sockets, its control port, stdout and the inspector.
  */
+import { countWokenThread } from "../common/woken-threads.js";
 import { and, load, notify, or, waitAsync } from "./atomics.js";
 import { ENV_BELL, ENV_PARKED, ENV_SPIN, LINE_WORDS, LOOP_SET_WORDS } from "./layout.js";
 
@@ -48,6 +49,7 @@ export class Parking {
     const bit = 1 << (loop & 31);
     if ((load(this.#words, word) & bit) === 0) return false;
     if ((and(this.#words, word, ~bit) & bit) === 0) return false;
+    countWokenThread();
     notify(this.#words, this.#bells + loop * LINE_WORDS);
     return true;
   }
@@ -77,6 +79,7 @@ export class Parking {
         const bit = candidates & -candidates;
         candidates &= ~bit;
         if ((and(this.#words, this.#parked + i, ~bit) & bit) !== 0) {
+          countWokenThread();
           notify(this.#words, this.#bells + ((i << 5) + 31 - Math.clz32(bit)) * LINE_WORDS);
           return true;
         }

@@ -14,6 +14,7 @@ import type { Clock } from "../common/clock.js";
 import { WRITE_PIECE_BYTES, WRITE_TURN_BYTES, WRITE_WINDOW_BYTES } from "../common/limits.js";
 import { asError } from "./failure-text.js";
 import type { MessageWithHeader } from "./message-with-header.js";
+import { TurnYield } from "./turn-yield.js";
 
 /** What Node.js itself looks at to tell a slow write from a stuck one; no part of its documented surface. */
 interface CountingHandle {
@@ -23,7 +24,6 @@ interface CountingHandle {
 
 export class WriteWindow {
   readonly #socket: Socket;
-  readonly #clock: Clock;
   readonly #advanced: () => void;
   #handedBytes = 0;
   /** Handed over since the loop last went on because of us. */
@@ -31,6 +31,7 @@ export class WriteWindow {
   #writtenBytes = 0;
   #roomAwaited: (() => void) | null = null;
   #isEnded = false;
+  readonly #turnYield: TurnYield;
   readonly #nextTurn = (): void => {
     this.#turnBytes = 0;
     if (this.#isEnded) return;
@@ -41,7 +42,7 @@ export class WriteWindow {
   /** @param advanced called when there may be room again: after each write whose bytes have been taken, and what it called. */
   constructor(socket: Socket, clock: Clock, advanced: () => void) {
     this.#socket = socket;
-    this.#clock = clock;
+    this.#turnYield = new TurnYield(clock, this.#nextTurn);
     this.#advanced = advanced;
   }
 
@@ -87,7 +88,7 @@ export class WriteWindow {
     const { length } = bytes;
     this.#handedBytes += length;
     if (this.#turnBytes < WRITE_TURN_BYTES && this.#turnBytes + length >= WRITE_TURN_BYTES) {
-      this.#clock.setImmediate(this.#nextTurn);
+      this.#turnYield.next();
     }
     this.#turnBytes += length;
     this.#socket.write(bytes, (error) => {
