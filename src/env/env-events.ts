@@ -79,7 +79,9 @@ export class EnvEvents implements DispatcherEvents, NetworkEvents {
 
   networkError(error: RpcError, address: RpcAddress): void {
     const log = (logger: RpcLogger): void => logger.warn({ error, address }, "a connection failed");
-    const warning = (): string => `the connection to ${RpcAddress.hostPort(address)} failed: ${error.message}`;
+    const place = RpcAddress.hostPort(address);
+    const { message } = error;
+    const warning = (): string => (message.includes(place) ? message : `the connection to ${place} failed: ${message}`);
     this.#report("networkError", [error, address], log, warning);
   }
 

@@ -16,7 +16,10 @@ export interface RpcResponseCallback {
   onSuccessBytes?(bytes: Uint8Array, start: number, end: number): void;
 }
 
-/** The end of a chunk's fetch. The buffer is valid during the call, and afterwards if it was retained. */
+/**
+ * The end of a chunk's fetch. The buffer is valid during the call, and afterwards if it was retained in it; released, its methods
+ * throw ERR_RPC_INVALID_ARGUMENT. What it gave before stays as it is.
+ */
 export interface ChunkReceivedCallback {
   onSuccess(chunkIndex: number, buffer: ManagedBuffer): void;
   onFailure(chunkIndex: number, error: Error): void;

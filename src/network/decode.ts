@@ -7,6 +7,7 @@ import { protocolError } from "./frame-errors.js";
 import { type ManagedBuffer, NioManagedBuffer } from "./managed-buffer.js";
 import { MessageType } from "./message-type.js";
 import type { ChunkFetchSuccess, Message } from "./messages.js";
+import { ReceivedBuffer } from "./received-buffer.js";
 import { WireReader } from "./wire-reader.js";
 
 /** Spark's names, by type. */
@@ -58,7 +59,7 @@ export function decodeMessageInPieces(pieces: readonly Uint8Array[]): Message {
   if (pieces[0]?.[0] !== MessageType.CHUNK_FETCH_SUCCESS) return decodeMessage(Buffer.concat(pieces));
   const head = Buffer.concat(pieces.slice(0, CHUNK_BODY_OFFSET), CHUNK_BODY_OFFSET);
   const { streamId, chunkIndex } = decodeMessage(head) as ChunkFetchSuccess;
-  const body = new NioManagedBuffer(behind(pieces, CHUNK_BODY_OFFSET));
+  const body = new ReceivedBuffer(behind(pieces, CHUNK_BODY_OFFSET));
   return { type: MessageType.CHUNK_FETCH_SUCCESS, streamId, chunkIndex, body };
 }
 
@@ -87,7 +88,8 @@ export function decodeMessage(bytes: Uint8Array, start = 0, end: number = bytes.
     case MessageType.CHUNK_FETCH_SUCCESS: {
       const streamId = reader.i64("streamId");
       const chunkIndex = reader.i32("chunkIndex");
-      return { type, streamId, chunkIndex, body: rest(reader) };
+      const body = new ReceivedBuffer([reader.raw("body", reader.remaining)]);
+      return { type, streamId, chunkIndex, body };
     }
     case MessageType.CHUNK_FETCH_FAILURE: {
       const streamId = reader.i64("streamId");

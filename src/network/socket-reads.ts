@@ -10,6 +10,7 @@
  */
 import type { OnReadOpts, Socket } from "node:net";
 import { SOCKET_READ_BYTES, SOCKET_READ_BYTES_MIN } from "../common/limits.js";
+import { socketReads } from "./kept-buffers.js";
 
 /** Takes what was read. True: a view of it is kept beyond the call. */
 export type Receiver = (bytes: Buffer) => boolean;
@@ -22,7 +23,7 @@ export class SocketReads {
     return readsBySocket.get(socket);
   }
 
-  #memory = Buffer.allocUnsafeSlow(SOCKET_READ_BYTES);
+  #memory = socketReads.take();
   #receiver: Receiver | null = null;
   #early: Buffer[] = [];
 
@@ -57,6 +58,6 @@ export class SocketReads {
   /** What was read little by little and kept lies side by side: a small chunk does not hold much more memory than it needs. */
   #goOnBehind(byteCount: number): void {
     const rest = this.#memory.subarray(byteCount);
-    this.#memory = rest.length < SOCKET_READ_BYTES_MIN ? Buffer.allocUnsafeSlow(SOCKET_READ_BYTES) : rest;
+    this.#memory = rest.length < SOCKET_READ_BYTES_MIN ? socketReads.take() : rest;
   }
 }
