@@ -172,7 +172,9 @@ export const WOKEN_SERVED_MS = 0.2;
 /** More than a slice of the scheduler: by now it has had one. */
 export const WOKEN_FORGOTTEN_MS = 4;
 /** Longer than libuv's thread pool takes for a job that is nothing, unless it is busy. */
-export const POOL_TRIP_MS = 10;
+export const POOL_TRIP_MS = 5;
+/** After a trip there is none for so many times what it took. */
+export const POOL_RESTS = 4;
 /**
  * What a message with a body counts for while it waits, besides what stands in memory of an answer's body: who asks for chunks
  * by the thousand is held up, wherever they are.

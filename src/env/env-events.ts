@@ -79,9 +79,9 @@ export class EnvEvents implements DispatcherEvents, NetworkEvents {
 
   networkError(error: RpcError, address: RpcAddress): void {
     const log = (logger: RpcLogger): void => logger.warn({ error, address }, "a connection failed");
-    const place = RpcAddress.hostPort(address);
+    const failed = `the connection to ${RpcAddress.hostPort(address)} failed: `;
     const { message } = error;
-    const warning = (): string => (message.includes(place) ? message : `the connection to ${place} failed: ${message}`);
+    const warning = (): string => (message.startsWith(failed) ? message : failed + message);
     this.#report("networkError", [error, address], log, warning);
   }
 

@@ -32,10 +32,14 @@ export class KeptBuffers {
   }
 }
 
-/** The same for memory that may be much: the garbage collector may have it whenever it runs. */
+/**
+ * The same for memory that may be much: the garbage collector may have it whenever it runs. What comes back without having been
+ * taken here, or a second time, is somebody else's.
+ */
 export class WeaklyKeptBuffers {
   readonly #bytes: number;
   readonly #countMax: number;
+  readonly #taken = new WeakSet<ArrayBufferLike>();
   #kept = new WeakRef<Buffer[]>([]);
 
   /** @param countMax as many are kept at the most while nobody uses them. */
@@ -45,17 +49,20 @@ export class WeaklyKeptBuffers {
   }
 
   take(): Buffer {
-    return this.#kept.deref()?.pop() ?? Buffer.allocUnsafeSlow(this.#bytes);
+    const buffer = this.#kept.deref()?.pop() ?? Buffer.allocUnsafeSlow(this.#bytes);
+    this.#taken.add(buffer.buffer);
+    return buffer;
   }
 
   /** Nobody looks at it any more. */
-  giveBack(buffer: Buffer): void {
+  giveBack(memory: ArrayBufferLike): void {
+    if (!this.#taken.delete(memory)) return;
     let kept = this.#kept.deref();
     if (kept === undefined) {
       kept = [];
       this.#kept = new WeakRef(kept);
     }
-    if (kept.length < this.#countMax) kept.push(buffer);
+    if (kept.length < this.#countMax) kept.push(Buffer.from(memory));
   }
 }
 

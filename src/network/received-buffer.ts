@@ -9,7 +9,6 @@
  */
 import type { Readable } from "node:stream";
 import { RpcError } from "../common/errors.js";
-import { SOCKET_READ_BYTES } from "../common/limits.js";
 import { socketReads } from "./kept-buffers.js";
 import { type ManagedBuffer, type MessageBody, NioManagedBuffer } from "./managed-buffer.js";
 
@@ -70,14 +69,13 @@ export class ReceivedBuffer implements ManagedBuffer {
   }
 }
 
-/** Memory in which nothing else lies. Other memory may hold what came before, what comes behind, or somebody's chunk. */
+/** Memory of which this is all. Other memory may hold what came before, what comes behind, or somebody's chunk. */
 function recycle(pieces: readonly Uint8Array[]): void {
   let memory: ArrayBufferLike | null = null;
   let covered = 0;
   for (const { buffer, length } of pieces) {
     covered = buffer === memory ? covered + length : length;
     memory = buffer;
-    if (covered === SOCKET_READ_BYTES && buffer.byteLength === SOCKET_READ_BYTES)
-      socketReads.giveBack(Buffer.from(buffer));
+    if (covered === buffer.byteLength) socketReads.giveBack(buffer);
   }
 }

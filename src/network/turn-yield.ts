@@ -6,16 +6,18 @@
  * woken for. Mostly it gets a core at once, and then nothing is to be done: the next wake is seen soon. So only where the
  * last one is some time ago, and not long, turns go on by way of libuv's thread pool: until that job is back this thread
  * sleeps, and its core is free. Going that way after each wake costs an ask half of its median, always a tenth of the rate.
+ * A wake is as old as the turn that notices it.
  *
- *     HERE ──next: woken a while ago──▶ AWAY ──back──▶ HERE
- *                                       AWAY ──POOL_TRIP_MS──▶ LATE ──back──▶ HERE
- *     next while HERE otherwise, or LATE ──▶ setImmediate
+ *     HERE ──next: woken a while ago──▶ AWAY ──back──▶ RESTING ──POOL_RESTS trips' time──▶ HERE
+ *                                       AWAY ──POOL_TRIP_MS──▶ LATE ──back──▶ RESTING or HERE
+ *     next while HERE otherwise, LATE or RESTING ──▶ setImmediate
  *
- * LATE: the pool is busy with somebody's work. Nothing of ours waits for that; at most one job a connection is in its queue.
+ * The pool may be busy with somebody's work. Of our time a fifth at the most is spent waiting for that, POOL_TRIP_MS at a time,
+ * with one job a connection in its queue.
  */
 import { randomFill } from "node:crypto";
 import type { Clock, Timer } from "../common/clock.js";
-import { POOL_TRIP_MS, WOKEN_FORGOTTEN_MS, WOKEN_SERVED_MS } from "../common/limits.js";
+import { POOL_RESTS, POOL_TRIP_MS, WOKEN_FORGOTTEN_MS, WOKEN_SERVED_MS } from "../common/limits.js";
 import { wokenThreads } from "../common/woken-threads.js";
 
 /** What the job is about: the shortest one that touches neither a file nor the network. */
@@ -26,9 +28,12 @@ export class TurnYield {
   readonly #nextTurn: () => void;
   #wokenSeen = wokenThreads();
   #wokenAtMs = Number.NEGATIVE_INFINITY;
+  /** The job is in the pool: AWAY or LATE. */
   #isOut = false;
   /** Set while AWAY. */
   #timer: Timer | null = null;
+  #awayAtMs = 0;
+  #restsUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(clock: Clock, nextTurn: () => void) {
     this.#clock = clock;
@@ -37,11 +42,13 @@ export class TurnYield {
 
   /** Calls `nextTurn` once, later. Not to be called again before that. */
   next(): void {
-    if (this.#isOut || !this.#mayKeepOneWaiting()) {
+    const nowMs = this.#clock.now();
+    if (!this.#mayKeepOneWaiting(nowMs) || this.#isOut || nowMs < this.#restsUntilMs) {
       this.#clock.setImmediate(this.#nextTurn);
       return;
     }
     this.#isOut = true;
+    this.#awayAtMs = nowMs;
     this.#timer = this.#clock.setTimeout(this.#goOn, POOL_TRIP_MS);
     randomFill(ONE_BYTE, this.#back);
   }
@@ -55,11 +62,12 @@ export class TurnYield {
 
   readonly #goOn = (): void => {
     this.#timer = null;
+    const nowMs = this.#clock.now();
+    this.#restsUntilMs = nowMs + POOL_RESTS * (nowMs - this.#awayAtMs);
     this.#nextTurn();
   };
 
-  #mayKeepOneWaiting(): boolean {
-    const nowMs = this.#clock.now();
+  #mayKeepOneWaiting(nowMs: number): boolean {
     const woken = wokenThreads();
     if (woken !== this.#wokenSeen) {
       this.#wokenSeen = woken;

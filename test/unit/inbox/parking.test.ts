@@ -3,6 +3,7 @@
  * Method: several Parkers on one thread; a waiter is awaited where it must be rung.
  */
 import { describe, expect, test } from "vitest";
+import { wokenThreads } from "../../../dist/src/common/woken-threads.js";
 import { envRegionWords, GroupBell, LoopBell, Parker, Parking } from "../../../dist/src/inbox/parking.js";
 
 const LOOPS = 256;
@@ -95,6 +96,21 @@ describe("one loop", () => {
     park(40);
     expect(parking.anyParked(LOOPS - 1)).toBe(true);
   });
+});
+
+test("whoever wakes a loop is known to have woken a thread", () => {
+  const { parking, park, setOpen, open } = makeParking([3, 9]);
+  const before = wokenThreads();
+  parking.unpark(3);
+  expect(wokenThreads()).toBe(before);
+  park(3);
+  parking.unpark(3);
+  expect(wokenThreads()).toBe(before + 1);
+  park(9);
+  setOpen(9);
+  parking.unparkOne(open, 0);
+  parking.unparkOne(open, 0);
+  expect(wokenThreads()).toBe(before + 2);
 });
 
 describe("a group", () => {

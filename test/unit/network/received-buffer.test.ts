@@ -3,7 +3,7 @@
  * Method: chunks of random lengths over a real connection, each kept in a random way and compared later; beside it the
  * buffer alone.
  */
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { SOCKET_READ_BYTES } from "../../../dist/src/common/limits.js";
 import { type ManagedBuffer, NioManagedBuffer, OneForOneStreamManager } from "../../../dist/src/network/index.js";
 import { socketReads } from "../../../dist/src/network/kept-buffers.js";
@@ -69,6 +69,8 @@ test("what was taken of a chunk stays as it is, whatever becomes of the others",
   })();
   const streamId = streams.registerStream({ buffers });
   const client = await transports.client(await transports.serve(new ScriptedHandler({ streams })));
+  const take = vi.spyOn(socketReads, "take");
+  onTestFinished(() => take.mockRestore());
 
   const kept: { readonly index: number; readonly what: Kept }[] = [];
   const compare = async (at: number): Promise<void> => {
@@ -94,11 +96,14 @@ test("what was taken of a chunk stays as it is, whatever becomes of the others",
     while (kept.length > 8) await compare(random.integer(0, kept.length - 1));
   }
   while (kept.length > 0) await compare(0);
+  const memories = take.mock.results.map(({ value }) => (value as Buffer).buffer);
+  // Else it would prove nothing.
+  expect(memories.length - new Set(memories).size).toBeGreaterThan(100);
 });
 
-/** Memory as sockets read into, whole, and parts of others before and behind it. */
+/** Memory that a socket has read into, whole, and parts of others before and behind it. */
 function received() {
-  const whole = Buffer.alloc(SOCKET_READ_BYTES, 1);
+  const whole = socketReads.take();
   const before = Buffer.alloc(SOCKET_READ_BYTES, 2).subarray(100);
   const behind = Buffer.alloc(SOCKET_READ_BYTES, 3).subarray(0, 100);
   const halves = [whole.subarray(0, 40 * KIB), whole.subarray(40 * KIB)];
@@ -127,18 +132,25 @@ test.each([
 });
 
 test("a buffer in one piece gives views, and its memory is not used again", () => {
-  const whole = Buffer.alloc(SOCKET_READ_BYTES, 1);
+  const whole = socketReads.take();
   const buffer = new ReceivedBuffer([whole]);
   expect(buffer.bytes()).toBe(whole);
   buffer.release();
   expect(socketReads.take().buffer).not.toBe(whole.buffer);
 });
 
-test("memory of another size is somebody else's", () => {
-  const large = Buffer.alloc(2 * SOCKET_READ_BYTES, 1);
-  const pieces = [large.subarray(0, SOCKET_READ_BYTES), Buffer.alloc(100, 2), Buffer.alloc(100, 3)];
-  new ReceivedBuffer(pieces).release();
-  expect(socketReads.take().buffer).not.toBe(large.buffer);
+test.each([KIB, MIB])("a chunk of %i bytes that nobody retained says so after its callback", async (length) => {
+  await using transports = new Transports();
+  const streams = new OneForOneStreamManager(() => 0);
+  const streamId = streams.registerStream({ buffers: [new NioManagedBuffer(Buffer.alloc(length))] });
+  const client = await transports.client(await transports.serve(new ScriptedHandler({ streams })));
+  const chunk = await new Promise<ManagedBuffer>((resolve, reject) => {
+    client.fetchChunk(streamId, 0, {
+      onSuccess: (_index, buffer) => resolve(buffer),
+      onFailure: (_index, error) => reject(error),
+    });
+  });
+  expect(() => chunk.bytes()).toThrow(expect.objectContaining({ code: "ERR_RPC_INVALID_ARGUMENT" }));
 });
 
 test("who comes after the last release is told so", () => {

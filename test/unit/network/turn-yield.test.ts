@@ -1,8 +1,7 @@
 /**
- * A bulk write lets a thread that was woken have the core, and waits for nobody's work in libuv's thread pool.
- *
+ * Goal: a bulk write lets a thread that was woken have the core, and hardly waits for somebody's work in libuv's thread pool.
  * Method: the built class with a clock that stands still and tells what it was asked for; the real thread pool, which
- * is kept busy by opening a FIFO that nobody writes to.
+ * is kept busy by opening a FIFO that nobody writes to; a real connection.
  */
 import { execFileSync } from "node:child_process";
 import { close, constants, open, openSync } from "node:fs";
@@ -10,10 +9,18 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { POOL_TRIP_MS, WOKEN_FORGOTTEN_MS, WOKEN_SERVED_MS } from "../../../dist/src/common/limits.js";
+import {
+  POOL_RESTS,
+  POOL_TRIP_MS,
+  WOKEN_FORGOTTEN_MS,
+  WOKEN_SERVED_MS,
+  WRITE_TURN_BYTES,
+} from "../../../dist/src/common/limits.js";
 import { countWokenThread } from "../../../dist/src/common/woken-threads.js";
+import { NioManagedBuffer, OneForOneStreamManager } from "../../../dist/src/network/index.js";
 import { TurnYield } from "../../../dist/src/network/turn-yield.js";
 import { ManualClock } from "../../fixtures/manual-clock.js";
+import { ScriptedHandler, Transports } from "../../fixtures/transport.js";
 
 /** Notes who went on by setImmediate. */
 class NotingClock extends ManualClock {
@@ -82,6 +89,7 @@ test("a thread pool that is busy holds up one turn, and that no longer than POOL
   await turns.clock.timersSet(1);
   turns.clock.advance(POOL_TRIP_MS);
   expect(await held).toBe(false);
+  turns.clock.advance(POOL_RESTS * POOL_TRIP_MS);
   // LATE: the next ones do not queue behind it.
   expect(await turns.wokenAwhileAgo()).toBe(true);
 
@@ -91,6 +99,50 @@ test("a thread pool that is busy holds up one turn, and that no longer than POOL
   await expect.poll(() => turns.wokenAwhileAgo()).toBe(false);
   expect(turns.come).toBe(turns.asked);
   await rm(directory, { recursive: true });
+});
+
+test("after a trip that took its time there is none for POOL_RESTS times as long", async () => {
+  const turns = new Turns();
+  countWokenThread();
+  await turns.next();
+  turns.clock.advance(2 * WOKEN_SERVED_MS);
+  const trip = turns.next();
+  turns.clock.advance(1);
+  expect(await trip).toBe(false);
+  expect(await turns.wokenAwhileAgo()).toBe(true);
+  turns.clock.advance(POOL_RESTS);
+  expect(await turns.wokenAwhileAgo()).toBe(false);
+});
+
+test("a connection with bulk to write goes that way after the thread has woken another", async () => {
+  await using transports = new Transports();
+  const clock = new NotingClock();
+  const streams = new OneForOneStreamManager(() => 0);
+  const streamId = streams.registerStream({ buffers: [new NioManagedBuffer(Buffer.alloc(64 * WRITE_TURN_BYTES))] });
+  const server = await transports.serve(new ScriptedHandler({ streams }), { clock });
+  const client = await transports.client(server);
+  // Of the turns: by setImmediate before the wake, when it is noticed, and afterwards.
+  const counts: number[] = [];
+  let received = 0;
+  await new Promise<void>((resolve, reject) => {
+    client.stream(`${streamId}_0`, {
+      onData: (_id, bytes) => {
+        received += bytes.length;
+        const quarter = Math.floor((4 * received) / (64 * WRITE_TURN_BYTES));
+        if (quarter <= counts.length) return;
+        counts.push(clock.immediates);
+        if (quarter === 1) countWokenThread();
+        else clock.advance(2 * WOKEN_SERVED_MS);
+      },
+      onComplete: () => resolve(),
+      onFailure: (_id, error) => reject(error),
+    });
+  });
+  const [atWake = 0, noticed = 0, afterwards = 0] = counts;
+  expect(atWake).toBeGreaterThan(5);
+  expect(noticed).toBeGreaterThan(atWake + 5);
+  // Those turns may have been under way.
+  expect(afterwards).toBeLessThan(noticed + 5);
 });
 
 function opening(path: string): Promise<number> {
