@@ -173,7 +173,9 @@ export const WOKEN_SERVED_MS = 0.2;
 export const WOKEN_FORGOTTEN_MS = 4;
 /** Longer than libuv's thread pool takes for a job that is nothing, unless it is busy. */
 export const POOL_TRIP_MS = 5;
-/** After a trip there is none for so many times what it took. */
+/** What it takes where nothing else is to be done in it. */
+export const POOL_TRIP_FREE_MS = 0.3;
+/** After a trip there is none for so many times what it took beyond that. */
 export const POOL_RESTS = 4;
 /**
  * What a message with a body counts for while it waits, besides what stands in memory of an answer's body: who asks for chunks

@@ -8,16 +8,16 @@
  * sleeps, and its core is free. Going that way after each wake costs an ask half of its median, always a tenth of the rate.
  * A wake is as old as the turn that notices it.
  *
- *     HERE ──next: woken a while ago──▶ AWAY ──back──▶ RESTING ──POOL_RESTS trips' time──▶ HERE
+ *     HERE ──next: woken a while ago──▶ AWAY ──back──▶ RESTING ──POOL_RESTS times what it waited──▶ HERE
  *                                       AWAY ──POOL_TRIP_MS──▶ LATE ──back──▶ RESTING or HERE
  *     next while HERE otherwise, LATE or RESTING ──▶ setImmediate
  *
- * The pool may be busy with somebody's work. Of our time a fifth at the most is spent waiting for that, POOL_TRIP_MS at a time,
- * with one job a connection in its queue.
+ * The pool may be busy with somebody's work, where a trip takes more than POOL_TRIP_FREE_MS. For that we wait a fifth of our time
+ * at the most, POOL_TRIP_MS at a time, with one job a connection in its queue.
  */
 import { randomFill } from "node:crypto";
 import type { Clock, Timer } from "../common/clock.js";
-import { POOL_RESTS, POOL_TRIP_MS, WOKEN_FORGOTTEN_MS, WOKEN_SERVED_MS } from "../common/limits.js";
+import { POOL_RESTS, POOL_TRIP_FREE_MS, POOL_TRIP_MS, WOKEN_FORGOTTEN_MS, WOKEN_SERVED_MS } from "../common/limits.js";
 import { wokenThreads } from "../common/woken-threads.js";
 
 /** What the job is about: the shortest one that touches neither a file nor the network. */
@@ -63,7 +63,8 @@ export class TurnYield {
   readonly #goOn = (): void => {
     this.#timer = null;
     const nowMs = this.#clock.now();
-    this.#restsUntilMs = nowMs + POOL_RESTS * (nowMs - this.#awayAtMs);
+    const waitedMs = nowMs - this.#awayAtMs - POOL_TRIP_FREE_MS;
+    this.#restsUntilMs = nowMs + POOL_RESTS * Math.max(0, waitedMs);
     this.#nextTurn();
   };
 
