@@ -49,8 +49,8 @@ export class Parking {
     const bit = 1 << (loop & 31);
     if ((load(this.#words, word) & bit) === 0) return false;
     if ((and(this.#words, word, ~bit) & bit) === 0) return false;
-    countWokenThread();
     notify(this.#words, this.#bells + loop * LINE_WORDS);
+    countWokenThread();
     return true;
   }
 
@@ -79,8 +79,8 @@ export class Parking {
         const bit = candidates & -candidates;
         candidates &= ~bit;
         if ((and(this.#words, this.#parked + i, ~bit) & bit) !== 0) {
-          countWokenThread();
           notify(this.#words, this.#bells + ((i << 5) + 31 - Math.clz32(bit)) * LINE_WORDS);
+          countWokenThread();
           return true;
         }
       }
