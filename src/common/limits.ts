@@ -143,10 +143,10 @@ export const STREAM_DRAIN_BYTES_MAX = 1 * MIB;
 
 /** What a socket reads at a time: as Node.js does by itself. */
 export const SOCKET_READ_BYTES = 64 * KIB;
-/** Memory of that size kept for the next reads, of all connections, until the garbage collector runs: 64 MiB of chunks. */
-export const SOCKET_READS_KEPT = 1_024;
 /** ... and at the least, where the beginning of that memory is kept. */
 export const SOCKET_READ_BYTES_MIN = 16 * KIB;
+/** So much of that memory is kept for the next reads of all connections until the garbage collector runs: 64 MiB of chunks. */
+export const SOCKET_READS_KEPT = 1_024;
 
 // ── Connections ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
